@@ -1,0 +1,65 @@
+"""Constructor arguments: recorded, shown, serialized, cloned."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+_LAYER_ARGUMENTS = ("name", "dtype", "trainable")  # Keras serializes these itself
+
+
+def bind(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a constructor call by name, defaults included; an unbindable call is left to raise in `__init__`."""
+    signature = inspect.signature(cls.__init__)
+    try:
+        bound = signature.bind(None, *args, **kwargs)
+    except TypeError:
+        return {}
+    bound.apply_defaults()
+    out: dict[str, Any] = {}
+    for name, value in list(bound.arguments.items())[1:]:
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            out.update(value)
+        else:
+            out[name] = value
+    return out
+
+
+def serialize(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as plain data; layers, functions and registered objects the Keras way."""
+    return {k: _serialize(v) for k, v in arguments.items() if k not in _LAYER_ARGUMENTS}
+
+
+def _serialize(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_serialize(v) for v in value]
+    return keras.saving.serialize_keras_object(value)
+
+
+def deserialize(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo `serialize`."""
+    return {k: _deserialize(v) for k, v in config.items()}
+
+
+def _deserialize(value: Any) -> Any:
+    if isinstance(value, dict) and "class_name" in value:
+        return keras.saving.deserialize_keras_object(value)
+    if isinstance(value, list | tuple):
+        return [_deserialize(v) for v in value]
+    return value
+
+
+def clone(value: Any) -> Any:
+    """The same configuration with layers and blocks made anew, so that nothing is shared."""
+    if hasattr(value, "copy") and isinstance(value, keras.layers.Layer):
+        return value.copy()
+    if isinstance(value, keras.layers.Layer):
+        return type(value).from_config(value.get_config())
+    if isinstance(value, list | tuple):
+        return type(value)(clone(v) for v in value)
+    if isinstance(value, dict):
+        return {k: clone(v) for k, v in value.items()}
+    return value

@@ -1,0 +1,62 @@
+"""Leading batch dimensions: any number outside, exactly one inside a block."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+Shape = tuple[int | None, ...]
+
+
+def static(shape: tf.TensorShape | tuple) -> Shape:
+    """A shape as a tuple of integers and `None`."""
+    return tuple(tf.TensorShape(shape).as_list())
+
+
+def leading_shape(x: tf.Tensor, event_ndims: int) -> tf.Tensor | Shape:
+    """Shape of the batch dimensions: a tuple where all are known, otherwise an int32 tensor."""
+    lead = x.shape[: x.shape.rank - event_ndims]
+    return static(lead) if lead.is_fully_defined() else tf.shape(x)[: x.shape.rank - event_ndims]
+
+
+def flatten_leading(x: tf.Tensor, event_ndims: int) -> tf.Tensor:
+    """Merge all leading dimensions into one; `(2, 3, 4)` with one event dimension becomes `(6, 4)`."""
+    if x.shape.rank == event_ndims + 1:
+        return x
+    lead = leading_shape(x, event_ndims)
+    # The product is written out: reshape cannot infer -1 for an empty batch.
+    size = tf.reduce_prod(lead) if tf.is_tensor(lead) else _product(lead)
+    event = tf.shape(x)[x.shape.rank - event_ndims :]
+    known = x.shape[x.shape.rank - event_ndims :]
+    flat = tf.reshape(x, tf.concat([[size], event], 0))
+    return tf.ensure_shape(flat, tf.TensorShape([None if tf.is_tensor(size) else size]).concatenate(known))
+
+
+def restore_leading(flat: tf.Tensor, lead: tf.Tensor | Shape) -> tf.Tensor:
+    """Undo `flatten_leading`: replace the single batch dimension by the dimensions `lead`."""
+    event = tf.shape(flat)[1:]
+    if tf.is_tensor(lead):
+        return tf.ensure_shape(
+            tf.reshape(flat, tf.concat([lead, event], 0)), tf.TensorShape([None] * lead.shape[0]).concatenate(flat.shape[1:])
+        )
+    out = tf.reshape(flat, tf.concat([tf.constant(lead, tf.int32), event], 0))
+    return tf.ensure_shape(out, tf.TensorShape(lead).concatenate(flat.shape[1:]))
+
+
+def broadcast_leading(condition: tf.Tensor, event_ndims: int, lead: tf.Tensor | Shape) -> tf.Tensor:
+    """Broadcast the leading dimensions of a condition against those of the value, then merge them."""
+    own = condition.shape[: condition.shape.rank - event_ndims]
+    if not tf.is_tensor(lead) and own.is_fully_defined() and static(own) == lead:
+        return flatten_leading(condition, event_ndims)
+    target = tf.concat([tf.cast(lead, tf.int32), tf.shape(condition)[condition.shape.rank - event_ndims :]], 0)
+    rank = (lead.shape[0] if tf.is_tensor(lead) else len(lead)) + event_ndims
+    wide = tf.broadcast_to(condition, target)
+    known = condition.shape[condition.shape.rank - event_ndims :]
+    dims = [None] * (rank - event_ndims) if tf.is_tensor(lead) else list(lead)
+    return flatten_leading(tf.ensure_shape(wide, tf.TensorShape(dims).concatenate(known)), event_ndims)
+
+
+def _product(sizes: Shape) -> int:
+    out = 1
+    for size in sizes:
+        out *= size
+    return out
