@@ -1,5 +1,6 @@
 """Invertible neural networks for TensorFlow whose inverse you can trust."""
 
+import inntf._backend  # noqa: F401  (first: refuses a Keras backend other than TensorFlow)
 from inntf._version import __version__
 from inntf.core import Block, LipschitzBounds
 
