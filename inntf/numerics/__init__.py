@@ -1,14 +1,51 @@
 """Pure functions, tensor in, tensor out: scales, splines, norms, solvers, estimators."""
 
+from inntf.numerics.conv_norms import circular_conv_norm, conv_norm_bound
+from inntf.numerics.extremes import JacobianExtremes, exact_extremes, lanczos_extremes
+from inntf.numerics.induced_norms import induced_norm, induced_norm_bound, induced_power_iteration, learned_order, norm_quotient
+from inntf.numerics.jacobian import Linearization, batch_jacobian, jvp, vjp
+from inntf.numerics.lanczos import Extremes, bidiagonalize
 from inntf.numerics.scales import ExpScale, Scale, SigmoidScale, SoftplusScale
+from inntf.numerics.spectral import (
+    conv_power_iteration,
+    dense_power_iteration,
+    power_iteration,
+    reshaped_kernel_norm,
+    spectral_norm,
+)
+from inntf.numerics.spectrum import all_singular_values, log_abs_det, singular_triplets
 from inntf.numerics.splines import spline_forward, spline_inverse, spline_slope_bounds
 
 __all__ = [
     "ExpScale",
+    "Extremes",
+    "JacobianExtremes",
+    "Linearization",
     "Scale",
     "SigmoidScale",
     "SoftplusScale",
+    "all_singular_values",
+    "batch_jacobian",
+    "bidiagonalize",
+    "circular_conv_norm",
+    "conv_norm_bound",
+    "conv_power_iteration",
+    "dense_power_iteration",
+    "exact_extremes",
+    "induced_norm",
+    "induced_norm_bound",
+    "induced_power_iteration",
+    "jvp",
+    "lanczos_extremes",
+    "learned_order",
+    "log_abs_det",
+    "norm_quotient",
+    "power_iteration",
+    "reshaped_kernel_norm",
+    "singular_triplets",
+    "spectral_norm",
     "spline_forward",
     "spline_inverse",
     "spline_slope_bounds",
+    "vjp",
 ]
