@@ -66,12 +66,15 @@ class Block(keras.layers.Layer, BijectorFace):
     _cache = cache_util.BijectorCacheWithGreedyAttrs("_forward_pair", "_inverse_pair")
     default_event_ndims = 1  # what the bijector reports before the first input is seen
     inverse_event_ndims_offset = 0  # rank of z minus rank of x
+    uses_condition = True  # False: a condition passed along a chain is ignored here
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         for name in _PAIRS:
             if name in cls.__dict__:
                 setattr(cls, name, _door(cls.__dict__[name], forward=name == _PAIRS[0]))
+        if "initialize" in cls.__dict__:
+            cls.initialize = _initialize_door(cls.__dict__["initialize"])
         if "build" in cls.__dict__:
             cls.build = _noting_shape(cls.__dict__["build"])
 
@@ -129,6 +132,21 @@ class Block(keras.layers.Layer, BijectorFace):
         """
         return unknown(f"{type(self).__name__} declares no Lipschitz bound")
 
+    def image_box(self, domain: tuple[Any, Any] | None) -> tuple[Any, Any] | None:
+        """A box that holds `forward` of the box `domain`, `None` where none is known.
+
+        `|F(x) - F(c)| <= Lip(F) |x - c|` from the centre `c`, so half the box's diagonal times the bound is enough.
+        """
+        if domain is None or not self.built or self._condition_event_shape is not None or None in self._x_event_shape:
+            return None
+        bound = self.lipschitz_bounds(domain).forward
+        if not np.isfinite(bound):
+            return None
+        low, high = (np.broadcast_to(np.asarray(end, np.float64), self._x_event_shape) for end in domain)
+        centre = self.forward_and_log_det(((low + high) / 2)[None])[0][0].numpy().astype(np.float64)
+        radius = bound * np.linalg.norm((high - low) / 2)
+        return centre - radius, centre + radius
+
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Data-dependent initialization, explicit and repeatable; returns `forward(x)` with the new weights.
 
@@ -177,7 +195,7 @@ class Block(keras.layers.Layer, BijectorFace):
         if self.built:
             return self
         self._event_ndims = checks.agreed_event_ndims(self, self._event_ndims, len(event_shape))
-        if condition_shape is not None:
+        if condition_shape is not None and self.uses_condition:
             self._condition_event_shape = tuple(condition_shape)
         with tf.init_scope():
             self.build((None, *event_shape))
@@ -207,7 +225,7 @@ class Block(keras.layers.Layer, BijectorFace):
             checks.enough_rank(self, value, ndims)
             event = self._inverse_event_shape(value.shape[rank - ndims :])
         condition_shape = None
-        if condition is not None:
+        if condition is not None and self.uses_condition:
             cut = checks.condition_batch_ndims(self, condition, rank - ndims)
             condition_shape = shapes.static(condition.shape[cut:])
         self.ensure_built(shapes.static(event), condition_shape)
@@ -235,7 +253,11 @@ class Block(keras.layers.Layer, BijectorFace):
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, serialized."""
-        return {**keras.layers.Layer.get_config(self), **configuration.serialize(self._arguments)}
+        return {**keras.layers.Layer.get_config(self), **configuration.serialize(self.config_arguments())}
+
+    def config_arguments(self) -> dict[str, Any]:
+        """What `get_config` serializes; a block that has turned a function into a layer puts the layer here."""
+        return dict(self._arguments)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Block:
@@ -369,7 +391,7 @@ def _door(function: Callable, forward: bool) -> Callable:
     @functools.wraps(function)
     def through(self: Block, value: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         value = checks.as_tensor(self, value)
-        condition = None if condition is None else checks.as_tensor(self, condition)
+        condition = checks.as_tensor(self, condition) if condition is not None and self.uses_condition else None
         if not self.built:
             self._build_from(value, condition, forward)
         value = checks.dtype(self, value)
@@ -391,6 +413,20 @@ def _door(function: Callable, forward: bool) -> Callable:
 
     through._is_door = True
     return through
+
+
+def _initialize_door(function: Callable) -> Callable:
+    # The same checks; an initialization returns a value and no log-determinant.
+    def pair(self: Block, x: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return function(self, x, condition), tf.zeros([], x.dtype)
+
+    through = _door(pair, forward=True)
+
+    @functools.wraps(function)
+    def initialize(self: Block, x: Any, condition: Any = None) -> tf.Tensor:
+        return through(self, x, condition)[0]
+
+    return initialize
 
 
 def _evaluate(function: Callable, block: Block, flat: tf.Tensor, condition: tf.Tensor | None):
@@ -419,10 +455,7 @@ def _per_sample(log_det: Any, out: tf.Tensor) -> tf.Tensor:
 def _one_batch_condition(block: Block, value: tf.Tensor, condition: tf.Tensor, ndims: int) -> tf.Tensor:
     shape = block._condition_event_shape
     if shape is None:
-        if getattr(block, "uses_condition", False):
-            checks.surprising_condition(block)
-        cut = checks.condition_batch_ndims(block, condition, value.shape.rank - ndims)
-        shape = shapes.static(condition.shape[cut:])
+        checks.surprising_condition(block)
     checks.condition(block, condition, shape)
     lead = shapes.leading_shape(value, ndims)
     return shapes.broadcast_leading(condition, len(shape), lead)

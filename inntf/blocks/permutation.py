@@ -1,0 +1,113 @@
+"""Fixed permutations of the channels."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inntf.core import Block, LipschitzBounds
+from inntf.core.errors import explain
+from inntf.core.shapes import Shape
+
+
+@keras.saving.register_keras_serializable("inntf")
+class Permutation(Block):
+    """`z[..., i] = x[..., indices[i]]`; an isometry, `log_det = 0`.
+
+    Make one with explicit indices, or with `Permutation.shuffle(seed)` (random, fixed by the seed, for any number of
+    channels) or `Permutation.reverse()`.
+
+    Args:
+        indices: a permutation of the channel numbers, `"reverse"`, or `"shuffle"`.
+        seed: of the shuffle; the permutation depends on it and on the number of channels alone.
+        event_ndims, name, dtype, trainable, validate_args: as in `Block`.
+
+    Shapes: `x`, `z`: `(batch, dim)` or `(batch, height, width, channels)`; `log_det`: `(batch,)`.
+
+    Raises:
+        ValueError: if `indices` is no permutation, or not of as many entries as there are channels.
+
+    Source: Kingma & Dhariwal, "Glow" (2018), section 3.2 (fixed permutations as the baseline).
+
+    Example:
+        >>> Permutation.reverse()(tf.constant([[1.0, 2.0, 3.0]])).numpy().tolist()
+        [[3.0, 2.0, 1.0]]
+    """
+
+    uses_condition = False
+
+    def __init__(self, indices: Sequence[int] | str = "shuffle", *, seed: int | None = None, **kwargs: Any):
+        if isinstance(indices, str) and indices not in ("shuffle", "reverse"):
+            raise ValueError(f"Permutation: received indices={indices!r}, expected numbers, 'shuffle' or 'reverse'. Spell it so.")
+        if isinstance(indices, str) and indices == "shuffle" and seed is None:
+            seed = random.randrange(2**31)
+        super().__init__(**kwargs)
+        self._arguments["seed"] = seed  # a drawn seed is part of the configuration: a copy shuffles alike
+        self.indices = indices if isinstance(indices, str) else [int(i) for i in indices]
+        self.seed = seed
+        if not isinstance(indices, str) and sorted(self.indices) != list(range(len(self.indices))):
+            raise ValueError(
+                explain(
+                    self.name,
+                    received=f"indices={self.indices}",
+                    expected="every number from 0 to channels - 1 once",
+                    remedy="Pass a permutation, or use Permutation.shuffle(seed).",
+                )
+            )
+
+    @classmethod
+    def shuffle(cls, seed: int | None = None, **kwargs: Any) -> Permutation:
+        """A random permutation, the same for the same seed and number of channels."""
+        return cls("shuffle", seed=seed, **kwargs)
+
+    @classmethod
+    def reverse(cls, **kwargs: Any) -> Permutation:
+        """The channels in reverse order."""
+        return cls("reverse", **kwargs)
+
+    def build(self, input_shape: Shape) -> None:
+        """Fix the permutation for this number of channels."""
+        size = input_shape[-1]
+        if isinstance(self.indices, list) and len(self.indices) != size:
+            raise ValueError(
+                explain(
+                    self.name,
+                    received=f"{size} channels",
+                    expected=f"{len(self.indices)}, the length of indices",
+                    remedy="Pass as many indices as there are channels.",
+                )
+            )
+        if self.indices == "reverse":
+            order = np.arange(size)[::-1]
+        elif self.indices == "shuffle":
+            order = np.random.default_rng(self.seed).permutation(size)
+        else:
+            order = np.asarray(self.indices)
+        self._order, self._back = np.array(order, np.int32), np.array(np.argsort(order), np.int32)
+
+    def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Permute."""
+        return permute(x, self._order, self._back), tf.zeros([], x.dtype)
+
+    def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Permute back."""
+        return permute(z, self._back, self._order), tf.zeros([], z.dtype)
+
+    def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
+        """Exactly 1 both ways."""
+        return LipschitzBounds(1.0, 1.0)
+
+
+def permute(x: tf.Tensor, order: np.ndarray, back: np.ndarray) -> tf.Tensor:
+    """Gather along the last axis; its gradient is the gather back, not a scatter, to any order of differentiation."""
+
+    @tf.custom_gradient
+    def gather(x: tf.Tensor):
+        return tf.gather(x, order, axis=-1), lambda upstream: permute(upstream, back, order)
+
+    return gather(x)

@@ -1,0 +1,128 @@
+"""Blocks one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from inntf.core import Block, LipschitzBounds
+from inntf.core.bounds import unknown
+from inntf.core.errors import explain
+from inntf.core.shapes import Shape, static
+
+
+@keras.saving.register_keras_serializable("inntf")
+class Chain(Block):
+    """`forward` applies the blocks in the order given; `inverse` in the opposite order.
+
+    `log_det` is the sum of the blocks' log-determinants; Lipschitz bounds multiply.  The condition goes to all.
+    (`tfb.Chain` lists its parts the other way round.)
+
+    Args:
+        blocks: the blocks, first applied first.
+        event_ndims, name, dtype, trainable, validate_args: as in `Block`.
+
+    Shapes: those of the first and the last block; `log_det`: `(batch,)`.
+
+    Raises:
+        TypeError: if a part is no `Block`; ValueError: if there is none.
+
+    Source: inntf; change of variables for a composition.
+
+    Example:
+        >>> from inntf.blocks import ActNorm, AffineCoupling, Permutation
+        >>> flow = Chain([ActNorm(), Permutation.reverse(), AffineCoupling()])
+        >>> flow.forward_and_log_det(tf.ones([2, 4]))[1].shape
+        TensorShape([2])
+    """
+
+    def __init__(self, blocks: Sequence[Block], **kwargs: Any):
+        blocks = list(blocks)
+        if not blocks:
+            raise ValueError("Chain: received no block, expected at least one. An empty chain has no event shape.")
+        for block in blocks:
+            if not isinstance(block, Block):
+                raise TypeError(
+                    explain(
+                        "Chain",
+                        received=f"a part of type {type(block).__name__}",
+                        expected="inntf blocks",
+                        remedy="Compose foreign bijectors with tfb.Chain([...]), which takes inntf blocks too.",
+                    )
+                )
+        super().__init__(**kwargs)
+        self.blocks = blocks
+        declared = blocks[0]._event_ndims or (blocks[0].default_event_ndims if blocks[0].default_event_ndims != 1 else None)
+        if self._event_ndims is None and declared is not None:
+            self._event_ndims = self._forward_min_event_ndims = declared
+            self._inverse_min_event_ndims = declared + self.inverse_event_ndims_offset
+        self.inverse_event_ndims_offset = sum(block.inverse_event_ndims_offset for block in blocks)
+        if self._event_ndims is not None:
+            self._inverse_min_event_ndims = self._event_ndims + self.inverse_event_ndims_offset
+
+    @property
+    def uses_condition(self) -> bool:
+        """Whether any block does."""
+        return any(block.uses_condition for block in self.blocks)
+
+    def build(self, input_shape: Shape) -> None:
+        """Build the blocks in turn."""
+        event = tuple(input_shape[1:])
+        for block in self.blocks:
+            block.ensure_built(event, self.condition_shape)
+            event = static(block._forward_event_shape(tf.TensorShape(event)))
+
+    def _forward_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
+        for block in self.blocks:
+            shape = block._forward_event_shape(shape)
+        return shape
+
+    def _inverse_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
+        for block in reversed(self.blocks):
+            shape = block._inverse_event_shape(shape)
+        return shape
+
+    def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Apply the blocks in order."""
+        log_dets = []
+        for block in self.blocks:
+            x, log_det = block.forward_and_log_det(x, condition)
+            log_dets.append(log_det)
+        return x, tf.add_n(log_dets)
+
+    def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Undo the blocks in the opposite order."""
+        log_dets = []
+        for block in reversed(self.blocks):
+            z, log_det = block.inverse_and_log_det(z, condition)
+            log_dets.append(log_det)
+        return z, tf.add_n(log_dets)
+
+    def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """Initialize each block on what the ones before it make of the data."""
+        for block in self.blocks:
+            x = block.initialize(x, condition)
+        return x
+
+    def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
+        """Product of the blocks' bounds; a box is carried from block to block."""
+        if not self.built:
+            return unknown(f"{self.name} is not built")
+        bounds = LipschitzBounds(1.0, 1.0)
+        for block in self.blocks:
+            bounds = bounds.then(block.lipschitz_bounds(domain))
+            domain = block.image_box(domain)
+        return bounds
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, index: int | slice) -> Block:
+        """A block, or a chain of some of them that shares their weights."""
+        return Chain(self.blocks[index]) if isinstance(index, slice) else self.blocks[index]
+
+    def __iter__(self) -> Iterator[Block]:
+        return iter(self.blocks)

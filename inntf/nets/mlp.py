@@ -1,0 +1,80 @@
+"""The fully connected conditioner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable("inntf")
+class MLP(keras.layers.Layer):
+    """`x -> W_k a(... a(W_1 x + b_1) ...) + b_k`, the last layer zero at the start.
+
+    With a zero last layer a coupling starts as the identity (or as its scale at zero).
+
+    Args:
+        hidden: widths of the hidden layers.
+        out_channels: width of the output; `None` lets the coupling set it.
+        activation: Keras activation between layers.
+        zero_last: whether the last layer starts at zero; otherwise Glorot uniform.
+
+    Call arguments: `(batch, dim)`, or any shape, acting on the last axis.  Returns `(batch, out_channels)`.
+
+    Raises:
+        ValueError: if built before `out_channels` is known.
+
+    Source: Kingma & Dhariwal, "Glow" (2018), section 3.3 (zero initialization).
+
+    Example:
+        >>> MLP([8, 8], out_channels=4)(keras.ops.ones([2, 3])).shape
+        TensorShape([2, 4])
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (128, 128),
+        *,
+        out_channels: int | None = None,
+        activation: Any = "relu",
+        zero_last: bool = True,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.hidden = tuple(hidden)
+        self.out_channels = out_channels
+        self.activation = keras.activations.get(activation)
+        self.zero_last = zero_last
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the dense layers."""
+        if self.out_channels is None:
+            raise ValueError(f"{self.name}: out_channels is not known. Set it, or pass the network to a coupling, which does.")
+        last = "zeros" if self.zero_last else "glorot_uniform"
+        policy = self.dtype_policy
+        self.layers = [keras.layers.Dense(n, activation=self.activation, dtype=policy) for n in self.hidden]
+        self.layers.append(keras.layers.Dense(self.out_channels, kernel_initializer=last, dtype=policy))
+        for layer in self.layers:
+            layer.build(input_shape)
+            input_shape = (*input_shape[:-1], layer.units)
+
+    def call(self, x: Any) -> Any:
+        """Apply the network."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the output."""
+        return (*input_shape[:-1], self.out_channels)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {
+            **super().get_config(),
+            "hidden": list(self.hidden),
+            "out_channels": self.out_channels,
+            "activation": keras.activations.serialize(self.activation),
+            "zero_last": self.zero_last,
+        }
