@@ -1,0 +1,1 @@
+"""Plumbing that the recipes share: command line, data, run folders, figures, sample quality, strategies."""
