@@ -5,6 +5,7 @@ Every sum below has positive terms only, so nothing cancels: not at the knots, n
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -118,7 +119,7 @@ def spline_inverse(
     q = d0 * rest - d1 * t
     product = 4.0 * tf.square(slope) * t * rest
     root = tf.sqrt(tf.square(q) + product)
-    # root + q cancels for q < 0: there it equals product / (root - q).  `where` rather than abs: its gradient at q = 0 is right.
+    # root + q cancels for q < 0: there it equals product / (root - q).  `where`, not abs: its gradient at q = 0 is right.
     positive = q >= 0.0
     larger = root + tf.where(positive, q, -q)
     p = tf.where(positive, larger, product / larger)
@@ -183,7 +184,7 @@ def _knots(
     raw: tf.Tensor, value: tf.Tensor, num_bins: int, bound: float, limits: tuple[float, float, float, float | None]
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Knots and derivatives, each of shape `S + (num_bins + 1,)`; the outer ones are exactly `-bound`, `bound` and 1."""
-    min_width, min_height, min_derivative, max_derivative = limits
+    min_derivative, max_derivative = limits[2:]
     _check_limits(num_bins, *limits)
     if raw.shape[-1] != 3 * num_bins - 1:
         raise ValueError(
@@ -191,7 +192,7 @@ def _knots(
             "bins). Change the width of the network's last layer or num_bins."
         )
     raw = tf.cast(raw, value.dtype)
-    widths, heights, derivatives = tf.split(raw, [num_bins, num_bins, num_bins - 1], axis=-1)
+    derivatives = raw[..., 2 * num_bins :]
     edge = tf.ones_like(raw[..., :1])
     if max_derivative is None or math.isinf(max_derivative):
         inner = min_derivative + tf.math.softplus(derivatives + math.log(math.expm1(1.0 - min_derivative)))
@@ -200,23 +201,27 @@ def _knots(
         start = -low / span  # where the derivative is 1; the sigmoid is stretched to a unit slope there
         gain = 1.0 / (span * start * (1.0 - start))
         inner = tf.exp(low + span * tf.sigmoid(gain * derivatives + math.log(start / (1.0 - start))))
-    positions = (_positions(w, m, num_bins, bound, edge) for w, m in ((widths, min_width), (heights, min_height)))
-    return (*positions, tf.concat([edge, inner, edge], -1))
+    sides = (_positions(raw[..., i * num_bins : (i + 1) * num_bins], limits[i], bound, edge) for i in (0, 1))
+    return (*sides, tf.concat([edge, inner, edge], -1))
 
 
-def _positions(raw: tf.Tensor, smallest: float, num_bins: int, bound: float, edge: tf.Tensor) -> tf.Tensor:
-    shares = smallest + (1.0 - num_bins * smallest) * tf.nn.softmax(raw, -1)
-    inner = tf.cumsum(shares[..., :-1], -1) * (2.0 * bound) - bound
-    return tf.concat([-bound * edge, inner, bound * edge], -1)
+def _positions(raw: tf.Tensor, smallest: float, bound: float, edge: tf.Tensor) -> tf.Tensor:
+    shares = smallest + (1.0 - raw.shape[-1] * smallest) * tf.nn.softmax(raw, -1)
+    # A written-out running sum: `cumsum` is slow on CPU, and a product with a triangle loses digits to TF32 on GPU.
+    sums = list(itertools.accumulate(tf.unstack(shares, axis=-1)[:-1]))
+    inner = [tf.stack(sums, -1) * (2.0 * bound) - bound] if sums else []
+    return tf.concat([-bound * edge, *inner, bound * edge], -1)
 
 
 def _bin(value: tf.Tensor, knots: tf.Tensor, tables: tuple[tf.Tensor, ...]) -> list[tuple[tf.Tensor, tf.Tensor]]:
     """Left and right entry of each table in the bin that holds the value."""
     after = tf.cast(value[..., None] >= knots[..., 1:-1], knots.dtype)
-    first = tf.ones_like(knots[..., :1])
-    # Ones up to the bin minus ones up to the next: a one-hot row, cheaper than a gather and friendly to XLA.
-    chosen = tf.concat([first, after], -1) - tf.concat([after, tf.zeros_like(first)], -1)
-    return [(tf.reduce_sum(chosen * t[..., :-1], -1), tf.reduce_sum(chosen * t[..., 1:], -1)) for t in tables]
+    one = tf.ones_like(knots[..., :1])
+    zero = tf.zeros_like(one)
+    # Ones up to the bin minus ones up to the next: a one-hot row.  Cheaper here than a gather, whose gradient scatters.
+    left = tf.concat([one, after, zero], -1) - tf.concat([after, zero, zero], -1)
+    right = tf.concat([zero, left[..., :-1]], -1)
+    return [(tf.reduce_sum(left * t, -1), tf.reduce_sum(right * t, -1)) for t in tables]
 
 
 def _denominator(xi: tf.Tensor, zeta: tf.Tensor, slope: tf.Tensor, d0: tf.Tensor, d1: tf.Tensor) -> tf.Tensor:
