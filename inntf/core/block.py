@@ -275,6 +275,16 @@ class Block(keras.layers.Layer, BijectorFace):
         if config:
             self.ensure_built(config["event_shape"], config.get("condition_shape"))
 
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
+        # TensorFlow's checkpoints do not look into the lists in which Keras layers keep layers, and say nothing.
+        children = super()._trackable_children(save_type, **kwargs)
+        if save_type == "checkpoint":
+            children.update(self._checkpointed())
+        return children
+
+    def _checkpointed(self) -> dict[str, tf.Variable]:
+        return {f"variable_{i:05d}": v._value for i, v in enumerate(self.variables)}
+
     # ---- the bijector face ----------------------------------------------------------------------------------
 
     @property
@@ -467,6 +477,8 @@ def _noting_shape(build: Callable) -> Callable:
         self._note_shape(input_shape)
         build(self, input_shape, *args, **kwargs)
         self.built = True
+        for name, variable in self._checkpointed().items():
+            self._handle_deferred_dependencies(name=name, trackable=variable)  # of a checkpoint restored before
 
     noting.__signature__ = inspect.signature(build)
     return noting
