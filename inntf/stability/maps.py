@@ -1,0 +1,97 @@
+"""A block at given data, as two plain functions of a batch: what every measurement here starts from."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+from inntf.core import Block, checks, shapes
+from inntf.core.errors import explain
+
+
+def find_block(model: Any) -> Block:
+    """The block inside a model: the model itself, `model.block`, or `model.flow.block`.
+
+    Args:
+        model: a `Block`, an `inntf.Flow`, or a Keras model around one of them.
+
+    Returns:
+        The block.
+
+    Raises:
+        TypeError: if there is none.
+
+    Source: inntf.
+
+    Example:
+        >>> from inntf.blocks import ActNorm
+        >>> block = ActNorm(); find_block(block) is block
+        True
+    """
+    for candidate in (model, getattr(model, "block", None), getattr(getattr(model, "flow", None), "block", None)):
+        if isinstance(candidate, Block):
+            return candidate
+    raise TypeError(
+        explain(
+            "find_block",
+            received=type(model).__name__,
+            expected="an inntf block, or a model with a block in .block or .flow.block",
+            remedy="Pass the block itself.",
+        )
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Maps:
+    """`forward` and `inverse` of a block with its condition bound, and the data in one batch dimension.
+
+    Both functions call `forward_and_log_det` / `inverse_and_log_det`, so TFP's cache, which remembers `x` for every `z`
+    that it made, cannot answer in the inverse's place.
+
+    Attributes:
+        block: the block, built.
+        x: `(batch, ...)`, data in the block's dtype, leading dimensions merged.
+        condition: `(batch, ...)` or `None`.
+        lead: the leading dimensions that `x` came with.
+    """
+
+    block: Block
+    x: tf.Tensor
+    condition: tf.Tensor | None
+    lead: tf.Tensor | shapes.Shape
+
+    @classmethod
+    def of(cls, model: Any, x: Any, condition: Any = None) -> Maps:
+        """Find the block, build it if need be, flatten data and condition."""
+        block = find_block(model)
+        x = checks.as_tensor(block, x)
+        condition = None if condition is None else checks.as_tensor(block, condition)
+        if not block.built:
+            block.forward_and_log_det(x, condition)
+        x = checks.dtype(block, x)
+        checks.event(block, x, block.event_shape, True)
+        ndims = len(block.event_shape)
+        lead = shapes.leading_shape(x, ndims)
+        if condition is not None and block.condition_shape is not None:
+            condition = shapes.broadcast_leading(checks.dtype(block, condition), len(block.condition_shape), lead)
+        return cls(block, shapes.flatten_leading(x, ndims), condition, lead)
+
+    def forward(self, x: tf.Tensor) -> tf.Tensor:
+        """Data to latent; a batch that is a multiple of the data's repeats the condition."""
+        return self.block.forward_and_log_det(x, self._repeated(x))[0]
+
+    def inverse(self, z: tf.Tensor) -> tf.Tensor:
+        """Latent to data."""
+        return self.block.inverse_and_log_det(z, self._repeated(z))[0]
+
+    def restore(self, per_sample: tf.Tensor) -> tf.Tensor:
+        """Give a result of shape `(batch, ...)` the leading dimensions of the data."""
+        return shapes.restore_leading(per_sample, self.lead)
+
+    def _repeated(self, value: tf.Tensor) -> tf.Tensor | None:
+        if self.condition is None or value.shape[0] == self.condition.shape[0]:
+            return self.condition
+        copies = tf.shape(value)[0] // tf.maximum(tf.shape(self.condition)[0], 1)
+        return tf.tile(self.condition, [copies] + [1] * (self.condition.shape.rank - 1))
