@@ -2,10 +2,13 @@
 
 from inntf.blocks.actnorm import ActNorm
 from inntf.blocks.coupling import AdditiveCoupling, AffineCoupling
+from inntf.blocks.coupling_spline import SplineCoupling
 from inntf.blocks.coupling_two_sided import TwoSidedCoupling
+from inntf.blocks.haar import Haar
 from inntf.blocks.linear import InvertibleConv1x1, InvertibleLinear
 from inntf.blocks.permutation import Permutation
 from inntf.blocks.splits import ChannelSplit, CheckerboardSplit, HalfSplit, IndexSplit, Split
+from inntf.blocks.squeeze import Squeeze
 
 __all__ = [
     "ActNorm",
@@ -13,11 +16,14 @@ __all__ = [
     "AffineCoupling",
     "ChannelSplit",
     "CheckerboardSplit",
+    "Haar",
     "HalfSplit",
     "IndexSplit",
     "InvertibleConv1x1",
     "InvertibleLinear",
     "Permutation",
+    "SplineCoupling",
     "Split",
+    "Squeeze",
     "TwoSidedCoupling",
 ]

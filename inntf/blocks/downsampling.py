@@ -1,0 +1,122 @@
+"""What squeeze and Haar share: the shapes, and the order of the new channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from inntf.core import Block, LipschitzBounds
+from inntf.core.errors import explain
+
+_ORDERS = ("group_major", "channel_major")
+
+
+class Downsampling(Block):
+    """`(height, width, channels)` -> `(height / f, width / f, channels f^2)` by an isometry, so `log_det = 0`.
+
+    Subclasses define `_down(x)` and `_up(z)` in group-major order: output channel `g * channels + c` holds group `g`
+    (a pixel of the patch, or a wavelet band) of input channel `c`.  Channel-major order is `c * f^2 + g`.
+    """
+
+    allowed_event_ndims = (3,)
+    default_event_ndims = 3
+    uses_condition = False
+
+    def __init__(self, factor: int, order: str, **kwargs: Any):
+        super().__init__(**kwargs)
+        if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
+            raise ValueError(
+                explain(
+                    self.name, received=f"factor={factor!r}", expected="a positive integer", remedy="The usual factor is 2."
+                )
+            )
+        if order not in _ORDERS:
+            raise ValueError(
+                explain(
+                    self.name,
+                    received=f"order={order!r}",
+                    expected="'group_major' or 'channel_major'",
+                    remedy="TensorFlow's order is 'group_major', that of Glow and PyTorch's pixel_unshuffle 'channel_major'.",
+                )
+            )
+        self.factor, self.order = factor, order
+
+    def _down(self, x: tf.Tensor) -> tf.Tensor:
+        raise NotImplementedError(f"{type(self).__name__} does not define _down.")
+
+    def _up(self, z: tf.Tensor) -> tf.Tensor:
+        raise NotImplementedError(f"{type(self).__name__} does not define _up.")
+
+    def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Down: fewer pixels, more channels."""
+        z = self._down(x)
+        if self.order == "channel_major":
+            z = _swap_major(z, self.factor**2)
+        return z, tf.zeros([], x.dtype)
+
+    def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Up again."""
+        if self.order == "channel_major":
+            z = _swap_major(z, z.shape[-1] // self.factor**2)
+        return self._up(z), tf.zeros([], z.dtype)
+
+    def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
+        """Exactly 1 both ways."""
+        return LipschitzBounds(1.0, 1.0)
+
+    def _forward_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
+        height, width, channels = _image(self, shape)
+        for size in (height, width):
+            if size is not None and size % self.factor:
+                raise ValueError(
+                    explain(
+                        self.name,
+                        received=f"an image of {height} x {width}",
+                        expected=f"height and width divisible by {self.factor}",
+                        remedy=f"Pad the images to {_up_to(height, self.factor)} x {_up_to(width, self.factor)}, "
+                        "crop or resize them, or choose another factor.",
+                    )
+                )
+        small = (None if size is None else size // self.factor for size in (height, width))
+        return tf.TensorShape([*small, None if channels is None else channels * self.factor**2])
+
+    def _inverse_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
+        height, width, channels = _image(self, shape)
+        if channels is not None and channels % self.factor**2:
+            raise ValueError(
+                explain(
+                    f"{self.name} (inverse)",
+                    received=f"{channels} channels",
+                    expected=f"a multiple of {self.factor**2}, as forward gives",
+                    remedy="Pass a latent of the shape that forward returns.",
+                )
+            )
+        large = (None if size is None else size * self.factor for size in (height, width))
+        return tf.TensorShape([*large, None if channels is None else channels // self.factor**2])
+
+
+def _image(block: Block, shape: tf.TensorShape) -> list[int | None]:
+    if shape.rank != 3:
+        raise ValueError(
+            explain(
+                block.name,
+                received=f"an event of shape {shape}",
+                expected="(height, width, channels)",
+                remedy="Reshape the input to images.",
+            )
+        )
+    return shape.as_list()
+
+
+def _swap_major(z: tf.Tensor, major: int) -> tf.Tensor:
+    """Channel `a * minor + b` to channel `b * major + a`, for `a < major`."""
+    minor = z.shape[-1] // major
+    shape = tf.shape(z)[:-1]
+    pairs = tf.reshape(z, tf.concat([shape, [major, minor]], 0))
+    swapped = tf.reshape(tf.transpose(pairs, [0, 1, 2, 4, 3]), tf.concat([shape, [major * minor]], 0))
+    return tf.ensure_shape(swapped, z.shape)
+
+
+def _up_to(size: int | None, factor: int) -> str:
+    return "?" if size is None else str(-(-size // factor) * factor)
