@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
 from inntf.nets.making import policy_of
 
 
@@ -103,6 +104,16 @@ class ConvNet(keras.layers.Layer):
             if i < len(self.convolutions) - 1:
                 x = self.activation(x)
         return x
+
+    def lipschitz_bound(self) -> tuple[float, str]:
+        """Certified `(bound, reason)` of the network as it is now; see `lipschitz_constant`."""
+        if not self.built:
+            return unbounded(self, NO_WEIGHTS)
+        chain: list[Any] = []
+        for i, layer in enumerate(self.convolutions):
+            last = i == len(self.convolutions) - 1
+            chain += [layer, *self.norms[i : i + 1], *([] if last else [self.activation])]
+        return lipschitz_constant(chain)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the output."""

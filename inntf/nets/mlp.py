@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
+
 
 @keras.saving.register_keras_serializable("inntf")
 class MLP(keras.layers.Layer):
@@ -64,6 +66,10 @@ class MLP(keras.layers.Layer):
         for layer in self.layers:
             x = layer(x)
         return x
+
+    def lipschitz_bound(self) -> tuple[float, str]:
+        """Certified `(bound, reason)` of the network as it is now; see `lipschitz_constant`."""
+        return lipschitz_constant(self.layers) if self.built else unbounded(self, NO_WEIGHTS)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the output."""
