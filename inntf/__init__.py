@@ -1,7 +1,20 @@
 """Invertible neural networks for TensorFlow whose inverse you can trust."""
 
 import inntf._backend  # noqa: F401  (first: refuses a Keras backend other than TensorFlow)
+from inntf import blocks, compose, core, models, nets, numerics
 from inntf._version import __version__
 from inntf.core import Block, LipschitzBounds
+from inntf.models import Flow
 
-__all__ = ["Block", "LipschitzBounds", "__version__"]
+__all__ = [
+    "Block",
+    "Flow",
+    "LipschitzBounds",
+    "__version__",
+    "blocks",
+    "compose",
+    "core",
+    "models",
+    "nets",
+    "numerics",
+]

@@ -1,0 +1,243 @@
+"""The multi-scale architecture: after each level part of the channels leaves for the latent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inntf.blocks.coupling import AffineCoupling
+from inntf.blocks.splits import ChannelSplit
+from inntf.core import Block, LipschitzBounds
+from inntf.core.bounds import unknown
+from inntf.core.errors import explain
+from inntf.core.shapes import Shape, static
+from inntf.nets.convnet import ConvNet
+from inntf.numerics.scales import ExpScale
+
+
+@keras.saving.register_keras_serializable("inntf")
+class Multiscale(Block):
+    """Levels of image blocks with factor-out; the latent is the flat concatenation of what left, last level last.
+
+        h_0 = x;  y_i = level_i(h_{i-1});  h_i, e_i = first, second half of the channels of y_i;  z = [e_1, e_2, ..., h_last]
+
+    With `priors="learned"` each `e_i` is standardized given what stays: `e_i * scale(h_i) + shift(h_i)` by an affine
+    coupling with one 3x3 convolution, zero at the start.  This is the learned conditional prior `p(e_i | h_i)` of Glow,
+    written so that the base stays standard normal (and a temperature acts on it as on any Gaussian).
+
+    Args:
+        levels: one block a level, usually `Chain([Squeeze(), ...])`.
+        priors: `"fixed"` (standard normal), `"learned"`, or a function that makes the block which standardizes a
+            level's output while keeping its first half of channels.
+        condition_network: a Keras layer that turns a condition into a list of feature maps, one a level, such as
+            `ConditionPyramid`.  Without one, a vector goes to every level as it is, and an image is brought to each level's
+            size by space-to-depth, which loses nothing.
+        name, dtype, trainable, validate_args: as in `Block`.
+
+    Shapes: `x`: `(batch, height, width, channels)`; `z`: `(batch, height * width * channels)`; `log_det`: `(batch,)`;
+    `condition`: `(batch, dim)` or `(batch, H, W, C)` with `H` a multiple of every level's height.
+
+    Raises:
+        ValueError: if a level has an odd number of channels to halve, if the first call is an inverse (the image
+            size is not known then), or for unknown `priors`.
+
+    Source: Dinh et al., "Density estimation using Real NVP" (2017), section 3.6; Kingma & Dhariwal, "Glow" (2018).
+
+    Example:
+        >>> from inntf.blocks import AffineCoupling, Squeeze
+        >>> from inntf.compose import Chain
+        >>> block = Multiscale([Chain([Squeeze(), AffineCoupling()]), Chain([Squeeze(), AffineCoupling()])])
+        >>> block.forward_and_log_det(tf.ones([2, 8, 8, 1]))[0].shape
+        TensorShape([2, 64])
+    """
+
+    allowed_event_ndims = (3,)
+    default_event_ndims = 3
+    inverse_event_ndims_offset = -2
+
+    def __init__(
+        self,
+        levels: Sequence[Block],
+        *,
+        priors: Any = "fixed",
+        condition_network: keras.layers.Layer | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if not levels or not all(isinstance(level, Block) for level in levels):
+            raise ValueError("Multiscale: received no levels or parts that are no blocks, expected inntf blocks. Pass one block a level.")
+        if not (priors in ("fixed", "learned") if isinstance(priors, str) else callable(priors)):
+            raise ValueError(f"Multiscale: received priors={priors!r}, expected 'fixed', 'learned' or a function. Spell it so.")
+        self.levels = list(levels)
+        self.condition_network = condition_network
+        make = {"fixed": None, "learned": self._learned_prior}[priors] if isinstance(priors, str) else priors
+        self.exits = [make() for _ in self.levels[:-1]] if make else []
+
+    def _learned_prior(self) -> Block:
+        net = ConvNet((), kernel_sizes=(3,), dtype=self.dtype_policy)
+        return AffineCoupling(conditioner=net, split=ChannelSplit(), scale=ExpScale(3.0, "tanh", 1 / 3), dtype=self.dtype_policy)
+
+    @property
+    def uses_condition(self) -> bool:
+        """Whether any level does."""
+        return any(block.uses_condition for block in (*self.levels, *self.exits))
+
+    def build(self, input_shape: Shape) -> None:
+        """Build level after level; the network for the condition first."""
+        self._shapes = self._level_shapes(tuple(input_shape[1:]))
+        conditions = self._conditions(None if self.condition_shape is None else tf.zeros([1, *self.condition_shape], self.variable_dtype))
+        shape = tuple(input_shape[1:])
+        for i, level in enumerate(self.levels):
+            condition = None if conditions[i] is None else static(conditions[i].shape[1:])
+            level.ensure_built(shape, condition)
+            shape = self._shapes[i]
+            if i < len(self.levels) - 1:
+                if self.exits:
+                    self.exits[i].ensure_built(shape, condition)
+                shape = (*shape[:2], shape[2] // 2)
+
+    def _level_shapes(self, shape: Shape) -> list[Shape]:
+        # Shape of each level's output, before channels leave.
+        if None in shape:
+            raise ValueError(
+                explain(self.name, received=f"images of shape {shape}", expected="a fixed size", remedy="The latent is flat; fix the size.")
+            )
+        out = []
+        for i, level in enumerate(self.levels):
+            shape = static(level._forward_event_shape(tf.TensorShape(shape)))
+            out.append(shape)
+            if i == len(self.levels) - 1:
+                break
+            if shape[-1] % 2:
+                raise ValueError(
+                    explain(
+                        self.name,
+                        received=f"{shape[-1]} channels after level {i + 1}",
+                        expected="an even number, to halve",
+                        remedy="Begin the level with Squeeze() or Haar().",
+                    )
+                )
+            shape = (*shape[:2], shape[2] // 2)
+        return out
+
+    def _forward_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
+        self._level_shapes(static(shape))  # raises where it does not fit
+        return tf.TensorShape([tf.TensorShape(shape).num_elements()])
+
+    def _inverse_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
+        if self._x_event_shape is None:
+            raise ValueError(
+                explain(
+                    self.name,
+                    received="a latent before any image",
+                    expected="to know the image's shape",
+                    remedy="Call ensure_built((height, width, channels)) or forward first; Flow(event_shape=...) does it.",
+                )
+            )
+        return tf.TensorShape(self._x_event_shape)
+
+    def _conditions(self, condition: tf.Tensor | None) -> list[tf.Tensor | None]:
+        # One condition a level.
+        if condition is None:
+            return [None] * len(self.levels)
+        sizes = [shape[:2] for shape in self._shapes]
+        if self.condition_network is not None:
+            maps = self.condition_network(condition, sizes)
+            return [tf.cast(m, condition.dtype) for m in maps]
+        if condition.shape.rank != 4:
+            return [condition] * len(self.levels)
+        return [_fit(self, condition, size) for size in sizes]
+
+    def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Image to flat latent."""
+        conditions = self._conditions(condition)
+        left, log_dets = [], []
+        for i, level in enumerate(self.levels):
+            x, log_det = level.forward_and_log_det(x, conditions[i])
+            log_dets.append(log_det)
+            if i < len(self.levels) - 1:
+                if self.exits:
+                    x, log_det = self.exits[i].forward_and_log_det(x, conditions[i])
+                    log_dets.append(log_det)
+                x, leaving = tf.split(x, 2, -1)
+                left.append(_flat(leaving))
+        return tf.concat([*left, _flat(x)], -1), tf.add_n(log_dets)
+
+    def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Flat latent to image."""
+        conditions = self._conditions(condition)
+        pieces = tf.split(z, self._sizes(), -1)
+        log_dets = []
+        x = tf.reshape(pieces[-1], [-1, *self._shapes[-1]])
+        for i in reversed(range(len(self.levels))):
+            if i < len(self.levels) - 1:
+                x = tf.concat([x, tf.reshape(pieces[i], [-1, *self._half(i)])], -1)
+                if self.exits:
+                    x, log_det = self.exits[i].inverse_and_log_det(x, conditions[i])
+                    log_dets.append(log_det)
+            x, log_det = self.levels[i].inverse_and_log_det(x, conditions[i])
+            log_dets.append(log_det)
+        return x, tf.add_n(log_dets)
+
+    def _half(self, i: int) -> Shape:
+        height, width, channels = self._shapes[i]
+        return (height, width, channels // 2)
+
+    def _sizes(self) -> list[int]:
+        return [int(np.prod(self._half(i))) for i in range(len(self.levels) - 1)] + [int(np.prod(self._shapes[-1]))]
+
+    def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """Initialize level after level; returns `forward(x)`."""
+        conditions = self._conditions(condition)
+        left = []
+        for i, level in enumerate(self.levels):
+            x = level.initialize(x, conditions[i])
+            if i < len(self.levels) - 1:
+                if self.exits:
+                    x = self.exits[i].initialize(x, conditions[i])
+                x, leaving = tf.split(x, 2, -1)
+                left.append(_flat(leaving))
+        return tf.concat([*left, _flat(x)], -1)
+
+    def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
+        """Bounds of the levels, where what has left no longer grows: `B_i = L_i * max(1, B_{i+1})`."""
+        if not self.built:
+            return unknown(f"{self.name} is not built")
+        parts, box = [], domain
+        for i, level in enumerate(self.levels):
+            bounds, box = level.lipschitz_bounds(box), level.image_box(box)
+            if self.exits and i < len(self.levels) - 1:
+                bounds, box = bounds.then(self.exits[i].lipschitz_bounds(box)), self.exits[i].image_box(box)
+            parts.append(bounds)
+            box = None if box is None else tuple(np.asarray(end)[..., : self._shapes[i][-1] // 2] for end in box)
+        total = parts[-1]
+        for bounds in reversed(parts[:-1]):
+            rest = LipschitzBounds(max(1.0, total.forward), max(1.0, total.inverse), total.scope, total.reason)
+            total = bounds.then(rest)
+        return total
+
+
+def _flat(x: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(x, [-1, int(np.prod(static(x.shape[1:])))])
+
+
+def _fit(block: Block, condition: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    height, width, channels = static(condition.shape[1:])
+    factor = height // size[0] if size[0] else 0
+    if factor < 1 or (factor * size[0], factor * size[1]) != (height, width):
+        raise ValueError(
+            explain(
+                block.name,
+                received=f"a condition of {height}x{width} pixels for a level of {size[0]}x{size[1]}",
+                expected="a multiple of the level's size",
+                remedy="Resize the condition, or pass condition_network=ConditionPyramid(...).",
+            )
+        )
+    if factor == 1:
+        return condition
+    x = tf.reshape(condition, [-1, size[0], factor, size[1], factor, channels])
+    return tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4, 5]), [-1, size[0], size[1], factor * factor * channels])

@@ -1,0 +1,184 @@
+"""Named architectures: keyword-only functions that compose blocks into a `Flow`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from inntf.blocks.actnorm import ActNorm
+from inntf.blocks.coupling import AdditiveCoupling, AffineCoupling
+from inntf.blocks.linear import InvertibleConv1x1
+from inntf.blocks.permutation import Permutation
+from inntf.blocks.splits import ChannelSplit
+from inntf.blocks.squeeze import Squeeze
+from inntf.compose.chain import Chain
+from inntf.compose.multiscale import Multiscale
+from inntf.core import Block
+from inntf.core.errors import explain
+from inntf.core.shapes import Shape
+from inntf.models.flow import Flow
+from inntf.nets.convnet import ConvNet
+from inntf.nets.mlp import MLP
+from inntf.numerics.scales import ExpScale, Scale, SigmoidScale
+
+
+def real_nvp(
+    *,
+    event_shape: Shape | int,
+    depth: int = 8,
+    hidden: Sequence[int] = (128, 128),
+    activation: Any = "relu",
+    scale: Scale | None = None,
+    additive: bool = False,
+    actnorm: bool = True,
+    condition_shape: Shape | int | None = None,
+    condition_network: keras.layers.Layer | None = None,
+    seed: int = 0,
+    dtype: Any = None,
+    name: str = "real_nvp",
+) -> Flow:
+    """A flow on vectors: `depth` steps of [ActNorm, permutation, coupling].
+
+    Args:
+        event_shape: `(dim,)` or `dim`, at least 2.
+        depth: number of couplings.
+        hidden: widths of the conditioners' hidden layers.
+        activation: of the conditioners.
+        scale: of the affine couplings, `ExpScale(2.0)` by default.
+        additive: additive couplings in place of affine ones.
+        actnorm: whether each step begins with an ActNorm.
+        condition_shape: shape of a condition, if there is one.
+        condition_network: embeds the condition first.
+        seed: of the permutations; for two dimensions the entries are exchanged.
+        dtype: dtype or policy of the blocks.
+        name: name of the flow.
+
+    Returns:
+        A `Flow` over `(dim,)` with a standard normal base, built.
+
+    Raises:
+        ValueError: if the depth is not positive.
+
+    Source: Dinh et al., "Density estimation using Real NVP" (2017).
+
+    Example:
+        >>> real_nvp(event_shape=2, depth=2, hidden=(8,)).sample(3, seed=0).shape
+        TensorShape([3, 2])
+    """
+    _check_depth("real_nvp", depth)
+    coupling = _coupling(additive, scale or ExpScale(2.0))
+    size = event_shape if isinstance(event_shape, int) else tuple(event_shape)[-1]
+
+    def step(i: int) -> list[Block]:
+        net = MLP(hidden, activation=activation, dtype=dtype)
+        mix = Permutation.reverse() if size == 2 else Permutation.shuffle(seed + i)
+        return [*([ActNorm(dtype=dtype)] if actnorm else []), mix, coupling(conditioner=net, dtype=dtype)]
+
+    blocks = [block for i in range(depth) for block in step(i)]
+    return Flow(
+        Chain(blocks, dtype=dtype),
+        event_shape=event_shape,
+        condition_shape=condition_shape,
+        condition_network=condition_network,
+        name=name,
+    )
+
+
+def glow(
+    *,
+    event_shape: Shape,
+    levels: int = 3,
+    depth: int = 8,
+    hidden: int | Sequence[int] = 64,
+    preprocessing: Sequence[Block] = (),
+    permutation: str = "conv1x1",
+    additive: bool = False,
+    scale: Scale | None = None,
+    actnorm: bool = True,
+    max_log_scale: float | None = None,
+    factor_out: bool = True,
+    priors: str = "learned",
+    conditioner: Callable[[int], keras.layers.Layer] | None = None,
+    condition_shape: Shape | None = None,
+    condition_network: keras.layers.Layer | None = None,
+    seed: int = 0,
+    dtype: Any = None,
+    name: str = "glow",
+) -> Flow:
+    """A flow on images: `levels` of squeeze and `depth` steps of [ActNorm, permutation, coupling], with factor-out.
+
+    Args:
+        event_shape: `(height, width, channels)`; height and width divisible by `2^levels`.
+        levels: number of levels.
+        depth: steps a level.
+        hidden: channels of the 3x3-1x1-3x3 conditioners.
+        preprocessing: blocks before the first level, such as `[Dequantize(), Logit()]`.
+        permutation: `"conv1x1"` (learned), `"shuffle"` or `"reverse"`.
+        additive: additive couplings in place of affine ones.
+        scale: of the affine couplings; Glow's `sigmoid(raw + 2)` by default.
+        actnorm: whether each step begins with an ActNorm.
+        max_log_scale: bound on the ActNorms' log-scale.
+        factor_out: whether half of the channels leave after each level but the last.
+        priors: `"learned"` or `"fixed"`, see `Multiscale`.
+        conditioner: makes a conditioner from its number of output channels, in place of the default ConvNet.
+        condition_shape: shape of a condition (vector or image), if there is one.
+        condition_network: makes the feature maps each level needs, see `Multiscale`.
+        seed: of the permutations.
+        dtype: dtype or policy of the blocks.
+        name: name of the flow.
+
+    Returns:
+        A `Flow` over images with a standard normal base on the flat latent, built.
+
+    Raises:
+        ValueError: if the depth is not positive, the image does not divide, or `permutation` is unknown.
+
+    Source: Kingma & Dhariwal, "Glow" (2018).
+
+    Example:
+        >>> flow = glow(event_shape=(8, 8, 1), levels=2, depth=1, hidden=4)
+        >>> flow.log_prob(flow.sample(2, seed=0)).shape
+        TensorShape([2])
+    """
+    _check_depth("glow", depth)
+    _check_depth("glow", levels, "levels")
+    if permutation not in ("conv1x1", "shuffle", "reverse"):
+        raise ValueError(
+            explain("glow", received=f"permutation={permutation!r}", expected="'conv1x1', 'shuffle' or 'reverse'", remedy="Spell it so.")
+        )
+    coupling = _coupling(additive, scale or SigmoidScale())
+
+    def mix(i: int) -> Block:
+        if permutation == "conv1x1":
+            return InvertibleConv1x1(seed=seed + i, dtype=dtype)
+        return Permutation.reverse() if permutation == "reverse" else Permutation.shuffle(seed + i)
+
+    def step(i: int) -> Chain:
+        net = conditioner or ConvNet(hidden, dtype=dtype)
+        norm = [ActNorm(max_log_scale=max_log_scale, dtype=dtype)] if actnorm else []
+        return Chain([*norm, mix(i), coupling(conditioner=net, split=ChannelSplit(), dtype=dtype)], dtype=dtype)
+
+    stages = [Chain([Squeeze(), *(step(level * depth + i) for i in range(depth))], dtype=dtype) for level in range(levels)]
+    if factor_out:
+        body: Block = Multiscale(stages, priors=priors, condition_network=condition_network, dtype=dtype)
+    else:
+        body = Chain(stages, dtype=dtype)
+    block = Chain([*preprocessing, body], dtype=dtype) if preprocessing else body
+    return Flow(
+        block,
+        event_shape=event_shape,
+        condition_shape=condition_shape,
+        condition_network=None if factor_out else condition_network,
+        name=name,
+    )
+
+
+def _coupling(additive: bool, scale: Scale) -> Callable[..., Block]:
+    return AdditiveCoupling if additive else lambda **kwargs: AffineCoupling(scale=scale, **kwargs)
+
+
+def _check_depth(who: str, depth: int, what: str = "depth") -> None:
+    if depth < 1:
+        raise ValueError(explain(who, received=f"{what}={depth}", expected="at least 1", remedy="A flow needs a step."))
