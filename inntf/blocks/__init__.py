@@ -4,9 +4,12 @@ from inntf.blocks.actnorm import ActNorm
 from inntf.blocks.coupling import AdditiveCoupling, AffineCoupling
 from inntf.blocks.coupling_spline import SplineCoupling
 from inntf.blocks.coupling_two_sided import TwoSidedCoupling
+from inntf.blocks.dequantize import Dequantize
 from inntf.blocks.haar import Haar
 from inntf.blocks.linear import InvertibleConv1x1, InvertibleLinear
+from inntf.blocks.logit import Logit
 from inntf.blocks.permutation import Permutation
+from inntf.blocks.rescale import Rescale
 from inntf.blocks.splits import ChannelSplit, CheckerboardSplit, HalfSplit, IndexSplit, Split
 from inntf.blocks.squeeze import Squeeze
 
@@ -16,12 +19,15 @@ __all__ = [
     "AffineCoupling",
     "ChannelSplit",
     "CheckerboardSplit",
+    "Dequantize",
     "Haar",
     "HalfSplit",
     "IndexSplit",
     "InvertibleConv1x1",
     "InvertibleLinear",
+    "Logit",
     "Permutation",
+    "Rescale",
     "SplineCoupling",
     "Split",
     "Squeeze",
