@@ -1,6 +1,8 @@
-"""How stable a block is: certificates, singular values, reconstruction."""
+"""How stable a block is: certificates, singular values, reconstruction, and a report of all."""
 
+from inntf.stability.certificate import Certificate, CertificateRow, certify
 from inntf.stability.maps import find_block
+from inntf.stability.pictures import passes_picture
 from inntf.stability.precision import float64_copy
 from inntf.stability.reconstruction import (
     ErrorSummary,
@@ -9,17 +11,29 @@ from inntf.stability.reconstruction import (
     repeated_reconstruction,
     summarize,
 )
+from inntf.stability.report import StabilityReport, relative_summary, singular_summary, stability_report
 from inntf.stability.singular_values import SingularValues, condition_number, singular_values
+from inntf.stability.verdict import Verdict, judge
 
 __all__ = [
+    "Certificate",
+    "CertificateRow",
     "ErrorSummary",
     "RepeatedReconstruction",
     "SingularValues",
+    "StabilityReport",
+    "Verdict",
+    "certify",
     "condition_number",
     "find_block",
     "float64_copy",
+    "judge",
+    "passes_picture",
     "reconstruction_error",
+    "relative_summary",
     "repeated_reconstruction",
+    "singular_summary",
     "singular_values",
+    "stability_report",
     "summarize",
 ]
