@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
 from inntf.core.errors import explain
+from inntf.numerics.boxes import Box, check_box
 
 _ROUNDINGS = ("floor", "straight_through", "none")
 
@@ -31,7 +32,7 @@ class Dequantize(Block):
             for 1/2; `"none"` for 0; or a number `w` in (0, 1) for uniform noise on `[0, w)`, which spikes the density.
         seed: of the noise; `None` draws one.
         rounding: what the inverse does: `"floor"` (integers, gradient zero), `"straight_through"` (integers, gradient as
-            without rounding), or `"none"` (`x = levels z` and nothing else).
+            without rounding), or `"none"` (`x = levels z`, less the 1/2 of `"center"`).
         event_ndims, name, dtype, trainable, validate_args: as in `Block`; `validate_args` also checks that `x` holds levels.
 
     Shapes: `x` (integer or float dtype), `z`: `(batch, dim)` or `(batch, height, width, channels)`; `log_det`: `(batch,)`.
@@ -78,8 +79,8 @@ class Dequantize(Block):
         rounds = self.rounding != "none"
         return {
             "stochastic": bool(self._width),
-            "exact_data_round_trip": rounds or not (self._width or self._offset),
-            "exact_latent_round_trip": not rounds and not (self._width or self._offset),
+            "exact_data_round_trip": rounds or not self._width,
+            "exact_latent_round_trip": not rounds and not self._width,
         }
 
     @property
@@ -99,8 +100,10 @@ class Dequantize(Block):
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Multiply, round down, clip to the levels."""
-        x = z * self.levels
-        if self.rounding != "none":
+        if self.rounding == "none":
+            x = z * self.levels - self._offset
+        else:
+            x = z * self.levels
             # The nudge undoes a division that rounded to just below the level.
             whole = tf.clip_by_value(tf.floor(x + 0.5 * self._margin), 0.0, self.levels - 1.0)
             x = whole if self.rounding == "floor" else x + tf.stop_gradient(whole - x)
@@ -111,6 +114,13 @@ class Dequantize(Block):
         if self.rounding == "none":
             return LipschitzBounds(1.0 / self.levels, float(self.levels))
         return LipschitzBounds(1.0 / self.levels, float("inf"), reason=f"the inverse of {self.name} rounds to integers")
+
+    def image_box(self, domain: Box | None) -> Box | None:
+        """The box of the values, any noise included."""
+        if domain is None:
+            return None
+        low, high = check_box(domain)
+        return (low + self._offset) / self.levels, (high + self._offset + self._width) / self.levels
 
     def _log_volume(self, value: tf.Tensor) -> tf.Tensor:
         size = tf.cast(tf.reduce_prod(tf.shape(value)[1:]), value.dtype)

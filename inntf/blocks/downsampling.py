@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
 from inntf.core.errors import explain
+from inntf.numerics.boxes import Box, check_box
 
 _ORDERS = ("group_major", "channel_major")
 
@@ -50,10 +52,7 @@ class Downsampling(Block):
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Down: fewer pixels, more channels."""
-        z = self._down(x)
-        if self.order == "channel_major":
-            z = _swap_major(z, self.factor**2)
-        return z, tf.zeros([], x.dtype)
+        return self._ordered(self._down(x)), tf.zeros([], x.dtype)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Up again."""
@@ -64,6 +63,23 @@ class Downsampling(Block):
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
         """Exactly 1 both ways."""
         return LipschitzBounds(1.0, 1.0)
+
+    def image_box(self, domain: Box | None) -> Box | None:
+        """The smallest box that holds the image of a box, by the absolute values of the matrix."""
+        if domain is None or not self.built or None in self._x_event_shape:
+            return None
+        low, high = (np.broadcast_to(end, self._x_event_shape) for end in check_box(domain))
+        with tf.init_scope():
+            centre, radius = tf.constant((low + high) / 2), tf.constant((high - low) / 2)
+            centre = self._ordered(self._down(centre[None]))[0].numpy()
+            radius = self._ordered(self._down_radius(radius[None]))[0].numpy()
+        return centre - radius, centre + radius
+
+    def _down_radius(self, radius: tf.Tensor) -> tf.Tensor:
+        return self._down(radius)  # a permutation has no signs to lose
+
+    def _ordered(self, z: tf.Tensor) -> tf.Tensor:
+        return _swap_major(z, self.factor**2) if self.order == "channel_major" else z
 
     def _forward_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
         height, width, channels = _image(self, shape)

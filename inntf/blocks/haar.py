@@ -44,6 +44,10 @@ class Haar(Downsampling):
     def _down(self, x: tf.Tensor) -> tf.Tensor:
         return _butterfly(tf.nn.space_to_depth(x, 2))
 
+    def _down_radius(self, radius: tf.Tensor) -> tf.Tensor:
+        total = tf.add_n(tf.split(tf.nn.space_to_depth(radius, 2), 4, axis=-1)) * 0.5
+        return tf.concat([total] * 4, axis=-1)
+
     def _up(self, z: tf.Tensor) -> tf.Tensor:
         return tf.nn.depth_to_space(_butterfly(z), 2)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
 from inntf.core.errors import explain
-from inntf.numerics.boxes import check_box
+from inntf.numerics.boxes import Box, check_box
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -81,6 +81,15 @@ class Logit(Block):
         ends = np.maximum(_slope(self.alpha, keep, low), _slope(self.alpha, keep, high))
         reason = f"{self.name} is not bounded up to the ends of that domain" if np.isinf(ends).any() else ""
         return LipschitzBounds(float(ends.max()), float(1.0 / middle.min()), "local", reason)
+
+    def image_box(self, domain: Box | None) -> Box | None:
+        """The images of the ends, `None` where one of them has none."""
+        if domain is None:
+            return None
+        keep = 1.0 - 2.0 * self.alpha
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ends = tuple(np.log(self.alpha + keep * x) - np.log(self.alpha + keep * (1.0 - x)) for x in check_box(domain))
+        return ends if all(np.all(np.isfinite(end)) for end in ends) else None
 
 
 def _slope(alpha: float, keep: float, x: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from inntf.core import Block, LipschitzBounds
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
+from inntf.numerics.boxes import Box, check_box
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -66,6 +67,13 @@ class Rescale(Block):
         """Exact: the largest `|scale|`, and one over the smallest."""
         size = np.abs(self.scale)
         return LipschitzBounds(float(size.max()), float(1.0 / size.min()))
+
+    def image_box(self, domain: Box | None) -> Box | None:
+        """The images of the ends, in order."""
+        if domain is None:
+            return None
+        a, b = (end * self.scale + self.shift for end in check_box(domain))
+        return np.minimum(a, b), np.maximum(a, b)
 
     def _log_volume(self, value: tf.Tensor) -> tf.Tensor:
         # Each entry of the scale serves equally many entries of the event.
