@@ -64,19 +64,26 @@ class InvertibleLinear(Block):
     def build(self, input_shape: Shape) -> None:
         """Start from a random rotation."""
         size = input_shape[-1]
+        for name, value in self.draw_weights(input_shape).items():
+            setattr(self, name, self._weight(name, value, trainable=name not in ("permutation", "sign")))
+        self._strictly_lower = np.tril(np.ones((size, size)), -1)
+
+    def draw_weights(self, input_shape: Shape) -> dict[str, np.ndarray]:
+        """The weights of one random rotation."""
+        size = input_shape[-1]
         seed = random.randrange(2**31) if self.seed is None else self.seed
         rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(size, size)))[0]
         if self.parametrization == "dense":
-            self.matrix = self._weight("matrix", rotation)
-            return
+            return {"matrix": rotation}
         permutation, lower, upper = _plu(rotation)
         diagonal = np.diag(upper)
-        self.permutation = self._weight("permutation", permutation, trainable=False)
-        self.sign = self._weight("sign", np.sign(diagonal), trainable=False)
-        self.lower = self._weight("lower", np.tril(lower, -1))
-        self.upper = self._weight("upper", np.triu(upper, 1))
-        self.log_diagonal = self._weight("log_diagonal", np.log(np.abs(diagonal)))
-        self._strictly_lower = np.tril(np.ones((size, size)), -1)
+        return {
+            "permutation": permutation,
+            "sign": np.sign(diagonal),
+            "lower": np.tril(lower, -1),
+            "upper": np.triu(upper, 1),
+            "log_diagonal": np.log(np.abs(diagonal)),
+        }
 
     def _weight(self, name: str, value: np.ndarray, trainable: bool = True) -> keras.Variable:
         start = keras.initializers.Constant(0.0)

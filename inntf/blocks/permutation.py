@@ -83,27 +83,39 @@ class Permutation(Block):
                 )
             )
         if self.indices == "reverse":
-            order = np.arange(size)[::-1]
-        elif self.indices == "shuffle":
-            order = np.random.default_rng(self.seed).permutation(size)
-        else:
-            order = np.asarray(self.indices)
-        self._order, self._back = np.array(order, np.int32), np.array(np.argsort(order), np.int32)
+            return
+        # A weight rather than a constant: it is saved with the others, and a `Repeat` can hold one a block.
+        self.order = self.add_weight(shape=(size,), initializer="zeros", dtype="int32", trainable=False, name="order")
+        self.order.assign(self.draw_weights(input_shape)["order"])
+
+    def draw_weights(self, input_shape: Shape) -> dict[str, np.ndarray]:
+        """The order as a fresh block would have it."""
+        if self.indices == "reverse":
+            return {}
+        if self.indices == "shuffle":
+            return {"order": np.random.default_rng(self.seed).permutation(input_shape[-1]).astype("int32")}
+        return {"order": np.asarray(self.indices, "int32")}
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Permute."""
-        return permute(x, self._order, self._back), tf.zeros([], x.dtype)
+        if self.indices == "reverse":
+            return tf.reverse(x, [-1]), tf.zeros([], x.dtype)
+        order = tf.convert_to_tensor(self.order)
+        return permute(x, order, tf.math.invert_permutation(order)), tf.zeros([], x.dtype)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Permute back."""
-        return permute(z, self._back, self._order), tf.zeros([], z.dtype)
+        if self.indices == "reverse":
+            return tf.reverse(z, [-1]), tf.zeros([], z.dtype)
+        order = tf.convert_to_tensor(self.order)
+        return permute(z, tf.math.invert_permutation(order), order), tf.zeros([], z.dtype)
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
         """Exactly 1 both ways."""
         return LipschitzBounds(1.0, 1.0)
 
 
-def permute(x: tf.Tensor, order: np.ndarray, back: np.ndarray) -> tf.Tensor:
+def permute(x: tf.Tensor, order: tf.Tensor, back: tf.Tensor) -> tf.Tensor:
     """Gather along the last axis; its gradient is the gather back, not a scatter, to any order of differentiation."""
 
     @tf.custom_gradient

@@ -2,5 +2,6 @@
 
 from inntf.compose.chain import Chain
 from inntf.compose.multiscale import Multiscale
+from inntf.compose.repeat import Repeat
 
-__all__ = ["Chain", "Multiscale"]
+__all__ = ["Chain", "Multiscale", "Repeat"]

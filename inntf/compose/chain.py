@@ -23,7 +23,7 @@ class Chain(Block):
 
     Args:
         blocks: the blocks, first applied first.
-        event_ndims, name, dtype, trainable, validate_args: as in `Block`.
+        event_ndims, name, dtype, trainable, validate_args: as in `Block`; the dtype is the blocks' if they share one.
 
     Shapes: those of the first and the last block; `log_det`: `(batch,)`.
 
@@ -53,6 +53,8 @@ class Chain(Block):
                         remedy="Compose foreign bijectors with tfb.Chain([...]), which takes inntf blocks too.",
                     )
                 )
+        if kwargs.get("dtype") is None and len({block.dtype_policy.name for block in blocks}) == 1:
+            kwargs["dtype"] = blocks[0].dtype_policy
         super().__init__(**kwargs)
         self.blocks = blocks
         declared = blocks[0]._event_ndims or (blocks[0].default_event_ndims if blocks[0].default_event_ndims != 1 else None)

@@ -117,6 +117,14 @@ class Block(keras.layers.Layer, BijectorFace):
         """Make the weights for inputs of shape `(batch, *event)`; a block without weights needs none."""
         self.built = True
 
+    def draw_weights(self, input_shape: shapes.Shape) -> dict[str, np.ndarray] | None:
+        """Fresh initial values of this block's own weights, by attribute, where they are drawn together.
+
+        `None` (the default): each weight has an initializer of its own.  `Repeat` uses it to initialize many blocks
+        without building them.
+        """
+        return None
+
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Data to latent: `z` and `log|det dz/dx|` of shape `batch`."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward_and_log_det.")
@@ -276,11 +284,8 @@ class Block(keras.layers.Layer, BijectorFace):
             self.ensure_built(config["event_shape"], config.get("condition_shape"))
 
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
-        # TensorFlow's checkpoints do not look into the lists in which Keras layers keep layers, and say nothing.
-        children = super()._trackable_children(save_type, **kwargs)
-        if save_type == "checkpoint":
-            children.update(self._checkpointed())
-        return children
+        # TensorFlow's checkpoints and SavedModels do not look into the lists in which Keras layers keep layers.
+        return super()._trackable_children(save_type, **kwargs) | self._checkpointed()
 
     def _checkpointed(self) -> dict[str, tf.Variable]:
         return {f"variable_{i:05d}": v._value for i, v in enumerate(self.variables)}
@@ -477,6 +482,8 @@ def _noting_shape(build: Callable) -> Callable:
         self._note_shape(input_shape)
         build(self, input_shape, *args, **kwargs)
         self.built = True
+        if keras.src.backend.in_stateless_scope():
+            return  # the variables do not exist yet
         for name, variable in self._checkpointed().items():
             self._handle_deferred_dependencies(name=name, trackable=variable)  # of a checkpoint restored before
 

@@ -60,8 +60,8 @@ def dtype(block: Any, value: tf.Tensor) -> tf.Tensor:
         if value.dtype.is_complex or value.dtype == tf.string:
             raise TypeError(explain(block.name, received=value.dtype.name, expected=own.name, remedy="Pass real numbers."))
         return tf.cast(value, own)
-    if not block.weights:
-        return value  # without weights any floating dtype will do
+    if not any(keras.backend.is_float_dtype(weight.dtype) for weight in block.weights):
+        return value  # without floating weights any floating dtype will do
     if value.dtype.size > own.size:
         raise TypeError(
             explain(

@@ -1,0 +1,232 @@
+"""Many blocks of one make, scanned over: graph size and tracing time do not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inntf.compose.chain import Chain
+from inntf.compose.stacking import Same, Template, sources
+from inntf.core import Block, LipschitzBounds
+from inntf.core.bounds import unknown
+from inntf.core.errors import explain
+from inntf.core.shapes import Shape, static
+
+
+@keras.saving.register_keras_serializable("inntf")
+class Repeat(Block):
+    """`forward = F_n o ... o F_1` for `n` blocks of one make, each with weights of its own.
+
+    The weights of all blocks are stacked on a leading axis and a loop runs over their slices, forward and inverse, so the
+    graph holds one block whatever `n` is.  Every block is initialized as it would be alone.  The blocks may differ in
+    their weights only, fixed ones (permutations, rotations) included: what alternates between blocks goes together
+    into one step.  `unroll()` gives the equivalent `Chain`, `Repeat.from_chain` goes back.
+
+    Args:
+        make_block: a function that makes one block, called `n` times, with the index if it takes an argument; or a block,
+            which stands for its configuration.  Use a `Chain` for a step of several blocks.
+        n: number of blocks.
+        event_ndims, name, dtype, trainable, validate_args: as in `Block`; the dtype is the blocks' by default.
+
+    Shapes: those of the block, which must keep the event shape; `log_det`: `(batch,)`.
+
+    Raises:
+        ValueError: if `n` is not positive or the blocks differ in more than their weights; TypeError: if `make_block` makes no block.
+
+    Source: inntf; change of variables for a composition.
+
+    Example:
+        >>> from inntf.blocks import ActNorm, AffineCoupling, Permutation
+        >>> flow = Repeat(lambda i: Chain([ActNorm(), Permutation.shuffle(i), AffineCoupling()]), 8)
+        >>> flow.forward_and_log_det(tf.ones([2, 4]))[1].shape
+        TensorShape([2])
+    """
+
+    def __init__(self, make_block: Block | Callable[..., Block], n: int, **kwargs: Any):
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+            raise ValueError(explain("Repeat", received=f"n={n!r}", expected="a positive integer", remedy="Say how many blocks."))
+        if isinstance(make_block, Block):
+            self._arguments["make_block"] = make_block = Same(make_block)
+        made = sources(make_block, n)
+        block = made[0]
+        if kwargs.get("dtype") is None:
+            kwargs["dtype"] = block.dtype_policy
+        if kwargs.get("event_ndims") is None:
+            kwargs["event_ndims"] = block._event_ndims or (block.default_event_ndims if block.default_event_ndims != 1 else None)
+        super().__init__(**kwargs)
+        self.n = int(n)
+        object.__setattr__(self, "_template", Template(made))  # out of sight of every tracker
+
+    @property
+    def uses_condition(self) -> bool:
+        """Whether the block does."""
+        return self._template.block.uses_condition
+
+    def build(self, input_shape: Shape) -> None:
+        """Initialize every block and stack the weights."""
+        event = tf.TensorShape(input_shape[1:])
+        template = self._template
+        z_event = template.block._forward_event_shape(event)
+        if static(z_event) != static(event):
+            raise ValueError(
+                explain(
+                    self.name,
+                    received=f"a block that takes events of shape {static(event)} to {static(z_event)}",
+                    expected="one that keeps the shape",
+                    remedy="Put it before or after the Repeat, in a Chain.",
+                )
+            )
+        values = template.build(static(event), self.condition_shape)
+        template.stacks = [
+            self._stack(i, variable, value) for i, (variable, value) in enumerate(zip(template.variables, values, strict=True))
+        ]
+
+    def _stack(self, index: int, variable: keras.Variable, value: np.ndarray) -> keras.Variable:
+        return self.add_weight(
+            shape=value.shape,
+            dtype=variable._dtype,
+            initializer=lambda shape, dtype=None: tf.constant(value, dtype),
+            trainable=variable.trainable,
+            autocast=variable._autocast,
+            aggregation=variable.aggregation,
+            regularizer=_each(variable.regularizer, tf.add_n),
+            constraint=_each(variable.constraint, tf.stack),
+            name=f"{index:02d}_{variable.name}",
+        )
+
+    # ---- scanning -------------------------------------------------------------------------------------------
+
+    def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Apply the blocks in order."""
+        return self._scan(self._template.block.forward_and_log_det, x, condition, range(self.n))
+
+    def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Undo the blocks in the opposite order."""
+        return self._scan(self._template.block.inverse_and_log_det, z, condition, range(self.n - 1, -1, -1))
+
+    def _scan(self, step: Callable, value: tf.Tensor, condition: tf.Tensor | None, order: range) -> tuple[tf.Tensor, tf.Tensor]:
+        template, n = self._template, self.n
+        # Arrays, not gathers: the gradient of a read adds one slice, that of a gather a whole stack, in every iteration.
+        arrays = [_array(tf.convert_to_tensor(stack), n) for stack in template.stacks]
+        states = template.states()
+        news = [tf.TensorArray(arrays[j].dtype, n, element_shape=arrays[j].element_shape) for j in states]
+        changed: set[int] = set()
+
+        def body(k: tf.Tensor, value: tf.Tensor, total: tf.Tensor, news: list[tf.TensorArray]):
+            index = order.start + order.step * k
+            slices = [array.read(index) for array in arrays]
+            with template.scope(slices) as scope:
+                before = dict(scope.state_mapping)
+                out, log_det = step(value, condition)
+                updated = [scope.get_current_value(template.variables[j]) for j in states]
+            out.set_shape(value.shape)
+            changed.update(j for j, new in zip(states, updated, strict=True) if new is not before[id(template.variables[j])])
+            news = [array.write(index, new) for array, new in zip(news, updated, strict=True)]
+            return k + 1, out, total + log_det, news
+
+        start = (tf.constant(0), value, tf.zeros(tf.shape(value)[:1], _log_det_dtype(value)), news)
+        _, value, total, news = tf.while_loop(lambda k, *_: k < n, body, start, maximum_iterations=n)
+        for j, array in zip(states, news, strict=True):
+            if j in changed:  # moving statistics and their like, as they were updated in the blocks
+                template.stacks[j].assign(array.stack())
+        return value, total
+
+    # ---- the blocks one by one ------------------------------------------------------------------------------
+
+    def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """Initialize each block on what the ones before it make of the data."""
+        template = self._template
+        slices = [tf.unstack(tf.convert_to_tensor(stack)) for stack in template.stacks]
+        for i in range(self.n):
+            with template.scope([column[i] for column in slices]) as scope:
+                x = template.block.initialize(x, condition)
+                for column, variable in zip(slices, template.variables, strict=True):
+                    column[i] = scope.get_current_value(variable)
+        for stack, column in zip(template.stacks, slices, strict=True):
+            stack.assign(tf.stack(column))
+        return x
+
+    def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
+        """Product of the blocks' bounds; a box is carried from block to block."""
+        if not self.built:
+            return unknown(f"{self.name} is not built")
+        bounds, block = LipschitzBounds(1.0, 1.0), self._template.block
+        for slices in self._slices():
+            with self._template.scope([tf.constant(value) for value in slices]):
+                bounds = bounds.then(block.lipschitz_bounds(domain))
+                domain = block.image_box(domain)
+        return bounds
+
+    def unroll(self) -> Chain:
+        """The equivalent `Chain` of `n` blocks with copies of the weights.
+
+        Raises:
+            ValueError: if it is not built yet.
+        """
+        if not self.built:
+            raise ValueError(f"{self.name}.unroll: received an unbuilt Repeat, expected weights to copy. Call it on data, or ensure_built.")
+        name = self._template.block.name
+        chain = Chain([self._template.make(s, f"{name}_{i}") for i, s in enumerate(self._slices())], **self._common())
+        return chain.ensure_built(self.event_shape, self.condition_shape)
+
+    @classmethod
+    def from_chain(cls, chain: Chain, period: int = 1, **kwargs: Any) -> Repeat:
+        """The equivalent `Repeat` of a built chain of blocks of one make, with copies of the weights.
+
+        Args:
+            chain: the chain.
+            period: how many consecutive blocks of the chain make one step.
+            kwargs: further arguments of `Repeat`.
+
+        Raises:
+            ValueError: if the chain is not built, is no multiple of the period, or its steps differ in more than weights.
+        """
+        if not chain.built or len(chain) % period:
+            raise ValueError(
+                explain(
+                    "Repeat.from_chain",
+                    received=f"a chain of {len(chain)} blocks, {'' if chain.built else 'not '}built, period {period}",
+                    expected="a built chain whose length is a multiple of the period",
+                    remedy="Call it on data first, or choose another period.",
+                )
+            )
+        steps = list(chain) if period == 1 else [Chain(chain.blocks[i : i + period]) for i in range(0, len(chain), period)]
+        for step in steps:  # a step made here of built blocks has no shapes yet
+            step.ensure_built(chain.event_shape, chain.condition_shape)
+        fresh = iter([type(step).from_config(step.get_config()) for step in steps])
+        repeat = cls(lambda: next(fresh), len(steps), **{"dtype": chain.dtype_policy, **kwargs})
+        repeat._arguments["make_block"] = Same(steps[0])
+        repeat.ensure_built(chain.event_shape, chain.condition_shape)
+        for stack, *values in zip(repeat._template.stacks, *(step.variables for step in steps), strict=True):
+            stack.assign(np.stack([value.numpy() for value in values]))
+        return repeat
+
+    def _slices(self) -> list[tuple[np.ndarray, ...]]:
+        return list(zip(*(stack.numpy() for stack in self._template.stacks), strict=True)) or [()] * self.n
+
+    def _common(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype_policy, "event_ndims": self._event_ndims, "validate_args": self.validate_args}
+
+    def config_arguments(self) -> dict[str, Any]:
+        """Constructor arguments, with the block that the function makes in place of the function."""
+        return super().config_arguments() | {"make_block": self._template.block}
+
+    def __len__(self) -> int:
+        return self.n
+
+
+def _array(stack: tf.Tensor, n: int) -> tf.TensorArray:
+    return tf.TensorArray(stack.dtype, n, element_shape=stack.shape[1:], clear_after_read=False).unstack(stack)
+
+
+def _log_det_dtype(value: tf.Tensor) -> tf.DType:
+    return value.dtype if value.dtype.size >= 4 else tf.float32
+
+
+def _each(function: Callable | None, join: Callable[[Sequence[tf.Tensor]], tf.Tensor]) -> Callable | None:
+    # A regularizer or constraint written for the weight of one block.
+    return None if function is None else lambda stack: join([function(weight) for weight in tf.unstack(tf.convert_to_tensor(stack))])

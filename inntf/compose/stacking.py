@@ -1,0 +1,215 @@
+"""Many blocks of one make as one template and stacked weights."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inntf.core import Block
+from inntf.core.errors import explain
+from inntf.core.shapes import Shape
+
+
+class Template:
+    """One block that computes for many: its variables are stand-ins for slices of stacks.
+
+    A plain object, so that neither Keras nor `tf.Module` nor checkpoints find the stand-ins behind it.
+    """
+
+    def __init__(self, sources: Sequence[Block]):
+        self.sources = list(sources)
+        self.block = self.sources[0]
+        self.variables: list[keras.Variable] = []
+        self.stacks: list[keras.Variable] = []
+
+    def build(self, event_shape: Shape, condition_shape: Shape | None) -> list[np.ndarray]:
+        """Build the template; returns the initial stacks, one a variable, each block initialized as it would be alone."""
+        own = _architecture(self.block)
+        for i, source in enumerate(self.sources):
+            if source is not self.block and (other := _architecture(source)) != own:
+                _refuse_other_architecture(self.block, i, own, other)
+        initializers, first = _build_deferred(self.block, event_shape, condition_shape)
+        self.variables = list(self.block.variables)
+        values = [first]
+        for i, source in enumerate(self.sources[1:], 1):
+            drawn = _draw(self.block, source, initializers)
+            values.append(drawn if drawn is not None else _draw_by_building(self.block, source, i, event_shape, condition_shape))
+        self.sources = [self.block]
+        return [np.stack(column) for column in zip(*values, strict=True)]
+
+    def scope(self, slices: Sequence[tf.Tensor]) -> keras.StatelessScope:
+        """Within it the template computes with these slices in place of its variables."""
+        return keras.StatelessScope(list(zip(self.variables, slices, strict=True)), initialize_variables=False)
+
+    def states(self) -> list[int]:
+        """Positions of the variables that a layer may update as it computes."""
+        fixed = {id(v) for block in _blocks(self.block) if _draws(block) for v in block._non_trainable_variables}
+        return [j for j, v in enumerate(self.variables) if not v.trainable and id(v) not in fixed]
+
+    def make(self, slices: Sequence[np.ndarray], name: str) -> Block:
+        """A block of its own with these weights."""
+        block = self.block.copy(name=name)
+        for variable, value in zip(block.variables, slices, strict=True):
+            variable.assign(value)
+        return block
+
+
+class Same:
+    """A maker of new blocks of one block's configuration; it hides that block from trackers."""
+
+    def __init__(self, block: Block):
+        self._block = block
+
+    def __call__(self) -> Block:
+        """A new, unbuilt block."""
+        block = self._block
+        return type(block).from_config(block.get_config()) if block.built else block.copy()
+
+
+def sources(make_block: Callable[..., Block], n: int) -> list[Block]:
+    """The `n` blocks that a maker makes, unbuilt; `Same` makes one that stands for all.
+
+    Raises:
+        TypeError: if it makes something else than blocks.
+    """
+    if isinstance(make_block, Same):
+        return [make_block()] * n
+    if not callable(make_block):
+        raise TypeError(
+            explain(
+                "Repeat",
+                received=f"make_block of type {type(make_block).__name__}",
+                expected="a function that makes a block, or a block",
+                remedy="For example Repeat(lambda: AffineCoupling(), 8), or Repeat(lambda i: ..., 8) with the index.",
+            )
+        )
+    made = [make_block(i) for i in range(n)] if _takes_index(make_block) else [make_block() for _ in range(n)]
+    for block in made:
+        if not isinstance(block, Block):
+            raise TypeError(
+                explain(
+                    "Repeat",
+                    received=f"a make_block that returned {type(block).__name__}",
+                    expected="an inntf block",
+                    remedy="Return a Block, for instance a Chain of the blocks of one step.",
+                )
+            )
+    if any(block is made[0] for block in made[1:]) or made[0].built:
+        raise ValueError(
+            explain(
+                "Repeat",
+                received="a make_block that returns a block made before",
+                expected="a new, unbuilt block at each call",
+                remedy="Construct the block inside the function.",
+            )
+        )
+    return made
+
+
+def _takes_index(make_block: Callable[..., Block]) -> bool:
+    parameters = inspect.signature(make_block).parameters.values()
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
+
+
+def _build_deferred(block: Block, event_shape: Shape, condition_shape: Shape | None) -> tuple[dict[int, Any], list[np.ndarray]]:
+    # In a stateless scope variables keep their initializers until its end, so that these can be used again.
+    with keras.StatelessScope() as scope:
+        block.ensure_built(event_shape, condition_shape)
+        initializers = {id(v): getattr(v, "_initializer", None) for v in block.variables}
+        assigned = {id(v): scope.get_current_value(v) for v in block.variables}
+    first = [np.asarray(v.numpy() if assigned[id(v)] is None else assigned[id(v)]) for v in block.variables]
+    return initializers, first
+
+
+def _draw(template: Block, source: Block, initializers: dict[int, Any]) -> list[np.ndarray] | None:
+    """Initial weights of `source` without building it; `None` where that is not possible."""
+    joint = [b for b in _blocks(template) if _draws(b)]
+    theirs = [b for b in _blocks(source) if _draws(b)]
+    if [type(b) for b in joint] != [type(b) for b in theirs]:
+        return None
+    known: dict[int, np.ndarray] = {}
+    for mine, other in zip(joint, theirs, strict=True):
+        values = other.draw_weights((None, *mine.event_shape))
+        known.update((id(getattr(mine, name)), value) for name, value in values.items())
+    out = []
+    for variable in template.variables:
+        value = known.get(id(variable))
+        if value is None:
+            initializer = initializers.get(id(variable))
+            config = initializer.get_config() if isinstance(initializer, keras.initializers.Initializer) else None
+            if config is None or config.get("seed") is not None:
+                return None
+            # The same initializer object would draw the same numbers again.
+            value = type(initializer).from_config(config)(variable.shape, dtype=variable.dtype)
+        out.append(np.asarray(value, np.dtype(str(keras.backend.standardize_dtype(variable.dtype)))))
+    return out
+
+
+def _draw_by_building(
+    template: Block, source: Block, index: int, event_shape: Shape, condition_shape: Shape | None
+) -> list[np.ndarray]:
+    if source.built:
+        source = type(source).from_config(source.get_config())
+    source.ensure_built(event_shape, condition_shape)
+    if [tuple(v.shape) for v in source.variables] != [tuple(v.shape) for v in template.variables]:
+        _refuse_other_architecture(template, index, "weights of other shapes", "")
+    return [v.numpy() for v in source.variables]
+
+
+def _blocks(block: Block) -> list[Block]:
+    return [layer for layer in block._flatten_layers() if isinstance(layer, Block)]
+
+
+def _draws(block: Block) -> bool:
+    return type(block).draw_weights is not Block.draw_weights
+
+
+def _architecture(value: Any) -> Any:
+    """What a block is, without what only decides its initial weights, as something that compares."""
+    if isinstance(value, Block):
+        return {"type": type(value).__name__, **_architecture(value.config_arguments())}
+    if inspect.isfunction(value):
+        return value.__code__
+    if isinstance(value, dict):
+        initial = {"name", "seed", "shared_object_id", "build_config"} | ({"indices"} if isinstance(value.get("indices"), list) else set())
+        return {k: _architecture(v) for k, v in value.items() if k not in initial and not str(k).endswith("initializer")}
+    if isinstance(value, list | tuple):
+        return [_architecture(v) for v in value]
+    if hasattr(value, "get_config") and not isinstance(value, type):
+        try:
+            return {"type": type(value).__name__, **_architecture(value.get_config())}
+        except (TypeError, ValueError, NotImplementedError):
+            return type(value)  # a layer that cannot write itself down: the shapes of its weights are compared all the same
+    return value if isinstance(value, int | float | str | type(None)) else type(value)
+
+
+def _refuse_other_architecture(block: Block, index: int, first: Any, other: Any) -> None:
+    raise ValueError(
+        explain(
+            "Repeat",
+            received=f"a block {index} that differs from block 0 ({block.name}) in more than its weights: {_difference(first, other)}",
+            expected="blocks of one make",
+            remedy="Put what alternates into one step: make_block returns Chain([coupling, Permutation.reverse(), ...]), or a "
+            "coupling and its swapped twin.",
+        )
+    )
+
+
+def _difference(first: Any, other: Any) -> str:
+    if isinstance(first, dict) and isinstance(other, dict):
+        for key in dict.fromkeys([*first, *other]):
+            if first.get(key) != other.get(key):
+                return _difference(first.get(key), other.get(key)) if isinstance(first.get(key), dict | list) else (
+                    f"{key}={other.get(key)!r}, not {first.get(key)!r}"
+                )
+    if isinstance(first, list) and isinstance(other, list) and len(first) == len(other):
+        for a, b in zip(first, other, strict=True):
+            if a != b:
+                return _difference(a, b)
+    return f"{other!r}, not {first!r}" if other else str(first)
