@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from inntf.compose import Chain
+from inntf.compose import Chain, Multiscale, Repeat
 from inntf.core import Block, LipschitzBounds
 from inntf.stability.maps import find_block
 
@@ -43,10 +43,12 @@ class Certificate:
         width = max(map(len, [*names, "block"]))
         kinds = max(len(row.kind) for row in self.rows)
         lines = [f"{'block':<{width}}  {'kind':<{kinds}}  {'forward':>10}  {'inverse':>10}  scope   reason"]
-        for name, row in zip(names, self.rows, strict=True):
+        following = [row.depth for row in self.rows[1:]] + [0]
+        for name, row, after in zip(names, self.rows, following, strict=True):
             bounds = row.bounds
             line = f"{name:<{width}}  {row.kind:<{kinds}}  {bounds.forward:>10.4g}  {bounds.inverse:>10.4g}  {bounds.scope:<6}"
-            lines.append(f"{line}  {bounds.reason}".rstrip())
+            reason = "" if after > row.depth else bounds.reason  # a container repeats what its parts say
+            lines.append(f"{line}  {reason}".rstrip())
         return "\n".join(lines)
 
 
@@ -70,6 +72,7 @@ def certify(block: Any, domain: tuple[Any, Any] | None = None) -> Certificate:
 
     Example:
         >>> from inntf.blocks import ActNorm, Permutation
+        >>> from inntf.compose import Chain
         >>> chain = Chain([ActNorm(), Permutation.reverse()]).ensure_built((4,))
         >>> certify(chain).bounds.condition_number
         1.0
@@ -81,8 +84,17 @@ def certify(block: Any, domain: tuple[Any, Any] | None = None) -> Certificate:
 
 def _rows(block: Block, domain: tuple[Any, Any] | None, depth: int) -> Iterator[CertificateRow]:
     yield CertificateRow(block.name, type(block).__name__, depth, block.lipschitz_bounds(domain))
-    if not isinstance(block, Chain):
-        domain = None  # only a chain says which box reaches which part
-    for part in getattr(block, "blocks", ()):
-        yield from _rows(part, domain, depth + 1)
-        domain = part.image_box(domain)
+    parts, chained = _parts(block)
+    for part in parts:
+        # Only a chain says which box reaches which part.
+        yield from _rows(part, domain if chained else None, depth + 1)
+        domain = part.image_box(domain) if chained else None
+
+
+def _parts(block: Block) -> tuple[list[Block], bool]:
+    """The blocks inside a container, and whether each feeds the next."""
+    if isinstance(block, Repeat) and block.built:
+        return list(block.unroll()), True
+    if isinstance(block, Multiscale):
+        return [*block.levels, *block.exits], False
+    return list(getattr(block, "blocks", ())), isinstance(block, Chain)

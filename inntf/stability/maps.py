@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from inntf.compose import Chain
 from inntf.core import Block, checks, shapes
 from inntf.core.errors import explain
 
@@ -64,8 +65,9 @@ class Maps:
 
     @classmethod
     def of(cls, model: Any, x: Any, condition: Any = None) -> Maps:
-        """Find the block, build it if need be, flatten data and condition."""
+        """Find the block, embed the condition as its model would, build if need be, flatten data and condition."""
         block = find_block(model)
+        condition = _embedded(model, condition)
         x = checks.as_tensor(block, x)
         condition = None if condition is None else checks.as_tensor(block, condition)
         if not block.built:
@@ -77,6 +79,17 @@ class Maps:
         if condition is not None and block.condition_shape is not None:
             condition = shapes.broadcast_leading(checks.dtype(block, condition), len(block.condition_shape), lead)
         return cls(block, shapes.flatten_leading(x, ndims), condition, lead)
+
+    def smooth(self) -> Maps:
+        """The maps without leading blocks that round to levels (`Dequantize`), at what those make of the data.
+
+        Such a block is no bijection: its inverse is a step function, and a Jacobian says nothing.
+        """
+        block, x = self.block, self.x
+        while isinstance(block, Chain) and len(block) > 1 and _rounds(block.blocks[0]):
+            x = block.blocks[0].forward_and_log_det(x)[0]
+            block = block[1:].ensure_built(block.blocks[1].event_shape, block.condition_shape)
+        return dataclasses.replace(self, block=block, x=x)
 
     def forward(self, x: tf.Tensor) -> tf.Tensor:
         """Data to latent; a batch that is a multiple of the data's repeats the condition."""
@@ -95,3 +108,14 @@ class Maps:
             return self.condition
         copies = tf.shape(value)[0] // tf.maximum(tf.shape(self.condition)[0], 1)
         return tf.tile(self.condition, [copies] + [1] * (self.condition.shape.rank - 1))
+
+
+def _rounds(block: Block) -> bool:
+    return not getattr(block, "tags", {}).get("exact_latent_round_trip", True)
+
+
+def _embedded(model: Any, condition: Any) -> Any:
+    for owner in (model, getattr(model, "flow", None)):
+        if condition is not None and not isinstance(owner, Block) and hasattr(owner, "embed"):
+            return owner.embed(condition)
+    return condition

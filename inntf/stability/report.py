@@ -69,7 +69,8 @@ def stability_report(
         block: a block, or a model around one.
         x: `(batch, dim)` or `(batch, height, width, channels)`.
         condition: of the block, if it has one.
-        domain: box for the certified bounds (see `certify`).
+        domain: box for the certified bounds (see `certify`); where they are infinite without one, the box that spans the
+            data is used.
         passes: how often to go forward and back (see `repeated_reconstruction`).
         samples: singular values are taken at that many samples of `x`, the first ones.
         method: of `singular_values`.
@@ -99,6 +100,8 @@ def stability_report(
     wide, missing = _in_float64(block, x, condition)
     repeated = repeated_reconstruction(block, x, passes, condition)
     certificate = certify(block, domain)
+    if domain is None and not certificate.bounded and np.all(np.isfinite(x)):
+        certificate = certify(block, (float(tf.reduce_min(x)), float(tf.reduce_max(x))))
     verdict = judge_block(relative, values, x.dtype)
     report = StabilityReport(
         block=block.name,

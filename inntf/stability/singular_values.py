@@ -58,7 +58,8 @@ def singular_values(
     of the inverse map at `z = forward(x)`.  If the inverse is numerically broken that second number may be wrong, so it is
     checked against the forward Jacobian (`inntf.numerics.lanczos_extremes`) and flagged in `consistent`; the reported
     value is then the bound that the forward Jacobian gives.  `"exact"` takes the whole Jacobian and its SVD.  Either way a
-    value below the rounding of the forward Jacobian is read off the inverse.
+    value below the rounding of the forward Jacobian is read off the inverse.  Leading blocks of a chain that round to levels
+    (`Dequantize`) are no bijections; they are applied to `x`, and the values are those of the rest.
 
     Args:
         block: a block, or a model around one.
@@ -95,9 +96,9 @@ def singular_values(
         raise ValueError(
             explain("singular_values", received=f"precision={precision!r}", expected="None or 'float64'", remedy="Choose one.")
         )
-    maps = Maps.of(block, x, condition)
+    maps = Maps.of(block, x, condition).smooth()
     if precision is not None:
-        wide = None if condition is None else tf.cast(maps.condition, tf.float64)
+        wide = None if maps.condition is None else tf.cast(maps.condition, tf.float64)
         maps = Maps(float64_copy(maps.block), tf.cast(maps.x, tf.float64), wide, maps.lead)
     if method == "auto":
         method = "exact" if math.prod(maps.x.shape[1:]) <= _EXACT_UP_TO else "lanczos"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inntf.blocks import ActNorm, AdditiveCoupling, AffineCoupling, Permutation
-from inntf.compose import Chain
+from inntf.blocks import ActNorm, AdditiveCoupling, AffineCoupling, Permutation, Squeeze
+from inntf.compose import Chain, Multiscale, Repeat
 from inntf.nets import MLP
 from inntf.numerics import SigmoidScale
 from inntf.stability import certify, singular_values
@@ -70,6 +70,21 @@ def test_the_box_reaches_each_block_of_a_chain():
     assert certify(chain, (-1.0, 1.0)).rows[2].bounds.forward > alone
     box = chain.blocks[0].image_box((-1.0, 1.0))
     assert certify(chain, (-1.0, 1.0)).rows[2].bounds == chain.blocks[1].lipschitz_bounds(box)
+
+
+def test_parts_of_other_containers_are_listed():
+    step = Chain([ActNorm(), AdditiveCoupling(conditioner=network)])
+    repeat = Repeat(lambda: step.copy(), 3).ensure_built((4,))
+    out = certify(repeat)
+    assert [row.depth for row in out.rows] == [0] + 3 * [1, 2, 2]
+    np.testing.assert_allclose(
+        out.bounds.forward, np.prod([row.bounds.forward for row in out.rows if row.depth == 1]), rtol=1e-6
+    )
+    levels = [Chain([Squeeze(), ActNorm()]), Chain([Squeeze(), ActNorm()])]
+    out = certify(Multiscale(levels, priors="learned").ensure_built((4, 4, 1)))
+    assert [row.kind for row in out.rows if row.depth == 1] == ["Chain", "Chain", "AffineCoupling"]
+    top, *_, last = str(out).splitlines()[1:]
+    assert top.endswith("global") and "pass domain" in last, "the reason stands with the block that has it"
 
 
 def test_no_block():

@@ -9,6 +9,7 @@ import tensorflow as tf
 from inntf.blocks import ActNorm, AdditiveCoupling, AffineCoupling, Permutation
 from inntf.compose import Chain
 from inntf.nets import MLP, ConvNet
+from inntf.numerics import SigmoidScale
 from inntf.stability import ErrorSummary, judge, reconstruction_error, stability_report, summarize
 from tests.stability.tiny_blocks import Additive, Linear, Scaled, Shifted, Unlike
 
@@ -94,3 +95,10 @@ def test_judge_thresholds():
 def test_an_empty_batch():
     with pytest.raises(ValueError, match="no errors"):
         stability_report(Scaled(), np.zeros((0, 3), "float32"))
+
+
+def test_where_only_local_bounds_exist_the_box_of_the_data_is_taken():
+    coupling = AffineCoupling(conditioner=lambda n: MLP((8,), out_channels=n, zero_last=False), scale=SigmoidScale(low=0.5))
+    report = stability_report(coupling, data())
+    assert report["bounds"]["scope"] == "local" and np.isfinite(report["bounds"]["forward"])
+    assert report["bounds"]["forward"] >= report["singular_values"]["largest"]
