@@ -28,8 +28,8 @@ def quiet_tensorflow() -> None:
         return
     with _stderr_held_back():
         tensorflow = importlib.import_module("tensorflow")
-        # The first operation prints too.
-        tensorflow.config.list_logical_devices()
+        # Looking for devices prints too; naming logical ones would fix the set, which a strategy may want to change.
+        tensorflow.config.list_physical_devices()
     tensorflow.get_logger().setLevel("ERROR")
     logging.getLogger("absl").setLevel("ERROR")
 

@@ -1,0 +1,138 @@
+"""Training over several devices: one loop for no strategy, MirroredStrategy and MultiWorkerMirroredStrategy.
+
+A step takes its gradients from `loss_share(loss)` and applies them with a Keras optimizer, which adds them up:
+
+    strategy = make_strategy(config.strategy)
+    with strategy.scope():
+        model, optimizer = ...
+    train = distributed_step(strategy, step)          # step(batch) -> metrics, one replica's
+    for batch in strategy.experimental_distribute_dataset(batches(...)):
+        metrics = train(batch)                        # means over replicas
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from recipes.common.errors import UserError
+
+LOGICAL_CPUS = "INNTF_LOGICAL_CPUS"
+
+
+def make_strategy(name: str, logical_cpus: int | None = None) -> tf.distribute.Strategy:
+    """A strategy by name; call it before anything else uses TensorFlow.
+
+    Args:
+        name: `"none"`, `"mirrored"` (all GPUs, or the CPU), or `"multiworker"` (workers named in TF_CONFIG).
+        logical_cpus: without a GPU, split the CPU into so many devices, so that mirroring has something to mirror on;
+            by default the environment's `INNTF_LOGICAL_CPUS`, if set.
+
+    Returns:
+        The strategy; for `"none"` TensorFlow's default, under which the same loop runs on one device.
+
+    Raises:
+        UserError: for an unknown name, missing TF_CONFIG, or if TensorFlow has started already.
+    """
+    if name == "none":
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy(_devices(logical_cpus))
+    if name == "multiworker":
+        return _multiworker()
+    raise UserError(f"strategy: received {name!r}, expected none, mirrored or multiworker")
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes what is written once: checkpoints, logs, results."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or not resolver.task_type or (resolver.task_type in ("worker", "chief") and not resolver.task_id)
+
+
+def loss_share(loss: tf.Tensor) -> tf.Tensor:
+    """A replica's share of the loss: its mean over its own samples, over the number of replicas.
+
+    Optimizers add gradients up over replicas; without this they would be too large by that number.
+    """
+    return loss / tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype)
+
+
+def distributed_step(
+    strategy: tf.distribute.Strategy, step: Callable[..., Any], *, jit_compile: bool = False
+) -> Callable[..., Any]:
+    """Compile a replica's step into one over all replicas.
+
+    Args:
+        strategy: from `make_strategy`.
+        step: takes a replica's part of the batch, returns a structure of scalar tensors.
+        jit_compile: compile with XLA (only where a single device is used).
+
+    Returns:
+        A function of distributed batches that returns the means over replicas.
+    """
+
+    @tf.function(jit_compile=jit_compile and strategy.num_replicas_in_sync == 1)
+    def over_replicas(*batch: Any) -> Any:
+        each = strategy.run(step, args=batch)
+        return tf.nest.map_structure(lambda v: strategy.reduce(tf.distribute.ReduceOp.MEAN, v, axis=None), each)
+
+    return over_replicas
+
+
+def check_batch_size(strategy: tf.distribute.Strategy, batch_size: int) -> int:
+    """The number of samples each replica gets.
+
+    Raises:
+        UserError: if the batch does not divide evenly.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise UserError(
+            f"batch size: received {batch_size} for {replicas} replicas", remedy=f"Choose a multiple of {replicas}."
+        )
+    return batch_size // replicas
+
+
+def _devices(logical_cpus: int | None) -> list[str] | None:
+    wanted = logical_cpus or _environment_cpus()
+    if tf.config.list_physical_devices("GPU") or not wanted:
+        return None
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * wanted)
+    except RuntimeError as error:
+        if len(tf.config.list_logical_devices("CPU")) < wanted:
+            raise UserError(
+                "strategy: TensorFlow has started already, its CPU cannot be split any more",
+                remedy="Make the strategy first, in a fresh process.",
+            ) from error
+    return [device.name for device in tf.config.list_logical_devices("CPU")[:wanted]]
+
+
+def _environment_cpus() -> int:
+    text = os.environ.get(LOGICAL_CPUS, "0")
+    if not text.isdigit():
+        raise UserError(f"{LOGICAL_CPUS}: received {text!r}, expected a whole number")
+    return int(text)
+
+
+def _multiworker() -> tf.distribute.Strategy:
+    try:
+        workers = json.loads(os.environ.get("TF_CONFIG", "{}"))["cluster"]["worker"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(
+            "--strategy multiworker: TF_CONFIG names no workers",
+            remedy='Set it in each process, such as TF_CONFIG=\'{"cluster": {"worker": ["host1:12345", "host2:12345"]}, '
+            '"task": {"type": "worker", "index": 0}}\', with its own index.',
+        ) from error
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise UserError(
+            f"--strategy multiworker with {len(workers)} workers: {error}",
+            remedy="Make the strategy first, in a fresh process.",
+        ) from error
