@@ -4,14 +4,25 @@ from inntf.nets.activations import LipSwish, MaxMin, activation_lipschitz, lip_s
 from inntf.nets.convnet import ConvNet
 from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.mlp import MLP
+from inntf.nets.pyramid import ConditionPyramid
+from inntf.nets.spectral_conv import SpectralConv2D
+from inntf.nets.spectral_dense import SpectralDense
+from inntf.nets.spectral_layer import SpectralLayer, certify_norms, spectral_layers, update_norms
 
 __all__ = [
     "MLP",
+    "ConditionPyramid",
     "ConvNet",
     "LipSwish",
     "MaxMin",
+    "SpectralConv2D",
+    "SpectralDense",
+    "SpectralLayer",
     "activation_lipschitz",
+    "certify_norms",
     "lip_swish",
     "lipschitz_constant",
     "max_min",
+    "spectral_layers",
+    "update_norms",
 ]

@@ -123,9 +123,7 @@ def _conv(layer: keras.layers.Conv2D) -> Bound:
     if layer.data_format != "channels_last":
         return unbounded(layer, "is not channels_last")
     groups = np.split(weights_as_applied(layer, layer.kernel), layer.groups, axis=-1)  # block diagonal
-    norm = max(
-        conv_norm_bound(group, built_size(layer), layer.strides, layer.padding, layer.dilation_rate) for group in groups
-    )
+    norm = max(conv_norm_bound(group, built_size(layer), layer.strides, layer.padding, layer.dilation_rate) for group in groups)
     return with_activation(layer, norm, layer.activation)
 
 
