@@ -21,8 +21,9 @@ class ConvNet(keras.layers.Layer):
         kernel_sizes: kernel sizes, one more than hidden layers.
         activation: Keras activation between layers.
         zero_last: whether the last convolution starts at zero; otherwise Glorot uniform.
-        convolution: a function `(filters, kernel_size, **kwargs)` that makes a convolution layer, `keras.layers.Conv2D`
-            by default; `SpectralConv2D` makes the network Lipschitz.
+        convolution: a class or function `(filters, kernel_size, **kwargs)` that makes a convolution layer,
+            `keras.layers.Conv2D` by default; `SpectralConv2D` makes the network Lipschitz.
+        convolution_arguments: further arguments of `convolution`, such as `{"coefficient": 0.9}`.
         normalization: a function that makes a layer put after each hidden convolution, such as a batch
             normalization or `ActNorm`; none by default.
 
@@ -48,6 +49,7 @@ class ConvNet(keras.layers.Layer):
         activation: Any = "relu",
         zero_last: bool = True,
         convolution: Any = None,
+        convolution_arguments: dict[str, Any] | None = None,
         normalization: Any = None,
         **kwargs: Any,
     ):
@@ -63,6 +65,7 @@ class ConvNet(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.zero_last = zero_last
         self.convolution = convolution
+        self.convolution_arguments = dict(convolution_arguments or {})
         self.normalization = normalization
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -76,7 +79,7 @@ class ConvNet(keras.layers.Layer):
             for i, (width, size) in enumerate(zip(widths, self.kernel_sizes, strict=True)):
                 last = i == len(widths) - 1
                 start = {"kernel_initializer": "zeros"} if last and self.zero_last else {}
-                self.convolutions.append(make(width, size, padding="same", **start))
+                self.convolutions.append(make(width, size, padding="same", **self.convolution_arguments, **start))
                 if self.normalization is not None and not last:
                     self.norms.append(self.normalization())
         shape = input_shape
@@ -128,6 +131,7 @@ class ConvNet(keras.layers.Layer):
             "kernel_sizes": list(self.kernel_sizes),
             "activation": keras.activations.serialize(self.activation),
             "zero_last": self.zero_last,
+            "convolution_arguments": dict(self.convolution_arguments),
             "convolution": _serialize(self.convolution),
             "normalization": _serialize(self.normalization),
         }

@@ -1,0 +1,180 @@
+"""A flow trained by maximum likelihood, adversarially, or both."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from inntf.core.errors import explain
+from inntf.models.flow import Flow
+from inntf.nets.spectral_layer import update_norms
+
+
+class FlowGan(keras.Model):
+    """A `Flow` as the generator of a GAN, with its likelihood: three objectives on one architecture.
+
+        mle     L_G = -mean log p(x)
+        adv     L_G = -mean log D(sample)
+        hybrid  L_G = -mean log D(sample) - mle_weight * mean log p(x)
+        L_D     = 1/2 (BCE(D(x), 1) + BCE(D(sample), 0)) + gradient_penalty * mean (|grad D(x_mix)|_2 - 1)^2
+
+    where `D` ends in a sigmoid, `log p` is in nats per image, `x_mix` lies at random between a real image and a sample,
+    and uniform noise of width `noise` (the bin width of the data) is added to real images and samples alike.
+
+    A step whose generator gradient is not finite changes nothing; such steps are counted in `skipped`.
+
+    Args:
+        flow: the generator; its `x` are images on the scale of the data, in bins of width `noise`.
+        discriminator: a Keras layer from images to `(batch, 1)` logits, such as `Discriminator`; not needed for `"mle"`.
+        objective: `"mle"`, `"adv"` or `"hybrid"`.
+        mle_weight: weight of the likelihood in the hybrid objective.
+        gradient_penalty: weight of the gradient penalty.
+        noise: width of the dequantization noise; bits per dimension are those of the discrete data.
+        name: name of the model.
+
+    Call arguments: images.  Returns `log p(images)`.
+
+    Raises:
+        ValueError: for an unknown objective, or an adversarial one without a discriminator.
+
+    Source: Grover et al., "Flow-GAN" (2018), section 3; Behrmann et al., "Understanding and mitigating exploding
+    inverses" (2021), supplement H.
+
+    Example:
+        >>> from inntf.models import glow
+        >>> gan = FlowGan(glow(event_shape=(8, 8, 1), levels=1, depth=1, hidden=4), objective="mle")
+        >>> gan.compile(keras.optimizers.Adam(1e-3))
+        >>> sorted(gan.fit(tf.random.uniform([8, 8, 8, 1]), verbose=0).history)
+        ['bits_per_dim', 'generator_loss', 'skipped']
+    """
+
+    def __init__(
+        self,
+        flow: Flow,
+        discriminator: keras.layers.Layer | None = None,
+        *,
+        objective: str = "hybrid",
+        mle_weight: float = 1e-3,
+        gradient_penalty: float = 10.0,
+        noise: float = 1 / 256,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        if objective not in ("mle", "adv", "hybrid"):
+            raise ValueError(
+                explain("FlowGan", received=f"objective={objective!r}", expected="'mle', 'adv' or 'hybrid'", remedy="Spell it so.")
+            )
+        if objective != "mle" and discriminator is None:
+            raise ValueError(
+                explain("FlowGan", received=f"no discriminator for {objective!r}", expected="one", remedy="Pass Discriminator().")
+            )
+        self.autocast = False
+        self.block = flow.block
+        object.__setattr__(self, "flow", flow)
+        self.discriminator = discriminator if objective != "mle" else None
+        self.objective, self.mle_weight = objective, mle_weight
+        self.gradient_penalty, self.noise = gradient_penalty, noise
+        names = ["generator_loss", "skipped"]
+        names += ["bits_per_dim"] if objective != "adv" else []
+        names += ["discriminator_loss", "gradient_norm"] if objective != "mle" else []
+        self._means = {key: keras.metrics.Mean(name=key) for key in names}
+        if self.discriminator is not None:
+            self.discriminator(tf.zeros([1, *flow.event_shape]))
+        self.built = True
+
+    def compile(
+        self,
+        generator_optimizer: keras.optimizers.Optimizer,
+        discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Set the optimizers; the paper uses Adam(0.5, 0.99) for both.
+
+        Raises:
+            ValueError: without a discriminator's optimizer for an adversarial objective.
+        """
+        if self.discriminator is not None and discriminator_optimizer is None:
+            raise ValueError(
+                explain("FlowGan.compile", received="one optimizer", expected="one for the discriminator too", remedy="Pass both.")
+            )
+        super().compile(optimizer=generator_optimizer, **kwargs)
+        self.discriminator_optimizer = discriminator_optimizer
+        generator_optimizer.build(self.block.trainable_variables)
+        if discriminator_optimizer is not None:
+            discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The running means of the losses."""
+        return list(self._means.values())
+
+    def call(self, x: Any) -> tf.Tensor:
+        """`log p(x)`, nats."""
+        return self.flow.log_prob(x)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step of the discriminator, if there is one, then one of the generator."""
+        x = data[0] if isinstance(data, tuple) else data
+        x = tf.cast(x, self.flow.dtype)
+        real = x + tf.random.uniform(tf.shape(x), 0.0, self.noise, x.dtype)
+        logs = {}
+        update_norms(self)
+        with tf.GradientTape() as tape:
+            if self.discriminator is not None:
+                fake = self.flow.sample(tf.shape(x)[0])
+                fake += tf.random.uniform(tf.shape(fake), 0.0, self.noise, x.dtype)
+                logs |= self._train_discriminator(real, tf.stop_gradient(fake))
+            loss = tf.zeros([], x.dtype)
+            if self.objective != "adv":
+                nll = -tf.reduce_mean(self.flow.log_prob(real))
+                logs["bits_per_dim"] = self.bits_per_dim(nll)
+                loss += nll * (1.0 if self.objective == "mle" else self.mle_weight)
+            if self.discriminator is not None:
+                loss += _cross_entropy(self.discriminator(fake, training=True), 1.0)
+            scaled = loss / _replicas()
+        logs["generator_loss"] = loss
+        logs["skipped"] = self._apply(tape, scaled, self.block.trainable_variables, self.optimizer)
+        for key, mean in self._means.items():
+            mean.update_state(logs[key])
+        return {key: mean.result() for key, mean in self._means.items()}
+
+    def _train_discriminator(self, real: tf.Tensor, fake: tf.Tensor) -> dict[str, tf.Tensor]:
+        mix = tf.random.uniform([tf.shape(real)[0], 1, 1, 1], dtype=real.dtype)
+        between = mix * real + (1 - mix) * fake
+        with tf.GradientTape() as tape:
+            logits = self.discriminator(tf.concat([real, fake], 0), training=True)
+            on_real, on_fake = tf.split(logits, 2)
+            loss = 0.5 * (_cross_entropy(on_real, 1.0) + _cross_entropy(on_fake, 0.0))
+            with tf.GradientTape() as inner:
+                inner.watch(between)
+                output = tf.reduce_sum(self.discriminator(between, training=True))
+            gradient = inner.gradient(output, between)
+            # The small constant keeps the square root differentiable at zero.
+            norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), [1, 2, 3]) + 1e-12)
+            loss += self.gradient_penalty * tf.reduce_mean(tf.square(norm - 1))
+            scaled = loss / _replicas()
+        self._apply(tape, scaled, self.discriminator.trainable_variables, self.discriminator_optimizer)
+        return {"discriminator_loss": loss, "gradient_norm": tf.reduce_mean(norm)}
+
+    def _apply(self, tape: tf.GradientTape, loss: tf.Tensor, weights: list[Any], optimizer: Any) -> tf.Tensor:
+        tensors = [w.value for w in weights]
+        gradients = tape.gradient(loss, tensors, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+        gradients = [tf.where(finite, g, tf.zeros_like(g)) for g in gradients]
+        optimizer.apply(gradients, weights)
+        return 1.0 - tf.cast(finite, loss.dtype)
+
+    def bits_per_dim(self, nll: tf.Tensor) -> tf.Tensor:
+        """Bits per dimension of the discrete data from nats per image of the noisy data."""
+        return nll / (self.flow.dim * math.log(2.0)) - math.log2(self.noise)
+
+
+def _cross_entropy(logits: tf.Tensor, label: float) -> tf.Tensor:
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(tf.fill(tf.shape(logits), tf.cast(label, logits.dtype)), logits))
+
+
+def _replicas() -> float:
+    return float(tf.distribute.get_strategy().num_replicas_in_sync)
