@@ -1,0 +1,36 @@
+"""Every block and composition of the registry, in float32 and float64, through every check of `tests/conformance`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance import errors, hosts, mathematics, saving, shapes
+from tests.conformance.subject import subject
+from tests.registry import CASES
+
+CHECKS = {
+    name.removeprefix("check_"): check
+    for module in (mathematics, shapes, hosts, saving, errors)
+    for name, check in vars(module).items()
+    if name.startswith("check_")
+}
+
+
+def _parameters():
+    for name, case in CASES.items():
+        for dtype in ("float32", "float64"):
+            for check in CHECKS:
+                reason = case.exempt.get(check)
+                # Strict: an exemption that is no longer needed fails.
+                marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+                yield pytest.param(name, dtype, check, id=f"{name}-{dtype}-{check}", marks=marks)
+
+
+@pytest.mark.parametrize(("name", "dtype", "check"), _parameters())
+def test_conformance(name, dtype, check):
+    CHECKS[check](subject(name, dtype))
+
+
+def test_exemptions_name_checks():
+    for name, case in CASES.items():
+        assert set(case.exempt) <= set(CHECKS), name
