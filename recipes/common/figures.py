@@ -126,9 +126,8 @@ def draw_curves(
         style = _STYLES[i // len(PALETTE) % len(_STYLES)]
         axes.plot(x, line, style, color=colour, lw=1.8, marker=marker, ms=4, label=name, solid_capstyle="round")
         broken = x[~np.isfinite(y)]
-        axes.plot(
-            broken, np.ones(len(broken)), "x", color=colour, ms=6, mew=1.6, transform=axes.get_xaxis_transform(), clip_on=False
-        )
+        top = axes.get_xaxis_transform()
+        axes.plot(broken, np.ones(len(broken)), "x", color=colour, ms=6, mew=1.6, transform=top, clip_on=False, in_layout=False)
     if log and any(np.any((v := np.asarray(y, np.float64))[np.isfinite(v)] > 0) for _, y in curves.values()):
         axes.set_yscale("log")
     _plot_style(axes, xlabel, ylabel)
@@ -141,20 +140,19 @@ def draw_bars(axes: Axes, values: Mapping[str, float], title: str = "", *, ylabe
     """A bar a name, with its value written on it; NaN and infinity are named instead of drawn."""
     names = list(values)
     numbers = np.asarray([values[n] for n in names], np.float64)
-    finite = np.isfinite(numbers) & ((numbers > 0) | (not log))
-    axes.bar(
-        range(len(names)),
-        np.where(finite, numbers, 0),
-        color=[PALETTE[i % len(PALETTE)] for i in range(len(names))],
-        width=0.62,
-    )
-    if log and finite.any():
+    drawn = np.isfinite(numbers) & ((numbers > 0) | (not log))
+    low = 10 ** np.floor(np.log10(numbers[drawn].min()) - 0.5) if log and drawn.any() else 0.0
+    tops = np.where(drawn, numbers, low)
+    colours = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
+    axes.bar(range(len(names)), tops - low, bottom=low, color=colours, width=0.62)
+    if log and drawn.any():
         axes.set_yscale("log")
-    floor = axes.get_ylim()[0] if log else 0.0
+        axes.set_ylim(low, (tops.max() / low) ** 1.12 * low)
+    else:
+        axes.margins(y=0.15)
     for i, number in enumerate(numbers):
-        height = number if finite[i] else floor
-        axes.annotate(number_text(number), (i, height), (0, 3), textcoords="offset points", ha="center", fontsize=9, color=INK)
-    axes.margins(y=0.15)
+        text = axes.annotate(number_text(number), (i, tops[i]), (0, 3), textcoords="offset points", ha="center", fontsize=9)
+        text.set(color=INK, in_layout=False)
     _plot_style(axes, "", ylabel)
     axes.grid(False, axis="x")
     axes.set_xticks(range(len(names)), names, fontsize=9.5, color=INK)
