@@ -82,6 +82,12 @@ def test_one_bad_sample_decides():
     assert report["verdict"] == "broken"
 
 
+def test_errors_are_judged_against_the_size_of_the_data():
+    block, x = Shifted(np.ones(4), miss=0.5), -np.abs(data())
+    assert stability_report(block, x)["verdict"] == "broken"
+    assert stability_report(block, 1e5 * x)["verdict"] == "stable"
+
+
 def test_judge_thresholds():
     def level(p99, **options):
         return judge(ErrorSummary(p99, p99, p99, 0.0, 10), **options).level
