@@ -1,7 +1,7 @@
 """Invertible neural networks for TensorFlow whose inverse you can trust."""
 
 import inntf._backend  # noqa: F401  (first: refuses a Keras backend other than TensorFlow)
-from inntf import blocks, compose, core, models, nets, numerics
+from inntf import blocks, compose, core, models, nets, numerics, serving
 from inntf._version import __version__
 from inntf.core import Block, LipschitzBounds
 from inntf.models import Flow
@@ -17,4 +17,5 @@ __all__ = [
     "models",
     "nets",
     "numerics",
+    "serving",
 ]

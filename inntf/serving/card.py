@@ -1,0 +1,208 @@
+"""The model card: what a served model takes and gives, how it was trained, how stable it was measured to be."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import math
+import pathlib
+import platform
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from inntf._version import __version__
+from inntf.compose import Chain
+from inntf.core import Block
+from inntf.core.errors import explain
+from inntf.serving.signatures import Served
+from inntf.stability import reconstruction_error, relative_summary, singular_summary, singular_values, summarize
+
+CARD = "card.json"  # TF Serving reads saved_model.pb and variables/ of a version's folder and leaves other files alone
+_PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
+
+
+def make_card(
+    served: Served,
+    signatures: Mapping[str, Any],
+    training: Mapping[str, Any] | None = None,
+    stability: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The card as a dictionary of plain data, without name, version and size, which the export adds.
+
+    Args:
+        served: what is served.
+        signatures: concrete functions by name.
+        training: figures of the training, any plain data.
+        stability: of `measured_stability`.
+
+    Returns:
+        Keys `model`, `kind`, `event_shape`, `latent_shape`, `condition_shape`, `dtype`, `parameters`,
+        `stochastic_forward`, `default_signature`, `signatures`, `training`, `stability`, `versions`, `created`.
+
+    Raises:
+        TypeError: if `training` holds what JSON cannot say.
+
+    Source: inntf; after Mitchell et al., "Model Cards for Model Reporting" (2019).
+
+    Example:
+        >>> from inntf.models import real_nvp
+        >>> make_card(Served.of(real_nvp(event_shape=2, depth=1)), {})["event_shape"]
+        [2]
+    """
+    block = served.block
+    network = None if served.flow is None else served.flow.condition_network
+    weights = {id(v): v for layer in (block, network) if layer is not None for v in layer.trainable_variables}
+    base = () if served.flow is None else served.flow.base.trainable_variables
+    default = "log_prob" if served.flow is not None else "forward"
+    return _plain(
+        {
+            "model": served.name,
+            "kind": served.kind,
+            "event_shape": served.x_shape,
+            "latent_shape": served.z_shape,
+            "condition_shape": served.condition_shape,
+            "dtype": served.dtype,
+            "parameters": sum(math.prod(v.shape) for v in (*weights.values(), *base)),
+            "stochastic_forward": any(_tags(part).get("stochastic", False) for part in _parts(block)),
+            "default_signature": default,
+            "signatures": {name: _described(function) for name, function in signatures.items() if name != "serving_default"},
+            "training": training,
+            "stability": stability,
+            "versions": {"python": platform.python_version(), "inntf": __version__, **_versions()},
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        },
+        "card",
+    )
+
+
+def measured_stability(served: Served, x: Any, condition: Any = None, samples: int = 4) -> dict[str, Any]:
+    """Reconstruction errors on a batch, and extreme singular values of the Jacobian at its first samples.
+
+    A block that begins with `Dequantize` is measured behind it, on the dequantized batch: rounding has no Jacobian.
+
+    Args:
+        served: what is served.
+        x: `(batch, dim)` or `(batch, height, width, channels)`.
+        condition: of the model, if it has one.
+        samples: singular values are taken at that many samples.
+
+    Returns:
+        Keys `samples`, `reconstruction_error`, `relative_error`, `singular_values`, `measured_behind` (names of the blocks
+        left out).
+
+    Raises:
+        ValueError, TypeError: for data that the model refuses.
+
+    Source: "On the Invertibility of Invertible Neural Networks", section 4.
+
+    Example:
+        >>> from inntf.models import real_nvp
+        >>> measured = measured_stability(Served.of(real_nvp(event_shape=2, depth=1)), tf.zeros([4, 2]))
+        >>> measured["singular_values"]["condition_number"]
+        1.0
+    """
+    block, behind = served.block, []
+    x = tf.cast(tf.convert_to_tensor(x), served.dtype)
+    condition = None if condition is None else served.embed(tf.cast(tf.convert_to_tensor(condition), served.dtype))
+    while isinstance(block, Chain) and len(block) > 1 and not _tags(block[0]).get("exact_latent_round_trip", True):
+        behind.append(block[0].name)
+        x, block = block[0].forward_and_log_det(x)[0], block[1:]
+    errors = reconstruction_error(block, x, condition)
+    values = singular_values(block, x[:samples], None if condition is None else condition[:samples])
+    return {
+        "samples": int(x.shape[0]),
+        "reconstruction_error": summarize(errors)._asdict(),
+        "relative_error": relative_summary(errors, x)._asdict(),
+        "singular_values": singular_summary(values),
+        "measured_behind": behind,
+    }
+
+
+def read_card(path: str | pathlib.Path) -> dict[str, Any]:
+    """The card of an exported version, empty where there is none.
+
+    Args:
+        path: folder of the version.
+
+    Returns:
+        The card.
+
+    Raises:
+        ValueError: if the file is no JSON.
+
+    Source: inntf.
+
+    Example:
+        >>> read_card("no/such/folder")
+        {}
+    """
+    file = pathlib.Path(path) / CARD
+    if not file.exists():
+        return {}
+    try:
+        return json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            explain("read_card", received=f"{file}, which is no JSON ({error})", expected="a card", remedy="Export again.")
+        ) from error
+
+
+def write_card(path: pathlib.Path, card: Mapping[str, Any]) -> None:
+    """Write the card into the folder of a version."""
+    text = json.dumps(_plain(card, "card"), indent=2, allow_nan=False)
+    text = re.sub(r'\[\n\s+([^\[\]{}"]*)\n\s+\]', lambda found: "[" + " ".join(found[1].split()) + "]", text)  # a shape a line
+    (path / CARD).write_text(text + "\n")
+
+
+def _described(function: Any) -> dict[str, Any]:
+    def specs(tensors: Any) -> dict[str, Any]:
+        return {
+            name: {"dtype": t.dtype.name, "shape": t.shape.as_list() if t.shape.rank is not None else None}
+            for name, t in tensors
+        }
+
+    inputs = function.structured_input_signature
+    named = [(spec.name, spec) for spec in tf.nest.flatten(inputs) if isinstance(spec, tf.TensorSpec)]
+    return {"inputs": specs(named), "outputs": specs(function.structured_outputs.items())}
+
+
+def _parts(block: Block) -> list[Any]:
+    return [part for part in block._flatten_layers() if isinstance(part, Block)]
+
+
+def _tags(block: Any) -> dict[str, bool]:
+    return getattr(block, "tags", {})
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # tensorflow-cpu and the like
+            found[package] = getattr(tf, "__version__", "") if package == "tensorflow" else ""
+    return found
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Plain data for strict JSON; numbers that are not finite become the strings "nan", "inf", "-inf"."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part, f"{where}[{key!r}]") for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part, where) for part in value]
+    if isinstance(value, tf.Tensor | tf.Variable | np.ndarray | np.generic):
+        return _plain(np.asarray(value).tolist(), where)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, pathlib.PurePath | datetime.date):
+        return str(value)
+    raise TypeError(
+        explain(where, received=type(value).__name__, expected="numbers, text, lists, dictionaries", remedy="Convert it first.")
+    )

@@ -1,0 +1,209 @@
+"""From a model to a folder that TensorFlow Serving loads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import re
+import shutil
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from inntf.core.errors import explain
+from inntf.serving.card import make_card, measured_stability, write_card
+from inntf.serving.signatures import Served, trace
+
+
+def export(
+    model: Any,
+    directory: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    version: int | None = None,
+    card: Mapping[str, Any] | None = None,
+    batch: Any = None,
+    condition: Any = None,
+    overwrite: bool = False,
+) -> pathlib.Path:
+    """Write a SavedModel that TensorFlow Serving loads, into `directory/VERSION/` (with `name`: `directory/name/VERSION/`).
+
+    Signatures, the batch size free, the event shapes fixed, all outputs named (`condition` only where the model has one):
+
+        forward      x [, condition]                           -> z, log_det
+        inverse      z [, condition]                           -> x, log_det
+        reconstruct  x [, condition]                           -> x, reconstruction_error
+        log_prob     x [, condition]                           -> log_prob, bits_per_dim
+        sample       n, seed, temperature [, condition]        -> x
+
+    `n` is an int32 scalar, `seed` one or two int32 (the same seed gives the same samples; one alone gives those of
+    `flow.sample(n, seed=seed)`), `temperature` a float32 scalar, 1 for the model itself.  With conditions there are `n`
+    samples for each, `(n, batch, ...)`.  `serving_default` is `log_prob`; a block alone has the first three signatures,
+    `forward` by default.  Values have the model's dtype, float32 unless made otherwise.  A flow that begins with
+    `Dequantize` takes integer levels as floats and adds fresh noise at each call, so its `forward` and `log_prob` are
+    random; after each load the noise begins where the model's stood at the export.
+
+    The folder needs neither inntf nor TFP nor a class of yours to load.  It is written beside its place and moved there
+    in one step: a reader never sees half of it, and a failure leaves nothing.  Beside `saved_model.pb` lies `card.json`,
+    which TF Serving ignores: shapes, dtypes, signatures, versions, number of parameters, `card`, and stability measured
+    on `batch`.
+
+    Args:
+        model: a `Flow`, a keras.Model around one (`DensityModel`), or a built block.
+        directory: folder of the model, such as `saved_models/flowgan`; made if need be.
+        name: name of the model; its folder is then `directory/name`.
+        version: positive integer; by default one more than the largest there.
+        card: figures of the training for the card, plain data.
+        batch: data on which to measure reconstruction error and singular values for the card.
+        condition: condition that belongs to `batch`.
+        overwrite: replace an existing version in place of refusing.
+
+    Returns:
+        Path of the version's folder.
+
+    Raises:
+        TypeError: for an object that cannot be exported; ValueError: for one that is not built, a bad name or version;
+        FileExistsError: if the version is there already; OSError: if the folder cannot be written.
+
+    Source: inntf; the layout is that of TensorFlow Serving's file system source.
+
+    Example:
+        >>> import tempfile
+        >>> from inntf.models import real_nvp
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = export(real_nvp(event_shape=2, depth=1), folder, name="tiny")
+        ...     sorted(p.name for p in path.iterdir() if p.suffix)
+        ['card.json', 'fingerprint.pb', 'saved_model.pb']
+        >>> path.parts[-2:]
+        ('tiny', '1')
+    """
+    served = Served.of(model)
+    folder = _model_folder(directory, name)
+    _check_version(version)
+    if version is not None and not overwrite:
+        _refuse_existing(folder / str(version))
+    if condition is not None and batch is None:
+        raise ValueError(explain("export", received="condition without batch", expected="both", remedy="Pass batch=..., too."))
+    stability = None if batch is None else measured_stability(served, batch, condition)
+    root, signatures = trace(served)
+    text = make_card(served, signatures, card, stability)
+    made = _make_folders(folder)
+    beside = folder / f".export-{uuid.uuid4().hex}"  # no integer: TF Serving does not look at it
+    try:
+        tf.saved_model.save(root, str(beside), signatures=signatures)
+        size = sum(file.stat().st_size for file in beside.rglob("*") if file.is_file())
+        while True:
+            number = version or newest_version(folder) + 1
+            write_card(beside, {"name": folder.name, "version": number, **text, "size_bytes": size})
+            if _move(beside, folder / str(number), overwrite):
+                return folder / str(number)
+            if version is not None:
+                _refuse_existing(folder / str(number))
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        _remove_empty(made)
+        raise
+
+
+def newest_version(folder: pathlib.Path) -> int:
+    """The largest integer that names something in a folder, 0 where there is none."""
+    return max(versions(folder), default=0)
+
+
+def versions(folder: pathlib.Path) -> list[int]:
+    """The integers that name something in a folder, in order; a folder that is not there has none."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(p.name) for p in folder.iterdir() if re.fullmatch("[0-9]+", p.name))
+
+
+def _model_folder(directory: str | os.PathLike[str], name: str | None) -> pathlib.Path:
+    folder = pathlib.Path(directory).expanduser()
+    if name is not None:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*", name) or name.isdigit():
+            raise ValueError(
+                explain(
+                    "export", received=f"name={name!r}", expected="letters, digits, '_', '-', '.'", remedy="Choose such a name."
+                )
+            )
+        folder = folder / name
+    return folder.absolute() if folder.name in ("", "..") else folder
+
+
+def _check_version(version: Any) -> None:
+    if version is not None and (isinstance(version, bool) or not isinstance(version, int) or not 1 <= version < 2**63):
+        raise ValueError(
+            explain(
+                "export",
+                received=f"version={version!r}",
+                expected="a positive integer",
+                remedy="Leave it out for the next one.",
+            )
+        )
+
+
+def _refuse_existing(path: pathlib.Path) -> None:
+    if path.exists():
+        raise FileExistsError(
+            explain(
+                "export",
+                received=f"version {path.name}, which {path.parent} holds already",
+                expected="a version that is not there",
+                remedy="Leave version out for the next free one. Nothing was changed.",
+            )
+        )
+
+
+def _make_folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Make a folder and its parents; returns those made, innermost first."""
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".export-{uuid.uuid4().hex}"
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        _remove_empty(missing)
+        raise type(error)(
+            explain(
+                "export",
+                received=f"{folder}, where nothing can be written ({error.strerror})",
+                expected="a folder of your own",
+                remedy="Choose another directory. Nothing was changed.",
+            )
+        ) from error
+    return missing
+
+
+def _remove_empty(folders: list[pathlib.Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:  # someone else has put something there, or it was never made
+            return
+
+
+def _move(source: pathlib.Path, target: pathlib.Path, overwrite: bool) -> bool:
+    """Rename a folder; False if the target is there and must stay."""
+    if target.exists():
+        if not overwrite:
+            return False
+        old = target.with_name(f".old-{uuid.uuid4().hex}")
+        target.rename(old)
+        try:
+            source.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+        shutil.rmtree(old)
+        return True
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another export was faster
+            return False
+        raise
+    return True

@@ -1,0 +1,167 @@
+"""A served model back in Python, without the classes it was made of."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from inntf.core.errors import explain
+from inntf.serving.card import read_card
+from inntf.serving.export import versions
+
+
+class ServedModel:
+    """An exported model, with the methods of the model; made by `load`.
+
+    Attributes:
+        path: folder of the version.
+        version: the version, an integer; 0 where the folder is not named by one.
+        card: the model card, a dictionary.
+        signatures: the signatures by name, TensorFlow functions of named tensors.
+
+    Arguments are tensors, arrays or lists, with one batch dimension; they are cast to the model's dtype.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+        self.version = int(path.name) if path.name.isdigit() else 0
+        self.card = read_card(path)
+        self._loaded = tf.saved_model.load(str(path))  # keeps the variables alive
+        self.signatures = dict(self._loaded.signatures)
+        self._inputs = {name: function.structured_input_signature[1] for name, function in self.signatures.items()}
+
+    def __repr__(self) -> str:
+        return f"<ServedModel {self.path}: {', '.join(sorted(self.signatures))}>"
+
+    def forward(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """Data to latent: `z`."""
+        return self.forward_and_log_det(x, condition)[0]
+
+    def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Data to latent: `z` and `log|det dz/dx|`, `(batch,)`."""
+        found = self._call("forward", x=x, condition=condition)
+        return found["z"], found["log_det"]
+
+    def inverse(self, z: Any, condition: Any = None) -> tf.Tensor:
+        """Latent to data: `x`."""
+        return self.inverse_and_log_det(z, condition)[0]
+
+    def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Latent to data: `x` and `log|det dx/dz|`, `(batch,)`."""
+        found = self._call("inverse", z=z, condition=condition)
+        return found["x"], found["log_det"]
+
+    def log_prob(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """Log-density in nats, `(batch,)`."""
+        return self._call("log_prob", x=x, condition=condition)["log_prob"]
+
+    def bits_per_dim(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """`-log_prob / (D ln 2)`, `(batch,)`."""
+        return self._call("log_prob", x=x, condition=condition)["bits_per_dim"]
+
+    def sample(self, n: int, condition: Any = None, seed: Any = None, temperature: float = 1.0) -> tf.Tensor:
+        """Samples, `(n, ...)`, with conditions `(n, batch, ...)`; the same seed (an integer or two) gives the same samples."""
+        if seed is None:
+            seed = tf.random.uniform([2], 0, np.iinfo(np.int32).max, tf.int32)
+        elif isinstance(seed, int):
+            seed = [seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF]  # as Flow.sample does
+        return self._call("sample", n=n, seed=seed, temperature=temperature, condition=condition)["x"]
+
+    def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """`inverse(forward(x))`, both really computed."""
+        return self._call("reconstruct", x=x, condition=condition)["x"]
+
+    def reconstruction_error(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """`|x - inverse(forward(x))|_2`, `(batch,)`."""
+        return self._call("reconstruct", x=x, condition=condition)["reconstruction_error"]
+
+    def _call(self, name: str, **values: Any) -> dict[str, tf.Tensor]:
+        if name not in self.signatures:
+            raise ValueError(
+                explain(
+                    f"{self.path}",
+                    received=f"a call of {name}",
+                    expected=", ".join(sorted(self.signatures)),
+                    remedy="A block alone has no density; export a Flow for one.",
+                )
+            )
+        specs = self._inputs[name]
+        if values["condition"] is None:
+            del values["condition"]
+        if "condition" in values and "condition" not in specs:
+            raise ValueError(explain(name, received="a condition", expected="none", remedy="This model was made without one."))
+        if "condition" in specs and "condition" not in values:
+            raise ValueError(
+                explain(name, received="no condition", expected=_shape(specs["condition"]), remedy="Pass condition=...")
+            )
+        return self.signatures[name](**{key: _tensor(f"{name}: {key}", value, specs[key]) for key, value in values.items()})
+
+
+def load(directory: str | os.PathLike[str], version: int | None = None) -> ServedModel:
+    """Load what `export` wrote; the classes of the model are not needed.
+
+    Args:
+        directory: folder of the model (the newest version is loaded) or of one version.
+        version: which version, where `directory` is the model's folder.
+
+    Returns:
+        A `ServedModel` with `forward`, `inverse`, `forward_and_log_det`, `inverse_and_log_det`, `log_prob`, `bits_per_dim`,
+        `sample`, `reconstruct`, `reconstruction_error`, and the card in `.card`.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, version, or SavedModel.
+
+    Source: inntf.
+
+    Example:
+        >>> import tempfile
+        >>> from inntf.models import real_nvp
+        >>> from inntf.serving import export
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = export(real_nvp(event_shape=2, depth=1), folder)
+        ...     model = load(folder)
+        >>> model.sample(3, seed=1).shape
+        TensorShape([3, 2])
+    """
+    folder = pathlib.Path(directory).expanduser()
+    if not folder.is_dir():
+        raise _missing(f"{folder}, which is no folder", "the folder of an exported model", "Check the path.")
+    if version is None and _holds_model(folder):
+        return ServedModel(folder)
+    found = [v for v in versions(folder) if _holds_model(_version_folder(folder, v))]
+    if not found:
+        raise _missing(
+            f"{folder}, which holds no version", "folders 1, 2, ... with a saved_model.pb", "Export a model there first."
+        )
+    if version is not None and version not in found:
+        raise _missing(f"version={version}", f"one of {', '.join(map(str, found))} in {folder}", "Leave it out for the newest.")
+    return ServedModel(_version_folder(folder, found[-1] if version is None else version))
+
+
+def _version_folder(folder: pathlib.Path, version: int) -> pathlib.Path:
+    # "007" is version 7 for TF Serving.
+    return next(p for p in sorted(folder.iterdir()) if p.name.isdigit() and int(p.name) == version)
+
+
+def _holds_model(folder: pathlib.Path) -> bool:
+    return (folder / "saved_model.pb").is_file()
+
+
+def _missing(received: str, expected: str, remedy: str) -> FileNotFoundError:
+    return FileNotFoundError(explain("load", received=received, expected=expected, remedy=remedy))
+
+
+def _tensor(what: str, value: Any, spec: tf.TensorSpec) -> tf.Tensor:
+    value = tf.cast(tf.convert_to_tensor(value), spec.dtype)
+    if not spec.shape.is_compatible_with(value.shape):
+        raise ValueError(explain(what, received=f"shape {tuple(value.shape)}", expected=_shape(spec), remedy="Reshape it."))
+    return value
+
+
+def _shape(spec: tf.TensorSpec) -> str:
+    names = ("batch" if i == 0 and size is None else str(size) for i, size in enumerate(spec.shape.as_list()))
+    return f"shape ({', '.join(names)})"
