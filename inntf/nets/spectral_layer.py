@@ -13,7 +13,7 @@ from inntf.core.errors import explain
 from inntf.nets.lipschitz import NO_WEIGHTS, unbounded, weights_as_applied, with_activation
 from inntf.numerics.spectral import power_iteration, unit_vector
 
-_FIRST_ITERATIONS = 200  # at build, from a random start
+_FIRST_ITERATIONS = 50  # at build, from a random start; each costs two evaluations on one image
 
 
 class SpectralLayer(keras.layers.Layer):
