@@ -3,5 +3,7 @@
 from inntf.models.density_model import DensityModel
 from inntf.models.factories import glow, real_nvp
 from inntf.models.flow import Flow
+from inntf.models.flow_gan import FlowGan
+from inntf.models.prior_refit import RefittedPrior, refit_prior
 
-__all__ = ["DensityModel", "Flow", "glow", "real_nvp"]
+__all__ = ["DensityModel", "Flow", "FlowGan", "RefittedPrior", "glow", "real_nvp", "refit_prior"]

@@ -15,6 +15,7 @@ from inntf.blocks.splits import ChannelSplit
 from inntf.blocks.squeeze import Squeeze
 from inntf.compose.chain import Chain
 from inntf.compose.multiscale import Multiscale
+from inntf.compose.repeat import Repeat
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
@@ -35,6 +36,7 @@ def real_nvp(
     actnorm: bool = True,
     condition_shape: Shape | int | None = None,
     condition_network: keras.layers.Layer | None = None,
+    repeat: bool = True,
     seed: int = 0,
     dtype: Any = None,
     name: str = "real_nvp",
@@ -51,6 +53,7 @@ def real_nvp(
         actnorm: whether each step begins with an ActNorm.
         condition_shape: shape of a condition, if there is one.
         condition_network: embeds the condition first.
+        repeat: scan over the steps (`Repeat`), so that tracing time does not grow with depth; `False` unrolls them.
         seed: of the permutations; for two dimensions the entries are exchanged.
         dtype: dtype or policy of the blocks.
         name: name of the flow.
@@ -71,14 +74,13 @@ def real_nvp(
     coupling = _coupling(additive, scale or ExpScale(2.0))
     size = event_shape if isinstance(event_shape, int) else tuple(event_shape)[-1]
 
-    def step(i: int) -> list[Block]:
+    def step(i: int) -> Chain:
         net = MLP(hidden, activation=activation, dtype=dtype)
         mix = Permutation.reverse() if size == 2 else Permutation.shuffle(seed + i)
-        return [*([ActNorm(dtype=dtype)] if actnorm else []), mix, coupling(conditioner=net, dtype=dtype)]
+        return Chain([*([ActNorm(dtype=dtype)] if actnorm else []), mix, coupling(conditioner=net, dtype=dtype)], dtype=dtype)
 
-    blocks = [block for i in range(depth) for block in step(i)]
     return Flow(
-        Chain(blocks, dtype=dtype),
+        Repeat(step, depth) if repeat and depth > 1 else Chain([step(i) for i in range(depth)], dtype=dtype),
         event_shape=event_shape,
         condition_shape=condition_shape,
         condition_network=condition_network,
@@ -101,6 +103,7 @@ def glow(
     factor_out: bool = True,
     priors: str = "learned",
     conditioner: Callable[[int], keras.layers.Layer] | None = None,
+    repeat: bool = True,
     condition_shape: Shape | None = None,
     condition_network: keras.layers.Layer | None = None,
     seed: int = 0,
@@ -123,6 +126,8 @@ def glow(
         factor_out: whether half of the channels leave after each level but the last.
         priors: `"learned"` or `"fixed"`, see `Multiscale`.
         conditioner: makes a conditioner from its number of output channels, in place of the default ConvNet.
+        repeat: scan over the steps of a level (`Repeat`), so that tracing time does not grow with depth; `False` unrolls them,
+            as layers that `update_norms` or a callback must find by themselves need it.
         condition_shape: shape of a condition (vector or image), if there is one.
         condition_network: makes the feature maps each level needs, see `Multiscale`.
         seed: of the permutations.
@@ -160,7 +165,12 @@ def glow(
         norm = [ActNorm(max_log_scale=max_log_scale, dtype=dtype)] if actnorm else []
         return Chain([*norm, mix(i), coupling(conditioner=net, split=ChannelSplit(), dtype=dtype)], dtype=dtype)
 
-    stages = [Chain([Squeeze(), *(step(level * depth + i) for i in range(depth))], dtype=dtype) for level in range(levels)]
+    def steps(level: int) -> list[Block]:
+        if repeat and depth > 1:
+            return [Repeat(lambda i: step(level * depth + i), depth)]
+        return [step(level * depth + i) for i in range(depth)]
+
+    stages = [Chain([Squeeze(), *steps(level)], dtype=dtype) for level in range(levels)]
     if factor_out:
         body: Block = Multiscale(stages, priors=priors, condition_network=condition_network, dtype=dtype)
     else:

@@ -2,6 +2,7 @@
 
 from inntf.nets.activations import LipSwish, MaxMin, activation_lipschitz, lip_swish, max_min
 from inntf.nets.convnet import ConvNet
+from inntf.nets.discriminator import Discriminator
 from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.mlp import MLP
 from inntf.nets.pyramid import ConditionPyramid
@@ -13,6 +14,7 @@ __all__ = [
     "MLP",
     "ConditionPyramid",
     "ConvNet",
+    "Discriminator",
     "LipSwish",
     "MaxMin",
     "SpectralConv2D",

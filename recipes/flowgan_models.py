@@ -1,0 +1,103 @@
+"""The two architectures of the Flow-GAN experiments, and the flow over pixels that is exported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inntf.blocks import ActNorm, Dequantize, Rescale
+from inntf.compose import Chain
+from inntf.models import Flow, FlowGan, glow
+from inntf.nets import ConvNet, Discriminator, SpectralConv2D
+
+NOISE = 1 / 256
+
+
+def make_flow(config: Any, shape: tuple[int, int, int], architecture: str) -> Flow:
+    """Additive (or affine) couplings with ActNorm and shuffles between; no factor-out, so the Jacobian is of all blocks.
+
+    `stable`: few blocks, spectral normalization in all convolutions.  `unstable`: many, none, ActNorm inside the couplings
+    ("On the Invertibility of INNs", section 4.3).
+    """
+    stable = architecture == "stable"
+
+    def conditioner(channels: int) -> keras.layers.Layer:
+        if not stable:
+            return ConvNet(config.hidden, out_channels=channels, normalization=ActNorm)
+        spectral = {"coefficient": config.coefficient, "max_iterations": 5, "update_every_call": False}
+        return ConvNet(
+            config.hidden,
+            out_channels=channels,
+            convolution=SpectralConv2D,
+            convolution_arguments=spectral,
+            zero_last=False,
+        )
+
+    return glow(
+        event_shape=shape,
+        levels=config.levels,
+        depth=config.depth_stable if stable else config.depth_unstable,
+        additive=config.coupling == "additive",
+        permutation="shuffle",
+        factor_out=False,
+        conditioner=conditioner,
+        repeat=not stable,  # spectral norms are refreshed layer by layer
+        seed=config.seed,
+        name=f"{architecture}_flow",
+    )
+
+
+def make_gan(config: Any, shape: tuple[int, int, int], objective: str, architecture: str) -> FlowGan:
+    """Flow, discriminator and optimizers of one objective."""
+    flow = make_flow(config, shape, architecture)
+    widths = tuple(config.discriminator_width * k for k in (1, 1, 2, 2, 4, 4, 8))
+    gan = FlowGan(
+        flow,
+        None if objective == "mle" else Discriminator(widths),
+        objective=objective,
+        mle_weight=config.mle_weight,
+        gradient_penalty=config.gradient_penalty,
+        noise=NOISE,
+    )
+    if objective == "mle":
+        gan.compile(keras.optimizers.Adam(config.rate_mle))
+    else:
+        gan.compile(
+            keras.optimizers.Adam(config.rate_generator, beta_1=0.5, beta_2=0.99),
+            keras.optimizers.Adam(config.rate_discriminator, beta_1=0.5, beta_2=0.99),
+        )
+    return gan
+
+
+def scaled(pixels: np.ndarray, seed: int | None = None) -> np.ndarray:
+    """Pixels 0..255 as the flow sees them, [-1/2, 1/2), with the noise of dequantization if a seed is given."""
+    x = pixels.astype(np.float32) / 256 - 0.5
+    return x if seed is None else x + np.random.default_rng(seed).uniform(0, NOISE, x.shape).astype(np.float32)
+
+
+def to_pixels(x: Any) -> np.ndarray:
+    """Undo `scaled`: floats on the scale 0 to 255."""
+    return (np.asarray(x, np.float64) + 0.5) * 256 - 0.5
+
+
+def over_pixels(flow: Flow) -> Flow:
+    """The same flow over integer pixels: dequantization and scale in front, so that its bits/dim are those of the images."""
+    shape = tuple(flow.event_shape)
+    block = Chain([Dequantize(256), Rescale(shift=-0.5), flow.block])
+    return Flow(block, event_shape=shape, name="flow_over_pixels")
+
+
+def log_prob_in_batches(flow: Flow, x: np.ndarray, batch_size: int = 250) -> np.ndarray:
+    """`log p` of many images, nats."""
+    log_prob = tf.function(flow.log_prob)
+    return np.concatenate([log_prob(x[i : i + batch_size]).numpy() for i in range(0, len(x), batch_size)])
+
+
+def sample_in_batches(flow: Flow, count: int, seed: int, batch_size: int = 250) -> np.ndarray:
+    """Samples, the same for the same seed."""
+    sample = tf.function(lambda n, seed: flow.sample(n, seed=seed))
+    pieces = [sample(tf.constant(min(batch_size, count - i)), tf.constant([seed, i])).numpy() for i in range(0, count, batch_size)]
+    return np.concatenate(pieces)

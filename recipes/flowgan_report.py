@@ -1,0 +1,95 @@
+"""The page that shows a Flow-GAN run: curves, tables, passes through the model, samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from recipes.common import figures
+from recipes.common.image_data import ImageData
+
+LABELS = {
+    "mle_stable": "MLE, stable",
+    "hybrid_stable": "hybrid, stable",
+    "adv_stable": "ADV, stable",
+    "mle_unstable": "MLE, unstable",
+    "hybrid_unstable": "hybrid, unstable",
+    "adv_unstable": "ADV, unstable",
+}
+
+
+def draw(config: Any, data: ImageData, quality: str, results: dict[str, Any], pictures: dict[str, Any]) -> Figure:
+    """The whole report.
+
+    Args:
+        config: settings of the run.
+        data: the images.
+        quality: name of the sample-quality number.
+        results: measurements and history by variant.
+        pictures: `samples`, `refitted` and `passes` by variant.
+
+    Returns:
+        The figure.
+    """
+    names = list(results)
+    curves = lambda key: {LABELS[n]: _curve(results[n]["history"], key) for n in names}  # noqa: E731
+    rows = [
+        [
+            lambda axes: figures.draw_table(axes, *_table(results), title="Test images"),
+        ],
+        [
+            lambda axes: figures.draw_curves(
+                axes, curves("condition_number"), "Condition number of the Jacobian (worst of two images)", log=True
+            ),
+            lambda axes: figures.draw_curves(
+                axes, curves("reconstruction_error_max"), "Largest reconstruction error, l2", log=True
+            ),
+        ],
+        [_passes(pictures[n], LABELS[n]) for n in names[:2]],
+        *([[_passes(pictures[n], LABELS[n]) for n in names[2:4]]] if len(names) > 2 else []),
+        [_samples(pictures[n]["samples"], f"Samples: {LABELS[n]}") for n in names],
+        [_samples(pictures[n]["refitted"], f"Prior refitted: {LABELS[n]}") for n in names],
+    ]
+    heights = [1.6, 2.6, 3.2, *([3.2] if len(names) > 2 else []), 2.2, 2.2]
+    return figures.report(
+        "Flow-GAN: what the objective does to the inverse",
+        rows,
+        subtitle=f"{config.dataset}, {'x'.join(map(str, data.shape))}, {config.coupling} couplings, preset {config.preset}, seed {config.seed}",
+        footer=f"FID*: {quality}.  Passes: data first, then after 1 to 9 passes forward and back.  Pink: NaN or infinite.",
+        heights=heights,
+    )
+
+
+def _passes(pictures: dict[str, Any], label: str) -> Any:
+    passes = [images[:6] for images in pictures["passes"]]
+    return lambda axes: figures.draw_passes(axes, passes, f"Nine passes forward and back: {label}")
+
+
+def _samples(images: Any, title: str) -> Any:
+    return lambda axes: figures.draw_images(axes, images[:16], title, columns=4)
+
+
+def _curve(history: list[dict[str, float]], key: str) -> Any:
+    return [h["step"] for h in history], [h[key] for h in history]
+
+
+def _table(results: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
+    header = ["", "bits/dim", "error median", "error max", "sigma max", "sigma min", "condition", "FID*", "refit gain, nats"]
+    rows = []
+    for name, m in results.items():
+        error = m["reconstruction_error"]
+        rows.append(
+            [
+                LABELS[name],
+                m["bits_per_dim"],
+                error["median"],
+                error["max"],
+                m["largest_singular_value"],
+                m["smallest_singular_value"],
+                m["condition_number"],
+                m["fid"],
+                m["prior_refit"].get("gain_nats_closed_form"),
+            ]
+        )
+    return header, rows

@@ -1,0 +1,195 @@
+"""What `python -m recipes.flowgan` does: train every variant, measure it, refit its prior, report, export."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inntf.models import refit_prior
+from inntf.nets import certify_norms
+from inntf.serving import export
+from inntf.stability import certify, reconstruction_error, repeated_reconstruction, singular_values, summarize
+from recipes import flowgan_models as models
+from recipes.common.data import load_images
+from recipes.common.fid import as_pixels, fid, make_features
+from recipes.common.image_data import ImageData
+from recipes.common.run_folder import RunFolder
+from recipes.common.strategy import make_strategy
+from recipes.flowgan import RECIPE, Config
+from recipes.flowgan_report import draw
+from recipes.flowgan_training import train
+
+_STEPS = {"mle": "steps_mle", "hybrid": "steps_hybrid", "adv": "steps_adv"}
+
+
+def variants(config: Config) -> list[tuple[str, str]]:
+    """The (objective, architecture) pairs of a run."""
+    if config.objective == "all":
+        return [("mle", "stable"), ("hybrid", "stable"), ("adv", "stable"), ("adv", "unstable")]
+    return [(config.objective, config.architecture)]
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Train, measure, write `result.json`, `report.png` and a SavedModel; returns the result."""
+    strategy = make_strategy(config.strategy)
+    with RunFolder.open(config, RECIPE.name) as folder:
+        if folder.finished:
+            print(f"{folder.path} holds a finished run; its result stands.")
+            return folder.result()
+        data = _prepared(config)
+        features = make_features(data, seed=config.seed, steps=400 if config.preset != "smoke" else 20)
+        done: dict[str, Any] = folder.progress().get("variants", {})
+        pictures, flows = {}, {}
+        for objective, architecture in variants(config):
+            name = f"{objective}_{architecture}"
+            keras.utils.set_random_seed(config.seed)
+            with strategy.scope():
+                gan = models.make_gan(config, data.shape, objective, architecture)
+            initialize(gan, data, config.seed)
+            history = train(gan, name, getattr(config, _STEPS[objective]), config, data, folder)
+            flows[name] = gan.flow
+            if name not in done:
+                print(f"{name}: measuring the inverse, the prior, the samples ...", flush=True)
+                done[name] = {**measure(gan, data, features, config), "history": history}
+                folder.note_progress(**{**folder.progress(), "variants": done})
+            pictures[name] = take_pictures(gan.flow, data, config.seed)
+        best = "hybrid_stable" if "hybrid_stable" in flows else next(iter(flows))
+        folder.write_figure("report.png", draw(config, data, features.label, done, pictures))
+        where = export_flow(flows[best], best, config, data, done[best])
+        metrics = {name: {k: v for k, v in numbers.items() if k != "history"} for name, numbers in done.items()}
+        result = folder.finish(metrics, claims=claims(metrics), exported=str(where), sample_quality=features.label)
+    print(summary(result))
+    print(f"report: {folder.path / 'report.png'}\nresult: {folder.path / 'result.json'}\nSavedModel: {where}")
+    print(f"tensorboard --logdir {folder.logs}")
+    return result
+
+
+def _prepared(config: Config) -> ImageData:
+    data = load_images(config.dataset, config.data_dir)
+    side = 2**config.levels
+    size = -(-max(data.shape[:2]) // side) * side
+    data = data if data.shape[:2] == (size, size) else data.padded(size)
+    return data.first(train=256, test=64) if config.preset == "smoke" else data
+
+
+def initialize(gan: Any, data: ImageData, seed: int) -> None:
+    """ActNorm from the first images, between the blocks and inside them."""
+    gan.flow.initialize(models.scaled(data.train[:256], seed))
+
+
+def measure(gan: Any, data: ImageData, features: Any, config: Config) -> dict[str, Any]:
+    """Likelihood, inverse, singular values, samples, refitted prior of one trained flow."""
+    flow = gan.flow
+    certify_norms(gan.block, rescale=True)  # from here on the spectral norms hold exactly
+    test, train_x = models.scaled(data.test, 1), models.scaled(data.train, 2)
+    some = test[:256]
+    log_prob = models.log_prob_in_batches(flow, test)
+    errors = summarize(np.concatenate([reconstruction_error(flow, some[i : i + 64]).numpy() for i in range(0, len(some), 64)]))
+    values = singular_values(flow, test[: config.jacobian_images])
+    passes = repeated_reconstruction(flow, test[:64], 9)
+    samples, broken = as_pixels(models.to_pixels(models.sample_in_batches(flow, config.fid_images, config.seed)))
+    bounds = certify(gan.block)
+    out = {
+        "bits_per_dim": _bits(gan, log_prob),
+        "log_prob_nonfinite_share": float(np.mean(~np.isfinite(log_prob))),
+        "log_det_mean": float(np.mean(flow.block.forward_and_log_det(some)[1])),
+        "reconstruction_error": errors._asdict(),
+        "reconstruction_error_after_9_passes": summarize(passes.errors[-1])._asdict(),
+        "largest_singular_value": _worst(values.largest, max),
+        "smallest_singular_value": _worst(values.smallest, min),
+        "condition_number": _worst(values.condition_number, max),
+        "condition_number_at_least": _worst(values.condition_at_least, max),
+        "jacobian_consistent": bool(np.all(values.consistent)),
+        "certified_forward": float(bounds.forward),
+        "certified_inverse": float(bounds.inverse),
+        "fid": fid(features, data.test[: config.fid_images], samples[: len(data.test)]),
+        "samples_nonfinite_share": broken,
+        "weights": int(sum(np.prod(w.shape) for w in gan.block.trainable_weights)),
+    }
+    return {**out, "prior_refit": measure_refit(gan, train_x, test)}
+
+
+def measure_refit(gan: Any, train_x: np.ndarray, test: np.ndarray) -> dict[str, Any]:
+    """Bits/dim before and after fitting the base's variance, in closed form and by gradient."""
+    flow, out = gan.flow, {}
+    try:
+        fits = {method: refit_prior(flow, train_x, method=method) for method in ("closed_form", "gradient")}
+    except ValueError as error:
+        return {"failed": str(error)}
+    for split, x in (("train", train_x), ("test", test)):
+        out[f"{split}_before"] = _bits(gan, models.log_prob_in_batches(flow, x))
+        for method, fit in fits.items():
+            out[f"{split}_{method}"] = _bits(gan, models.log_prob_in_batches(fit.flow, x))
+    out["gain_nats_closed_form"], out["gain_nats_gradient"] = fits["closed_form"].gain, fits["gradient"].gain
+    out["relative_difference"] = abs(fits["gradient"].gain / fits["closed_form"].gain - 1) if fits["closed_form"].gain else 0.0
+    return out
+
+
+def take_pictures(flow: Any, data: ImageData, seed: int) -> dict[str, Any]:
+    """Samples, samples after the prior is refitted, and nine passes forward and back, as pixels."""
+    x = models.scaled(data.test[:8], 1)
+    try:
+        refitted = models.sample_in_batches(refit_prior(flow, models.scaled(data.train, 2)).flow, 32, seed)
+    except ValueError:
+        refitted = np.full((32, *data.shape), np.nan)
+    return {
+        "samples": models.to_pixels(models.sample_in_batches(flow, 32, seed)),
+        "refitted": models.to_pixels(refitted),
+        "passes": models.to_pixels(repeated_reconstruction(flow, x, 9).samples),
+    }
+
+
+def export_flow(flow: Any, variant: str, config: Config, data: ImageData, numbers: dict[str, Any]) -> Any:
+    """The flow over integer pixels as a SavedModel."""
+    card = {"recipe": "flowgan", "variant": variant, "preset": config.preset, "dataset": config.dataset, "seed": config.seed}
+    card |= {"measured": {k: v for k, v in numbers.items() if k != "history"}}
+    folder = pathlib.Path(config.export_dir or "saved_models").expanduser() / "flowgan"
+    return export(models.over_pixels(flow), folder, card=card)
+
+
+def _bits(gan: Any, log_prob: np.ndarray) -> float:
+    return float(gan.bits_per_dim(tf.constant(-np.mean(log_prob.astype(np.float64)))))
+
+
+def _worst(values: Any, which: Any) -> float:
+    finite = [float(v) for v in np.asarray(values) if np.isfinite(v)]
+    return which(finite) if finite else math.nan
+
+
+def claims(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The papers' claims, each with what this run shows."""
+    out: dict[str, Any] = {}
+    for name, m in metrics.items():
+        refit = m["prior_refit"]
+        if "failed" not in refit:
+            out[f"{name}: refit never lowers the training likelihood"] = refit["train_closed_form"] <= refit["train_before"] + 1e-6
+            out[f"{name}: gradient refit within 1 % of the closed form"] = refit["relative_difference"] < 0.01
+    if len(metrics) < 4:
+        return out
+    mle, hybrid, stable, unstable = (metrics[k] for k in ("mle_stable", "hybrid_stable", "adv_stable", "adv_unstable"))
+    out["bits/dim MLE < hybrid < ADV"] = mle["bits_per_dim"] < hybrid["bits_per_dim"] < stable["bits_per_dim"]
+    out["ADV at least 1 bit/dim above MLE"] = stable["bits_per_dim"] >= mle["bits_per_dim"] + 1
+    ratio = unstable["condition_number"] / stable["condition_number"]
+    out["condition number, unstable over stable"] = ratio
+    out["condition number at least 100 times"] = ratio >= 100
+    broken = unstable["reconstruction_error"]
+    out["unstable: reconstruction visibly broken (9 passes)"] = not unstable["reconstruction_error_after_9_passes"]["max"] < 1.0
+    out["unstable: largest reconstruction error"] = broken["max"]
+    out["stable: reconstruction error below 1e-3"] = stable["reconstruction_error"]["max"] < 1e-3
+    return out
+
+
+def summary(result: dict[str, Any]) -> str:
+    """A table for the terminal."""
+    lines = [f"{'':16s}{'bits/dim':>12s}{'error max':>12s}{'condition':>12s}{'FID':>10s}{'refit gain':>12s}"]
+    for name, m in result["metrics"].items():
+        gain = m["prior_refit"].get("gain_nats_closed_form", math.nan)
+        cells = (m["bits_per_dim"], m["reconstruction_error"]["max"], m["condition_number"], m["fid"], gain)
+        lines.append(f"{name:16s}" + "".join(f"{c:>{w}.4g}" for c, w in zip(cells, (12, 12, 12, 10, 12), strict=True)))
+    lines += [f"{'yes' if v is True else 'NO' if v is False else format(v, '.3g'):>10s}  {k}" for k, v in result["claims"].items()]
+    return "\n".join(lines)
