@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from inntf.blocks.splits import make_split
 from inntf.core import Block
+from inntf.core.backprop import Gradients
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 from inntf.nets.convnet import ConvNet
@@ -69,6 +71,43 @@ class Coupling(Block):
         kept, moved = self.split.part(z)
         moved, log_derivative = self.untransform(moved, self.raw_parameters(kept, condition))
         return self.split.join(kept, moved), sum_event(log_derivative, z)
+
+    def forward_backprop(
+        self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """As in `Block`, with one evaluation of the conditioner for the inverse and the gradients."""
+        return self._backprop(self.untransform, self.transform, z, dz, dlog_det, condition, sources)
+
+    def inverse_backprop(
+        self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """As in `Block`, with one evaluation of the conditioner for the forward map and the gradients."""
+        return self._backprop(self.transform, self.untransform, x, dx, dlog_det, condition, sources)
+
+    def _backprop(
+        self,
+        undo: Callable,
+        redo: Callable,
+        out: tf.Tensor,
+        d_out: tf.Tensor,
+        dlog_det: tf.Tensor,
+        condition: tf.Tensor | None,
+        sources: Sequence[tf.Tensor],
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        kept, moved = self.split.part(out)  # the kept part has not changed: the conditioner sees what it saw
+        with tf.GradientTape(watch_accessed_variables=False) as outer:
+            outer.watch([kept, *sources])
+            raw = self.raw_parameters(kept, condition)
+        moved = undo(moved, raw)[0]
+        with tf.GradientTape(watch_accessed_variables=False) as inner:
+            inner.watch([moved, raw])
+            again, log_derivative = redo(moved, raw)
+            log_det = tf.cast(tf.broadcast_to(sum_event(log_derivative, out), tf.shape(dlog_det)), dlog_det.dtype)
+        d_kept, d_again = self.split.part(d_out)
+        d_moved, d_raw = inner.gradient([again, log_det], [moved, raw], output_gradients=[d_again, dlog_det])
+        more, *d_sources = outer.gradient(raw, [kept, *sources], output_gradients=d_raw)
+        d_kept = d_kept if more is None else d_kept + more
+        return self.split.join(kept, moved), self.split.join(d_kept, d_moved), d_sources
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Data-dependent initialization of what the conditioner holds; returns `forward(x)`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 from inntf.blocks.coupling import AffineCoupling
 from inntf.blocks.splits import ChannelSplit
 from inntf.core import Block, LipschitzBounds
+from inntf.core.backprop import Gradients, added
 from inntf.core.bounds import unknown
 from inntf.core.shapes import Shape
 from inntf.nets.making import Conditioner
@@ -86,6 +88,22 @@ class TwoSidedCoupling(Block):
         x, log_det_2 = self.second.inverse_and_log_det(z, condition)
         x, log_det_1 = self.first.inverse_and_log_det(x, condition)
         return x, log_det_1 + log_det_2
+
+    def forward_backprop(
+        self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """As in `Block`, the second side before the first."""
+        x, dx, ds_2 = self.second.forward_backprop(z, dz, dlog_det, condition, sources)
+        x, dx, ds_1 = self.first.forward_backprop(x, dx, dlog_det, condition, sources)
+        return x, dx, added(ds_1, ds_2)
+
+    def inverse_backprop(
+        self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """As in `Block`, the first side before the second."""
+        z, dz, ds_1 = self.first.inverse_backprop(x, dx, dlog_det, condition, sources)
+        z, dz, ds_2 = self.second.inverse_backprop(z, dz, dlog_det, condition, sources)
+        return z, dz, added(ds_1, ds_2)
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Data-dependent initialization of what the conditioners hold."""

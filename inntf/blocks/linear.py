@@ -72,7 +72,8 @@ class InvertibleLinear(Block):
         """The weights of one random rotation."""
         size = input_shape[-1]
         seed = random.randrange(2**31) if self.seed is None else self.seed
-        rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(size, size)))[0]
+        # TensorFlow's decomposition: the threads of the BLAS behind numpy spin for long on a busy machine.
+        rotation = tf.linalg.qr(np.random.default_rng(seed).normal(size=(size, size))).q.numpy()
         if self.parametrization == "dense":
             return {"matrix": rotation}
         permutation, lower, upper = _plu(rotation)

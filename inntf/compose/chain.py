@@ -8,14 +8,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from inntf.compose.composition import Composition
+from inntf.compose.reversible import Step, run
 from inntf.core import Block, LipschitzBounds
+from inntf.core.backprop import Gradients, added
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape, static
 
 
 @keras.saving.register_keras_serializable("inntf")
-class Chain(Block):
+class Chain(Composition):
     """`forward` applies the blocks in the order given; `inverse` in the opposite order.
 
     `log_det` is the sum of the blocks' log-determinants; Lipschitz bounds multiply.  The condition goes to all.
@@ -23,6 +26,8 @@ class Chain(Block):
 
     Args:
         blocks: the blocks, first applied first.
+        backprop, checkpoint_every, drift_tolerance, on_drift: `backprop="reversible"` trains in memory that does not grow with
+            depth; the others guard its accuracy.  See `Composition`.
         event_ndims, name, dtype, trainable, validate_args: as in `Block`; the dtype is the blocks' if they share one.
 
     Shapes: those of the first and the last block; `log_det`: `(batch,)`.
@@ -89,6 +94,8 @@ class Chain(Block):
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Apply the blocks in order."""
+        if self.backprop.reversible:
+            return run([Step(block, inverse=False) for block in self.blocks], x, condition, self.backprop, self._drift_guard())
         log_dets = []
         for block in self.blocks:
             x, log_det = block.forward_and_log_det(x, condition)
@@ -97,11 +104,34 @@ class Chain(Block):
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Undo the blocks in the opposite order."""
+        if self.backprop.reversible:
+            steps = [Step(block, inverse=True) for block in reversed(self.blocks)]
+            return run(steps, z, condition, self.backprop, self._drift_guard())
         log_dets = []
         for block in reversed(self.blocks):
             z, log_det = block.inverse_and_log_det(z, condition)
             log_dets.append(log_det)
         return z, tf.add_n(log_dets)
+
+    def forward_backprop(
+        self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """As in `Block`, block by block."""
+        total: Gradients = [None] * len(sources)
+        for block in reversed(self.blocks):
+            z, dz, grads = block.forward_backprop(z, dz, dlog_det, condition, sources)
+            total = added(total, grads)
+        return z, dz, total
+
+    def inverse_backprop(
+        self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """As in `Block`, block by block."""
+        total: Gradients = [None] * len(sources)
+        for block in self.blocks:
+            x, dx, grads = block.inverse_backprop(x, dx, dlog_det, condition, sources)
+            total = added(total, grads)
+        return x, dx, total
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Initialize each block on what the ones before it make of the data."""

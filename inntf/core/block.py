@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow_probability.python.internal import cache_util
 
 from inntf.core import checks, configuration, shapes
+from inntf.core.backprop import Gradients, pullback
 from inntf.core.bounds import LipschitzBounds, unknown
 from inntf.core.faces import BijectorFace, LiveVariables, is_tfp, tfb
 
@@ -161,6 +162,32 @@ class Block(keras.layers.Layer, BijectorFace):
         Only blocks that have one (ActNorm, and containers of it) change anything.
         """
         return self.forward_and_log_det(x, condition)[0]
+
+    def forward_backprop(
+        self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """One step of reversible backpropagation through `forward`: from `z` to `x` and the gradients there.
+
+        The default inverts, then differentiates.  A block which shares work between the two overrides it.
+
+        Args:
+            z: `(batch, *event)`, what `forward` returned.
+            dz, dlog_det: gradients of the loss by `z` and by the log-determinant.
+            condition: as in `forward_and_log_det`.
+            sources: further tensors to differentiate by (the condition, what stands for the weights).
+
+        Returns:
+            `x`, the gradient by `x`, and the gradients by `sources` (`None` where one is not used).
+        """
+        x = self.inverse_and_log_det(z, condition)[0]
+        return x, *pullback(self.forward_and_log_det, x, dz, dlog_det, condition, sources)
+
+    def inverse_backprop(
+        self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """The same through `inverse`: from `x` to `z` and the gradients there."""
+        z = self.forward_and_log_det(x, condition)[0]
+        return z, *pullback(self.inverse_and_log_det, z, dx, dlog_det, condition, sources)
 
     # ---- shapes ---------------------------------------------------------------------------------------------
 

@@ -1,0 +1,103 @@
+"""How a composition backpropagates: from stored activations, or from activations recomputed by the inverse."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import threading
+from collections.abc import Iterator
+
+import ml_dtypes
+import tensorflow as tf
+
+from inntf.core.errors import explain
+
+_MODES = ("stored", "reversible")
+_ON_DRIFT = ("recompute", "raise", "warn")
+_local = threading.local()
+
+
+@dataclasses.dataclass(frozen=True)
+class Backprop:
+    """The settings of `Chain` and `Repeat`, checked.
+
+    Args:
+        mode: `"stored"` or `"reversible"`.
+        checkpoint_every: blocks between true activations that are kept to check against; `None`: about `sqrt(depth)`.
+        drift_tolerance: largest error of a reconstructed activation that passes, relative to the root mean square of
+            the true one; `None`: the square root of the dtype's epsilon; infinity: no guard, and nothing kept.
+        on_drift: `"recompute"` the segment from its checkpoint, `"raise"`, or `"warn"` and go on with the reconstruction.
+
+    Raises:
+        ValueError: for another value.
+    """
+
+    mode: str = "stored"
+    checkpoint_every: int | None = None
+    drift_tolerance: float | None = None
+    on_drift: str = "recompute"
+
+    def __post_init__(self):
+        for name, value, allowed in (("backprop", self.mode, _MODES), ("on_drift", self.on_drift, _ON_DRIFT)):
+            if value not in allowed:
+                raise ValueError(explain(name, received=repr(value), expected=" or ".join(allowed), remedy="Spell it so."))
+        every, tolerance = self.checkpoint_every, self.drift_tolerance
+        if every is not None and (isinstance(every, bool) or every != int(every) or every < 1):
+            raise ValueError(
+                explain("checkpoint_every", received=every, expected="a positive integer or None", remedy="Count blocks.")
+            )
+        if tolerance is not None and not tolerance >= 0:
+            raise ValueError(
+                explain("drift_tolerance", received=tolerance, expected="a number >= 0 or None", remedy="It is a relative error.")
+            )
+
+    @property
+    def reversible(self) -> bool:
+        """Whether to recompute, unless `backprop_mode` says otherwise."""
+        return (getattr(_local, "mode", None) or self.mode) == "reversible"
+
+    @property
+    def guarded(self) -> bool:
+        """Whether reconstructions are compared with checkpoints."""
+        return self.drift_tolerance is None or math.isfinite(self.drift_tolerance)
+
+    def segment(self, depth: int) -> int:
+        """Blocks from one checkpoint to the next."""
+        if not self.guarded:
+            return depth
+        return min(depth, self.checkpoint_every or max(1, round(math.sqrt(depth))))
+
+    def tolerance(self, dtype: tf.DType) -> float:
+        """The tolerance in use for activations of this dtype."""
+        if self.drift_tolerance is not None:
+            return self.drift_tolerance
+        return math.sqrt(float(ml_dtypes.finfo(dtype.as_numpy_dtype).eps))
+
+
+@contextlib.contextmanager
+def backprop_mode(mode: str) -> Iterator[None]:
+    """Within it every composition that is called or traced backpropagates so, whatever it was made with.
+
+    Use `"stored"` for second derivatives and Jacobian products of a reversible model.
+
+    Args:
+        mode: `"stored"` or `"reversible"`.
+
+    Raises:
+        ValueError: for another mode.
+
+    Source: inntf.
+
+    Example:
+        >>> with backprop_mode("stored"):
+        ...     Backprop("reversible").reversible
+        False
+    """
+    Backprop(mode)
+    before = getattr(_local, "mode", None)
+    _local.mode = mode
+    try:
+        yield
+    finally:
+        _local.mode = before

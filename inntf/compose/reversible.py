@@ -1,0 +1,184 @@
+"""Reversible backpropagation through blocks one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow.python.eager import record
+
+from inntf.compose.backprop import Backprop
+from inntf.compose.drift import DriftGuard
+from inntf.core import Block
+from inntf.core.backprop import call_context, pullback, within
+
+_SECOND = (
+    "inntf: reversible backpropagation has no second derivative. Compute it within inntf.compose.backprop_mode('stored'), "
+    "or make the model with backprop='stored'."
+)
+
+
+class Step:
+    """One block in one direction, as a function of its weights."""
+
+    def __init__(self, block: Block, inverse: bool):
+        self.block = block
+        self.apply = block.inverse_and_log_det if inverse else block.forward_and_log_det
+        self.backprop = block.inverse_backprop if inverse else block.forward_backprop
+        self.variables = list(block.variables)
+        self.weights = [v for v in self.variables if differentiable(v)]
+
+
+def differentiable(variable: keras.Variable) -> bool:
+    """Whether gradients are wanted."""
+    return variable.trainable and keras.backend.is_float_dtype(variable.dtype)
+
+
+def run(
+    steps: Sequence[Step], value: tf.Tensor, condition: tf.Tensor | None, settings: Backprop, guard: DriftGuard
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Apply the steps in order; backwards, recompute every activation from the result.
+
+    The weights enter as tensors, so nothing depends on how variables are captured, and a layer which updates a
+    state (a moving average, a seed) does so once: backwards it computes from the old state, and its update is dropped.
+    """
+    variables = list({id(v): v for step in steps for v in step.variables}.values())
+    weights = [v for v in variables if differentiable(v)]
+    states = [v for v in variables if not differentiable(v)]
+    extra = [] if condition is None else [condition]
+    context, every = call_context(), settings.segment(len(steps))
+    updated: list[int] = []
+
+    @tf.custom_gradient
+    def engine(value: tf.Tensor, *tensors: tf.Tensor) -> Any:
+        given, inputs = list(tensors[: len(extra)]), tensors[len(extra) :]
+        condition = given[0] if given else None
+        held = dict(zip(map(id, weights + states), inputs, strict=True))
+        kept, log_dets, out = [], [], value
+        with record.stop_recording(), _scope(variables, held) as scope:
+            for i, step in enumerate(steps):
+                if i % every == 0:
+                    kept.append(out)
+                out, log_det = step.apply(out, condition)
+                log_dets.append(log_det)
+            new = [scope.get_current_value(v) for v in states]
+            updated[:] = [j for j, v in enumerate(states) if new[j] is not scope.given[id(v)]]
+            log_det = tf.add_n(log_dets)
+
+        def backward(d_out: tf.Tensor, d_log_det: tf.Tensor, *_: Any) -> list[tf.Tensor | None]:
+            total = {id(t): None for t in (*given, *inputs[: len(weights)])}
+            at, worst = out, tf.zeros([], value.dtype)
+            with within(context):
+                for s in reversed(range(len(kept))):
+                    segment = steps[s * every : (s + 1) * every]
+                    parts = _parts(segment, held, given)
+                    rebuilt, grads = _rebuild(segment, parts, held, at, d_out, d_log_det, condition)
+                    if settings.guarded:
+                        args = (segment, parts, held, kept[s], d_out, d_log_det, condition)
+                        grads, drift = guard.check(rebuilt, kept[s], grads, lambda args=args: _from_checkpoint(*args))
+                        worst, rebuilt = tf.maximum(worst, drift), kept[s]
+                    at, d_out = rebuilt, grads[0]
+                    for tensor, grad in zip(parts, grads[1:], strict=True):
+                        total[id(tensor)] = grad if total[id(tensor)] is None else total[id(tensor)] + grad
+                if settings.guarded:
+                    guard.note(worst)
+            grads = [d_out, *(total[id(t)] for t in (*given, *inputs[: len(weights)]))]
+            return once_only(grads) + [None] * len(states)
+
+        return (out, log_det, *(new[j] for j in updated)), backward
+
+    read = [tf.convert_to_tensor(v) for v in weights + states]
+    out, log_det, *new = engine(value, *extra, *read)
+    for j, state in zip(updated, new, strict=True):
+        states[j].assign(state)
+    return out, log_det
+
+
+class _Scope(keras.StatelessScope):
+    def __init__(self, mapping: Sequence[tuple]):
+        super().__init__(mapping, initialize_variables=False)
+        self.given = dict(self.state_mapping)
+
+
+def _scope(variables: Sequence[keras.Variable], held: dict[int, tf.Tensor]) -> _Scope:
+    return _Scope([(v, held[id(v)]) for v in variables])
+
+
+def _parts(segment: Sequence[Step], held: dict[int, tf.Tensor], given: list[tf.Tensor]) -> list[tf.Tensor]:
+    # The tensors that a segment's gradients belong to: the condition, then its weights.
+    tensors = [*given, *(held[id(v)] for step in segment for v in step.weights)]
+    return list({id(t): t for t in tensors}.values())
+
+
+def _rebuild(
+    segment: Sequence[Step],
+    parts: Sequence[tf.Tensor],
+    held: dict[int, tf.Tensor],
+    at: tf.Tensor,
+    d_out: tf.Tensor,
+    d_log_det: tf.Tensor,
+    condition: tf.Tensor | None,
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """From a segment's result to its input and the gradients there, recomputing every activation."""
+    total: dict[int, tf.Tensor] = {}
+    for step in reversed(segment):
+        sources = _parts([step], held, [] if condition is None else [condition])
+        with _scope(step.variables, held):
+            at, d_out, grads = step.backprop(after(at, d_out), d_out, d_log_det, condition, sources)
+        accumulate(total, sources, grads)
+    return at, [d_out, *(filled(total.get(id(t)), t) for t in parts)]
+
+
+def _from_checkpoint(
+    segment: Sequence[Step],
+    parts: Sequence[tf.Tensor],
+    held: dict[int, tf.Tensor],
+    value: tf.Tensor,
+    d_out: tf.Tensor,
+    d_log_det: tf.Tensor,
+    condition: tf.Tensor | None,
+) -> list[tf.Tensor]:
+    """The gradients at a segment's input from its true value, without any inverse."""
+    values, total = [after(value, d_out)], {}
+    for step in segment[:-1]:
+        with record.stop_recording(), _scope(step.variables, held):
+            values.append(step.apply(values[-1], condition)[0])
+    for step, at in zip(reversed(segment), reversed(values), strict=True):
+        sources = _parts([step], held, [] if condition is None else [condition])
+        with _scope(step.variables, held):
+            d_out, grads = pullback(step.apply, after(at, d_out), d_out, d_log_det, condition, sources)
+        accumulate(total, sources, grads)
+    return [d_out, *(filled(total.get(id(t)), t) for t in parts)]
+
+
+def accumulate(total: dict[int, tf.Tensor], tensors: Sequence[tf.Tensor], grads: Sequence[tf.Tensor | None]) -> None:
+    """Add gradients to those already there, by tensor."""
+    for tensor, grad in zip(tensors, grads, strict=True):
+        if grad is not None:
+            total[id(tensor)] = total[id(tensor)] + grad if id(tensor) in total else tf.convert_to_tensor(grad)
+
+
+def filled(grad: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor:
+    """The gradient, or zeros."""
+    return tf.zeros_like(like) if grad is None else grad
+
+
+def after(value: tf.Tensor, signal: tf.Tensor) -> tf.Tensor:
+    """`value`, but not before `signal` is there.
+
+    In a graph all inverses could otherwise run ahead of the gradients and keep every activation; a control dependency
+    does not survive the optimizer.
+    """
+    if tf.executing_eagerly():
+        return value
+    first = tf.reshape(signal, [-1])[:1]
+    # Nothing either way, but no optimizer knows; not even a NaN in the signal changes the value.
+    nothing = tf.where(tf.equal(first, first), tf.zeros_like(first), -tf.zeros_like(first))
+    return value + tf.cast(tf.reduce_sum(nothing), value.dtype)
+
+
+def once_only(grads: Sequence[tf.Tensor | None]) -> list[tf.Tensor | None]:
+    """Let a second differentiation fail with a reason, where it would be silently wrong."""
+    return [None if g is None else tf.raw_ops.PreventGradient(input=tf.convert_to_tensor(g), message=_SECOND) for g in grads]
