@@ -18,6 +18,7 @@ from typing import Literal
 import tyro
 
 from recipes.common import cli
+from recipes.common.makers_files import read_makers_files
 from recipes.common.quiet import quiet_import
 
 
@@ -47,12 +48,9 @@ def run(config: Config) -> pathlib.Path:
     Raises:
         UserError: if a file is missing or wrong, or the data set is there already.
     """
-    tfds_store = quiet_import("recipes.common.tfds_store")
-    makers_files = quiet_import("recipes.common.makers_files")
-    data_dir = (config.data_dir or tfds_store.default_data_dir()).expanduser()
-    tfds_store.refuse_existing(config.name, data_dir)
-    data = makers_files.read_makers_files(config.name, config.source.expanduser(), config.partial)
-    folder = tfds_store.store(data, data_dir)
+    data = read_makers_files(config.name, config.source.expanduser(), config.partial)
+    tfds_store = quiet_import("recipes.common.tfds_store")  # heavy; bad files are known by now
+    folder = tfds_store.store(data, (config.data_dir or tfds_store.default_data_dir()).expanduser())
     print(f"{config.name}: {len(data.train)} train and {len(data.test)} test images in {folder}")
     return folder
 

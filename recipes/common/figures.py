@@ -132,7 +132,7 @@ def draw_curves(
         axes.set_yscale("log")
     _plot_style(axes, xlabel, ylabel)
     _title(axes, title)
-    if len(curves) > 1 or not ylabel:
+    if len(curves) > 1 or (curves and not ylabel):
         axes.legend(fontsize=9, frameon=False, labelcolor=INK, handlelength=1.6)
 
 

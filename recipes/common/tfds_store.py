@@ -32,19 +32,6 @@ def stored_at(name: str, data_dir: pathlib.Path) -> pathlib.Path:
     return data_dir / name / str(tfds.builder_cls(name).VERSION)
 
 
-def refuse_existing(name: str, data_dir: pathlib.Path) -> None:
-    """Complain if the data set is there already.
-
-    Raises:
-        UserError: if so.
-    """
-    if stored_at(name, data_dir).exists():
-        raise UserError(
-            f"{stored_at(name, data_dir)} is there already",
-            remedy="Remove it first to prepare it anew, or choose another --data-dir; nothing was changed.",
-        )
-
-
 def store(data: ImageData, data_dir: pathlib.Path) -> pathlib.Path:
     """Write a data set so that `tfds.load(data.name, data_dir=data_dir, download=False)` finds it.
 
@@ -60,7 +47,12 @@ def store(data: ImageData, data_dir: pathlib.Path) -> pathlib.Path:
     Raises:
         UserError: if it is there already, or the directory cannot be written.
     """
-    refuse_existing(data.name, data_dir)
+    target = stored_at(data.name, data_dir)
+    if target.exists():
+        raise UserError(
+            f"{target} is there already",
+            remedy="Remove it first to prepare it anew, or choose another --data-dir; nothing was changed.",
+        )
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         hidden = pathlib.Path(tempfile.mkdtemp(prefix=".preparing-", dir=data_dir))
@@ -70,7 +62,6 @@ def store(data: ImageData, data_dir: pathlib.Path) -> pathlib.Path:
         ) from error
     try:
         _write(data, hidden)
-        target = stored_at(data.name, data_dir)
         target.parent.mkdir(exist_ok=True)
         os.rename(stored_at(data.name, hidden), target)
     except OSError as error:

@@ -1,0 +1,103 @@
+"""Command line: presets, overrides, endings."""
+
+import dataclasses
+import pathlib
+
+import pytest
+
+from recipes.common import cli
+from recipes.common.errors import UserError, as_user_error
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(cli.RecipeConfig):
+    """A toy."""
+
+    steps: int = 500
+    widths: tuple[int, ...] = (8, 8)
+
+
+PRESETS = {"smoke": Config(steps=5), "small": Config(), "paper": Config(steps=9000)}
+
+
+def toy(run=lambda config: None):
+    return cli.Recipe("toy", Config, PRESETS, run)
+
+
+def test_without_flags_the_default_preset():
+    assert cli.parse(toy(), []) == Config(preset="small")
+
+
+@pytest.mark.parametrize("argv", [["--preset", "smoke"], ["--preset=smoke"], ["--seed", "0", "--preset", "smoke"]])
+def test_a_preset_sets_the_defaults(argv):
+    assert cli.parse(toy(), argv) == Config(preset="smoke", steps=5)
+
+
+def test_flags_override_the_preset_wherever_they_stand():
+    argv = ["--steps", "7", "--preset", "paper", "--seed", "3", "--out", "here", "--widths", "1", "2", "3", "--resume"]
+    expected = Config(preset="paper", steps=7, seed=3, out=pathlib.Path("here"), widths=(1, 2, 3), resume=True)
+    assert cli.parse(toy(), argv) == expected
+
+
+def test_the_flags_of_a_config_give_it_again():
+    config = Config(preset="paper", steps=7, seed=3, out=pathlib.Path("a b"), widths=(1, 2), resume=True, strategy="mirrored")
+    assert cli.parse(toy(), cli.config_argv(config, PRESETS)) == config
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--preset", "huge"], "huge"),
+        (["--preset", ""], "--preset"),
+        (["--stepps", "3"], "--stepps"),
+        (["--steps", "many"], "many"),
+        (["--strategy", "magic"], "magic"),
+        (["--dataset", "svhn"], "svhn"),
+        (["--out"], "--out"),
+    ],
+)
+def test_a_bad_command_line_ends_in_code_2_and_a_message(argv, said, capsys):
+    ran = []
+    assert cli.main(toy(ran.append), argv) == 2
+    out = capsys.readouterr()
+    assert said in out.err and "Traceback" not in out.err and out.out == "" and not ran
+
+
+def test_help_is_not_an_error(capsys):
+    assert cli.main(toy(), ["--help"]) == 0
+    assert "--preset" in capsys.readouterr().out
+
+
+def test_a_user_error_is_one_line(capsys):
+    def run(config):
+        raise UserError("no data\nhere", remedy="Fetch it.")
+
+    assert cli.main(toy(run), []) == 2
+    assert capsys.readouterr().err == "error: no data here. Fetch it.\n"
+
+
+def test_other_errors_keep_their_traceback():
+    def run(config):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cli.main(toy(run), [])
+
+
+def test_an_interruption_says_how_to_go_on(capsys):
+    def run(config):
+        raise KeyboardInterrupt
+
+    assert cli.main(toy(run), ["--seed", "3", "--out", "my runs"]) == 130
+    assert "python -m recipes.toy --seed 3 --out 'my runs' --resume" in capsys.readouterr().err
+
+
+def test_run_may_be_named():
+    assert cli.resolve("recipes.common.cli:command") is cli.command
+
+
+def test_as_user_error_translates_settings_errors_only():
+    with pytest.raises(UserError, match="odd"), as_user_error():
+        raise ValueError("odd")
+    with pytest.raises(ZeroDivisionError), as_user_error():
+        raise ZeroDivisionError

@@ -1,0 +1,65 @@
+"""Strategies: the same numbers on one device and on two."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recipes.common import strategy as strategies
+from recipes.common.errors import UserError
+
+CHILD = pathlib.Path(__file__).with_name("_strategy_child.py")
+
+
+def test_none_runs_the_same_loop_on_one_device():
+    strategy = strategies.make_strategy("none")
+    step = strategies.distributed_step(strategy, lambda x: {"mean": strategies.loss_share(tf.reduce_mean(x))})
+    dataset = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensor_slices(np.arange(6.0)).batch(6))
+    assert [float(step(b)["mean"]) for b in dataset] == [2.5]
+    assert strategies.is_chief(strategy) and strategies.check_batch_size(strategy, 7) == 7
+
+
+def test_two_replicas_train_as_one_would():
+    done = subprocess.run([sys.executable, str(CHILD)], capture_output=True, text=True, check=False, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    got = json.loads(done.stdout)
+    weight, bias, losses = 1.0, 0.0, []
+    x = np.arange(8.0)
+    for _ in range(3):
+        error = weight * x + bias - 3 * x
+        losses.append((error**2).mean())
+        weight, bias = weight - 0.02 * (error * x).mean(), bias - 0.02 * error.mean()
+    assert got["replicas"] == 2 and got["chief"]
+    np.testing.assert_allclose(got["losses"], losses, rtol=1e-5)
+    np.testing.assert_allclose(got["weights"], [weight] * 2, rtol=1e-5)
+
+
+def test_an_unknown_strategy_is_refused():
+    with pytest.raises(UserError, match="mirrored"):
+        strategies.make_strategy("magic")
+
+
+@pytest.mark.parametrize("text", [None, "{", "{}", '{"cluster": {}}', "[]"])
+def test_multiworker_without_workers_is_refused(monkeypatch, text):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if text is not None:
+        monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match="TF_CONFIG"):
+        strategies.make_strategy("multiworker")
+
+
+def test_a_bad_number_of_cpus_is_refused(monkeypatch):
+    monkeypatch.setenv(strategies.LOGICAL_CPUS, "two")
+    with pytest.raises(UserError, match=strategies.LOGICAL_CPUS):
+        strategies.make_strategy("mirrored")
+
+
+def test_a_cpu_that_is_in_use_cannot_be_split():
+    tf.config.list_logical_devices()
+    with pytest.raises(UserError, match="started already"):
+        strategies.make_strategy("mirrored", logical_cpus=7)
