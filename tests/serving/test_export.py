@@ -1,0 +1,194 @@
+"""The folder: whole or not there, never overwritten, the card in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from inntf.blocks import AffineCoupling
+from inntf.serving import export, load, read_card
+from inntf.serving import export as export_function
+from inntf.serving.export import _move
+
+
+@pytest.fixture
+def block():
+    return AffineCoupling(name="tiny").ensure_built((2,))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Folders without the seconds of TensorFlow: a SavedModel of two bytes."""
+
+    def save(root, path, signatures):
+        os.makedirs(f"{path}/variables")
+        with open(f"{path}/saved_model.pb", "w") as file:
+            file.write("ok")
+
+    monkeypatch.setattr(tf.saved_model, "save", save)
+
+
+def test_versions_count_up(block, tmp_path, quick):
+    folder = tmp_path / "saved_models" / "tiny"
+    assert export(block, folder) == folder / "1"
+    assert export(block, str(folder)) == folder / "2"
+    assert export(block, folder.parent, name="tiny") == folder / "3"
+    assert export(block, folder, version=10) == folder / "10"
+    assert export(block, folder) == folder / "11"
+    (folder / "notes").mkdir()
+    assert export(block, folder) == folder / "12"
+    assert sorted(p.name for p in folder.iterdir()) == ["1", "10", "11", "12", "2", "3", "notes"]
+
+
+def test_a_version_is_never_overwritten(block, tmp_path, quick):
+    path = export(block, tmp_path, version=4)
+    (path / "mark").touch()
+    with pytest.raises(FileExistsError, match=r"version 4.*Nothing was changed"):
+        export(block, tmp_path, version=4)
+    assert (path / "mark").exists() and os.listdir(tmp_path) == ["4"]
+    assert export(block, tmp_path, version=4, overwrite=True) == path
+    assert not (path / "mark").exists() and os.listdir(tmp_path) == ["4"]
+
+
+def test_a_failure_leaves_nothing(block, tmp_path, monkeypatch):
+    def half(root, path, signatures):
+        os.makedirs(path)
+        open(f"{path}/saved_model.pb", "w").close()
+        raise RuntimeError("disk full")
+
+    monkeypatch.setattr(tf.saved_model, "save", half)
+    with pytest.raises(RuntimeError, match="disk full"):
+        export(block, tmp_path / "a" / "b")
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(RuntimeError, match="disk full"):
+        export(block, tmp_path / "kept")
+    assert os.listdir(tmp_path) == ["kept"] and os.listdir(tmp_path / "kept") == []
+
+
+def test_a_failure_at_the_last_step_leaves_nothing(block, tmp_path, monkeypatch, quick):
+    def fail(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(export_function.__globals__, "write_card", fail)
+    with pytest.raises(KeyboardInterrupt):
+        export(block, tmp_path / "a")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failed_replacement_keeps_the_old(tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "mark").touch()
+    with pytest.raises(FileNotFoundError):
+        _move(tmp_path / "not there", tmp_path / "1", overwrite=True)
+    assert (tmp_path / "1" / "mark").exists() and os.listdir(tmp_path) == ["1"]
+
+
+def test_exports_at_once_get_versions_of_their_own(tmp_path):
+    # Two writers that chose the same number: the rename of the second is refused, nothing is mixed.
+    sources = [tmp_path / f".{i}" for i in range(2)]
+    for source in sources:
+        source.mkdir()
+        (source / "mark").write_text(source.name)
+    moved = []
+    threads = [threading.Thread(target=lambda s=s: moved.append(_move(s, tmp_path / "1", overwrite=False))) for s in sources]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(moved) == [False, True]
+
+
+@pytest.mark.parametrize("version", [0, -1, 1.0, "2", True, 2**63])
+def test_bad_versions(block, tmp_path, version):
+    with pytest.raises(ValueError, match="positive integer"):
+        export(block, tmp_path, version=version)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "7", ""])
+def test_bad_names(block, tmp_path, name):
+    with pytest.raises(ValueError, match="letters"):
+        export(block, tmp_path, name=name)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written(block, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Choose another directory"):
+        export(block, tmp_path / "file")
+    with pytest.raises(OSError, match="Choose another directory"):
+        export(block, tmp_path / "file" / "below")
+
+
+def test_the_folder_can_be_read_by_others(block, tmp_path, quick):
+    mask = os.umask(0o022)
+    try:
+        path = export(block, tmp_path / "new")
+    finally:
+        os.umask(mask)
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+def test_the_card(block, tmp_path, quick):
+    x = np.random.default_rng(0).normal(size=(6, 2))
+    figures = {"loss": np.float32(1.5), "curve": np.arange(2), "worst": float("inf"), "when": tmp_path}
+    path = export(block, tmp_path / "tiny", card=figures, batch=x)
+    card = json.loads((path / "card.json").read_text(), parse_constant=lambda c: pytest.fail(f"{c} is no JSON"))
+    assert card == read_card(path)
+    assert (card["name"], card["version"], card["kind"], card["dtype"]) == ("tiny", 1, "AffineCoupling", "float32")
+    assert (card["event_shape"], card["latent_shape"], card["condition_shape"]) == ([2], [2], None)
+    assert card["training"] == {"loss": 1.5, "curve": [0, 1], "worst": "inf", "when": str(tmp_path)}
+    assert card["parameters"] == sum(int(np.prod(v.shape)) for v in block.trainable_variables)
+    assert card["size_bytes"] == 2 and not card["stochastic_forward"] and card["default_signature"] == "forward"
+    assert set(card["signatures"]) == {"forward", "inverse", "reconstruct"}
+    assert card["signatures"]["forward"] == {
+        "inputs": {"x": {"dtype": "float32", "shape": [None, 2]}},
+        "outputs": {"z": {"dtype": "float32", "shape": [None, 2]}, "log_det": {"dtype": "float32", "shape": [None]}},
+    }
+    assert card["versions"]["tensorflow"] == tf.__version__
+    assert card["stability"]["samples"] == card["stability"]["reconstruction_error"]["count"] == 6
+    assert card["stability"]["reconstruction_error"]["max"] < 1e-5
+    # A fresh coupling is the identity.
+    assert card["stability"]["singular_values"]["condition_number"] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_figures_that_are_no_data(block, tmp_path, quick):
+    with pytest.raises(TypeError, match=r"card\['model'\]|card\['training'\]\['model'\]"):
+        export(block, tmp_path / "a", card={"model": object()})
+    assert os.listdir(tmp_path) == []
+
+
+def test_loading_what_is_not_there(block, tmp_path, quick):
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="no version"):
+        load(tmp_path)
+    export(block, tmp_path, version=3)
+    (tmp_path / "9").mkdir()  # no model: a copy under way
+    with pytest.raises(FileNotFoundError, match="version=9, expected one of 3"):
+        load(tmp_path, version=9)
+
+
+def test_loading_the_newest_one_or_another(exported, tmp_path):
+    path = exported("real_nvp").path
+    for version in ("2", "10"):
+        os.symlink(path, tmp_path / version)
+    assert load(tmp_path).version == 10
+    assert load(tmp_path, version=2).version == 2
+    model = load(tmp_path / "2")
+    assert model.version == 2 and model.card["training"] == {"epochs": 3} and "log_prob" in repr(model)
+
+
+def test_wrong_arguments_of_a_loaded_model(exported):
+    model, conditioned = exported("real_nvp").model, exported("conditioned").model
+    with pytest.raises(ValueError, match=r"log_prob: x: received shape \(4,\), expected shape \(batch, 4\)"):
+        model.log_prob(np.zeros(4))
+    with pytest.raises(ValueError, match="received a condition"):
+        model.log_prob(np.zeros([1, 4]), np.zeros([1, 2]))
+    with pytest.raises(ValueError, match="no condition"):
+        conditioned.log_prob(np.zeros([1, 4]))
