@@ -1,7 +1,7 @@
 """Invertible neural networks for TensorFlow whose inverse you can trust."""
 
 import inntf._backend  # noqa: F401  (first: refuses a Keras backend other than TensorFlow)
-from inntf import blocks, compose, core, models, nets, numerics, serving
+from inntf import blocks, compose, core, models, nets, numerics, serving, stability, training
 from inntf._version import __version__
 from inntf.core import Block, LipschitzBounds
 from inntf.models import Flow
@@ -18,4 +18,6 @@ __all__ = [
     "nets",
     "numerics",
     "serving",
+    "stability",
+    "training",
 ]

@@ -43,19 +43,19 @@ class Config(RecipeConfig):
     """Largest spectral norm of a convolution in the stable architecture."""
     discriminator_width: int = 16
     """Channels of the first convolution; the seven have 1, 1, 2, 2, 4, 4, 8 times as many (64 in the paper)."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Images a step."""
-    steps_mle: int = 1000
+    steps_mle: int = 600
     """Steps of maximum likelihood."""
-    steps_hybrid: int = 600
+    steps_hybrid: int = 400
     """Steps of the hybrid objective."""
-    steps_adv: int = 600
+    steps_adv: int = 400
     """Steps of each adversarial model."""
     rate_mle: float = 1e-3
     """Learning rate of maximum likelihood."""
-    rate_generator: float = 2e-4
+    rate_generator: float = 1e-3
     """Learning rate of the flow where it is adversarial."""
-    rate_discriminator: float = 2e-4
+    rate_discriminator: float = 1e-3
     """Learning rate of the discriminator."""
     mle_weight: float = 1e-3
     """Weight of the likelihood (nats an image) in the hybrid objective."""
@@ -63,9 +63,11 @@ class Config(RecipeConfig):
     """Weight of the discriminator's gradient penalty."""
     log_every: int = 100
     """Steps between summaries, checkpoints and looks at the inverse."""
+    passes: int = 9
+    """Passes forward and back in the looks at the inverse."""
     fid_images: int = 1000
     """Images on each side of the Frechet distance."""
-    jacobian_images: int = 4
+    jacobian_images: int = 2
     """Images whose Jacobian is measured."""
 
 
@@ -76,14 +78,17 @@ _SMOKE = Config(
     levels=2,
     discriminator_width=4,
     batch_size=16,
-    steps_mle=6,
+    objective="hybrid",
+    steps_mle=4,
     steps_hybrid=4,
     steps_adv=4,
     log_every=4,
+    passes=2,
     fid_images=64,
     jacobian_images=1,
 )
 _PAPER = Config(
+    batch_size=64,
     hidden=128,
     discriminator_width=64,
     steps_mle=50_000,

@@ -84,9 +84,9 @@ def to_pixels(x: Any) -> np.ndarray:
 
 
 def over_pixels(flow: Flow) -> Flow:
-    """The same flow over integer pixels: dequantization and scale in front, so that its bits/dim are those of the images."""
+    """The same flow over integer pixels: bin centres and scale in front.  Without noise, so that a served model repeats itself."""
     shape = tuple(flow.event_shape)
-    block = Chain([Dequantize(256), Rescale(shift=-0.5), flow.block])
+    block = Chain([Dequantize(256, noise="center"), Rescale(shift=-0.5), flow.block])
     return Flow(block, event_shape=shape, name="flow_over_pixels")
 
 

@@ -40,7 +40,7 @@ def draw(config: Any, data: ImageData, quality: str, results: dict[str, Any], pi
         ],
         [
             lambda axes: figures.draw_curves(
-                axes, curves("condition_number"), "Condition number of the Jacobian (worst of two images)", log=True
+                axes, curves("condition_number"), "Condition number of the Jacobian (one test image)", log=True
             ),
             lambda axes: figures.draw_curves(
                 axes, curves("reconstruction_error_max"), "Largest reconstruction error, l2", log=True
@@ -71,7 +71,8 @@ def _samples(images: Any, title: str) -> Any:
 
 
 def _curve(history: list[dict[str, float]], key: str) -> Any:
-    return [h["step"] for h in history], [h[key] for h in history]
+    seen = [h for h in history if key in h]
+    return [h["step"] for h in seen], [h[key] for h in seen]
 
 
 def _table(results: dict[str, Any]) -> tuple[list[str], list[list[object]]]:

@@ -35,6 +35,7 @@ def train(gan: Any, name: str, steps: int, config: Any, data: ImageData, folder:
         epochs=epochs,
         steps_per_epoch=per_epoch,
         verbose=0,
+        shuffle=False,  # the dataset is shuffled already
         callbacks=[watch, Progress(name, epochs * per_epoch, start)],
     )
     return watch.history
@@ -65,7 +66,7 @@ class Watch(keras.callbacks.Callback):
 
     def __init__(self, gan: Any, name: str, steps: int, config: Any, data: ImageData, folder: RunFolder):
         super().__init__()
-        self._gan, self._name, self._config = gan, name, config
+        self._gan, self._name, self._config, self._steps = gan, name, config, steps
         self._per_epoch = min(config.log_every, steps)
         self._board = Summaries(folder.logs / name)
         self._stability = tf.summary.create_file_writer(str(folder.logs / name))
@@ -96,7 +97,9 @@ class Watch(keras.callbacks.Callback):
         """Look at the model; keep it."""
         step = (epoch + 1) * self._per_epoch
         logs = {k: float(v) for k, v in (logs or {}).items()}
-        numbers, _ = write_stability(self._stability, self._gan.block, self._x, step, samples=2, iterations=30)
+        numbers = {}
+        if (epoch + 1) % 2 == 0 or step >= self._steps:  # a look at the inverse costs as much as dozens of steps
+            numbers, _ = write_stability(self._stability, self._gan.block, self._x, step, passes=self._config.passes, samples=1, iterations=15)
         self._board.scalars(step, logs, prefix="train")
         samples = models.to_pixels(models.sample_in_batches(self._gan.flow, 16, self._config.seed))
         self._board.images(step, "samples", samples)

@@ -33,6 +33,7 @@ class FlowGan(keras.Model):
         mle_weight: weight of the likelihood in the hybrid objective.
         gradient_penalty: weight of the gradient penalty.
         noise: width of the dequantization noise; bits per dimension are those of the discrete data.
+        discriminator_steps: steps of the discriminator before each one of the generator, with fresh noise and mixtures.
         name: name of the model.
 
     Call arguments: images.  Returns `log p(images)`.
@@ -60,6 +61,7 @@ class FlowGan(keras.Model):
         mle_weight: float = 1e-3,
         gradient_penalty: float = 10.0,
         noise: float = 1 / 256,
+        discriminator_steps: int = 1,
         name: str | None = None,
     ):
         super().__init__(name=name)
@@ -77,6 +79,7 @@ class FlowGan(keras.Model):
         self.discriminator = discriminator if objective != "mle" else None
         self.objective, self.mle_weight = objective, mle_weight
         self.gradient_penalty, self.noise = gradient_penalty, noise
+        self.discriminator_steps = discriminator_steps
         names = ["generator_loss", "skipped"]
         names += ["bits_per_dim"] if objective != "adv" else []
         names += ["discriminator_loss", "gradient_norm"] if objective != "mle" else []
@@ -119,27 +122,30 @@ class FlowGan(keras.Model):
         """One step of the discriminator, if there is one, then one of the generator."""
         x = data[0] if isinstance(data, tuple) else data
         x = tf.cast(x, self.flow.dtype)
-        real = x + tf.random.uniform(tf.shape(x), 0.0, self.noise, x.dtype)
         logs = {}
         update_norms(self)
         with tf.GradientTape() as tape:
             if self.discriminator is not None:
                 fake = self.flow.sample(tf.shape(x)[0])
-                fake += tf.random.uniform(tf.shape(fake), 0.0, self.noise, x.dtype)
-                logs |= self._train_discriminator(real, tf.stop_gradient(fake))
+                with tape.stop_recording():
+                    for _ in range(self.discriminator_steps):
+                        logs |= self._train_discriminator(self._noisy(x), self._noisy(fake))
             loss = tf.zeros([], x.dtype)
             if self.objective != "adv":
-                nll = -tf.reduce_mean(self.flow.log_prob(real))
+                nll = -tf.reduce_mean(self.flow.log_prob(self._noisy(x)))
                 logs["bits_per_dim"] = self.bits_per_dim(nll)
                 loss += nll * (1.0 if self.objective == "mle" else self.mle_weight)
             if self.discriminator is not None:
-                loss += _cross_entropy(self.discriminator(fake, training=True), 1.0)
+                loss += _cross_entropy(self.discriminator(self._noisy(fake), training=True), 1.0)
             scaled = loss / _replicas()
         logs["generator_loss"] = loss
         logs["skipped"] = self._apply(tape, scaled, self.block.trainable_variables, self.optimizer)
         for key, mean in self._means.items():
             mean.update_state(logs[key])
         return {key: mean.result() for key, mean in self._means.items()}
+
+    def _noisy(self, x: tf.Tensor) -> tf.Tensor:
+        return x + tf.random.uniform(tf.shape(x), 0.0, self.noise, x.dtype)
 
     def _train_discriminator(self, real: tf.Tensor, fake: tf.Tensor) -> dict[str, tf.Tensor]:
         mix = tf.random.uniform([tf.shape(real)[0], 1, 1, 1], dtype=real.dtype)

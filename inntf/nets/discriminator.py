@@ -16,13 +16,15 @@ class Discriminator(keras.layers.Layer):
     """Seven spectrally normalized convolutions and a spectrally normalized linear output; one logit an image.
 
     3x3 convolutions of stride 1 and 4x4 convolutions of stride 2 take turns, each followed by a leaky ReLU.  Each
-    layer's spectral norm is kept near 1 or below, with the norm of the convolution itself, not of the reshaped kernel.
+    layer's spectral norm is kept near `coefficient` or below, with the norm of the convolution itself.  The papers' code
+    bounds the norm of the reshaped kernel by 1, which lets the convolution itself have up to 3 (3x3) or 2 (4x4, stride 2);
+    with a bound of 1 on the convolution a gradient of norm 1, which the gradient penalty asks for, is out of reach.
     The power iterations go on when `inntf.nets.update_norms(discriminator)` is called, once a training step; `FlowGan` does.
 
     Args:
         widths: output channels of the convolutions.
         slope: negative slope of the leaky ReLU.
-        coefficient: largest spectral norm of each layer.
+        coefficient: largest spectral norm of each layer, as an operator on images.
         kernel_initializer: of all layers.
 
     Call arguments: `(batch, height, width, channels)`.  Returns `(batch, 1)`.
@@ -39,7 +41,7 @@ class Discriminator(keras.layers.Layer):
         widths: Sequence[int] = (64, 64, 128, 128, 256, 256, 512),
         *,
         slope: float = 0.1,
-        coefficient: float = 1.0,
+        coefficient: float = 2.0,
         kernel_initializer: Any = "he_normal",
         **kwargs: Any,
     ):

@@ -1,0 +1,98 @@
+"""FlowGan and prior refitting: losses, gradients, and what a broken step may not do."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from inntf.blocks import Rescale
+from inntf.models import Flow, FlowGan, glow, refit_prior
+from inntf.nets import Discriminator
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).uniform(-0.5, 0.5, (8, 8, 8, 1)).astype("float32")
+
+
+def make(objective, **kwargs):
+    keras.utils.set_random_seed(0)
+    flow = glow(event_shape=(8, 8, 1), levels=1, depth=2, hidden=4, additive=True, permutation="shuffle")
+    discriminator = None if objective == "mle" else Discriminator((4,) * 7)
+    gan = FlowGan(flow, discriminator, objective=objective, **kwargs)
+    gan.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
+    return gan
+
+
+@pytest.mark.parametrize("objective", ["mle", "adv", "hybrid"])
+def test_each_objective_trains_what_it_should(objective, images):
+    gan = make(objective)
+    flow_before = [w.numpy() for w in gan.block.trainable_weights]
+    history = gan.fit(images, batch_size=4, epochs=2, verbose=0).history
+    assert all(np.isfinite(v).all() for v in history.values())
+    assert any(np.abs(w - b).max() > 0 for w, b in zip(gan.block.trainable_weights, flow_before, strict=True))
+    assert ("discriminator_loss" in history) == (objective != "mle")
+    assert ("bits_per_dim" in history) == (objective != "adv")
+
+
+def test_maximum_likelihood_lowers_bits_per_dim(images):
+    gan = make("mle")
+    gan.flow.initialize(images)
+    history = gan.fit(images, batch_size=8, epochs=30, verbose=0).history
+    assert history["bits_per_dim"][-1] < history["bits_per_dim"][0] - 0.01
+
+
+def test_bits_per_dim_are_those_of_discrete_data():
+    # A uniform density on [-1/2, 1/2) has 0 nats, so 256 bins cost 8 bits.
+    assert float(make("mle").bits_per_dim(tf.constant(0.0))) == pytest.approx(8.0)
+
+
+def test_gradient_penalty_is_that_of_the_discriminator(images):
+    gan = make("adv", gradient_penalty=0.0)
+    keras.utils.set_random_seed(1)
+    logs = gan._train_discriminator(tf.constant(images), tf.constant(images))
+    x = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reduce_sum(make("adv").discriminator(x))
+    norm = tf.sqrt(tf.reduce_sum(tape.gradient(y, x) ** 2, [1, 2, 3]))
+    assert float(logs["gradient_norm"]) == pytest.approx(float(tf.reduce_mean(norm)), rel=0.2)
+
+
+def test_a_step_with_nan_changes_nothing_and_is_counted(images):
+    gan = make("mle")
+    before = [w.numpy() for w in gan.block.trainable_weights]
+    history = gan.fit(np.full_like(images, np.nan), batch_size=8, verbose=0).history
+    assert history["skipped"] == [1.0]
+    for w, b in zip(gan.block.trainable_weights, before, strict=True):
+        np.testing.assert_array_equal(w, b)
+
+
+def test_errors():
+    flow = glow(event_shape=(8, 8, 1), levels=1, depth=1, hidden=4)
+    with pytest.raises(ValueError, match="objective"):
+        FlowGan(flow, objective="wgan")
+    with pytest.raises(ValueError, match="discriminator"):
+        FlowGan(flow, objective="adv")
+    with pytest.raises(ValueError, match="one optimizer"):
+        FlowGan(flow, Discriminator((4,) * 7), objective="adv").compile(keras.optimizers.Adam())
+
+
+def test_refit_matches_a_known_variance_and_never_lowers_the_likelihood():
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(4000, 3)) * [0.1, 1.0, 30.0]).astype("float32")
+    flow = Flow(Rescale(scale=2.0), event_shape=(3,))
+    closed, gradient = (refit_prior(flow, x, method=m) for m in ("closed_form", "gradient"))
+    np.testing.assert_allclose(closed.scale, [0.2, 2.0, 60.0], rtol=0.05)
+    gain = np.mean(closed.flow.log_prob(x)) - np.mean(flow.log_prob(tf.identity(x)))
+    assert closed.gain == pytest.approx(gain, rel=1e-3)
+    assert gradient.gain == pytest.approx(closed.gain, rel=0.01) and gradient.gain <= closed.gain + 1e-9
+    assert closed.flow.block.blocks[0] is flow.block  # shares the weights
+
+
+def test_refit_refuses_latents_that_are_not_finite():
+    flow = Flow(Rescale(scale=1e30), event_shape=(2,))
+    with pytest.raises(ValueError, match="finite"):
+        refit_prior(flow, np.full((4, 2), 1e30, "float32"))
+    with pytest.raises(ValueError, match="method"):
+        refit_prior(flow, np.ones((4, 2), "float32"), method="em")
