@@ -121,7 +121,7 @@ def test_bound_holds(name):
     shape = (3,) if name in ("dense", "mlp") else SHAPE
     measured = slopes(layer, shape).max()
     assert reason == ""
-    assert measured <= bound * (1 + 1e-6)
+    assert measured <= bound * (1 + 1e-5)  # measured in float32
     assert bound < 12 * max(measured, 1e-3)  # a bound that says something
 
 
