@@ -61,6 +61,7 @@ def make_gan(config: Any, shape: tuple[int, int, int], objective: str, architect
         mle_weight=config.mle_weight,
         gradient_penalty=config.gradient_penalty,
         noise=NOISE,
+        discriminator_steps=config.discriminator_steps,
     )
     if objective == "mle":
         gan.compile(keras.optimizers.Adam(config.rate_mle))
