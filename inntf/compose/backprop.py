@@ -49,13 +49,19 @@ class Backprop:
             )
         if tolerance is not None and not tolerance >= 0:
             raise ValueError(
-                explain("drift_tolerance", received=tolerance, expected="a number >= 0 or None", remedy="It is a relative error.")
+                explain(
+                    "drift_tolerance", received=tolerance, expected="a number >= 0 or None", remedy="It is a relative error."
+                )
             )
 
     @property
     def reversible(self) -> bool:
         """Whether to recompute, unless `backprop_mode` says otherwise."""
         return (getattr(_local, "mode", None) or self.mode) == "reversible"
+
+    def now(self) -> Backprop:
+        """The settings as `backprop_mode` leaves them."""
+        return dataclasses.replace(self, drift_tolerance=math.inf) if getattr(_local, "unguarded", False) else self
 
     @property
     def guarded(self) -> bool:
@@ -76,13 +82,14 @@ class Backprop:
 
 
 @contextlib.contextmanager
-def backprop_mode(mode: str) -> Iterator[None]:
+def backprop_mode(mode: str, guarded: bool = True) -> Iterator[None]:
     """Within it every composition that is called or traced backpropagates so, whatever it was made with.
 
     Use `"stored"` for second derivatives and Jacobian products of a reversible model.
 
     Args:
         mode: `"stored"` or `"reversible"`.
+        guarded: `False` switches the drift guard off.
 
     Raises:
         ValueError: for another mode.
@@ -95,9 +102,9 @@ def backprop_mode(mode: str) -> Iterator[None]:
         False
     """
     Backprop(mode)
-    before = getattr(_local, "mode", None)
-    _local.mode = mode
+    before = getattr(_local, "mode", None), getattr(_local, "unguarded", False)
+    _local.mode, _local.unguarded = mode, not guarded
     try:
         yield
     finally:
-        _local.mode = before
+        _local.mode, _local.unguarded = before

@@ -95,7 +95,9 @@ class Chain(Composition):
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Apply the blocks in order."""
         if self.backprop.reversible:
-            return run([Step(block, inverse=False) for block in self.blocks], x, condition, self.backprop, self._drift_guard())
+            return run(
+                [Step(block, inverse=False) for block in self.blocks], x, condition, self.backprop.now(), self._drift_guard()
+            )
         log_dets = []
         for block in self.blocks:
             x, log_det = block.forward_and_log_det(x, condition)
@@ -106,7 +108,7 @@ class Chain(Composition):
         """Undo the blocks in the opposite order."""
         if self.backprop.reversible:
             steps = [Step(block, inverse=True) for block in reversed(self.blocks)]
-            return run(steps, z, condition, self.backprop, self._drift_guard())
+            return run(steps, z, condition, self.backprop.now(), self._drift_guard())
         log_dets = []
         for block in reversed(self.blocks):
             z, log_det = block.inverse_and_log_det(z, condition)

@@ -10,6 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.compose.chain import Chain
+from inntf.compose.composition import Composition
+from inntf.compose.reversible_scan import reversible
+from inntf.compose.scan import Scan, stored
 from inntf.compose.stacking import Same, Template, sources
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
@@ -18,7 +21,7 @@ from inntf.core.shapes import Shape, static
 
 
 @keras.saving.register_keras_serializable("inntf")
-class Repeat(Block):
+class Repeat(Composition):
     """`forward = F_n o ... o F_1` for `n` blocks of one make, each with weights of its own.
 
     The weights of all blocks are stacked on a leading axis and a loop runs over their slices, forward and inverse, so the
@@ -30,12 +33,15 @@ class Repeat(Block):
         make_block: a function that makes one block, called `n` times, with the index if it takes an argument; or a block,
             which stands for its configuration.  Use a `Chain` for a step of several blocks.
         n: number of blocks.
+        backprop, checkpoint_every, drift_tolerance, on_drift: `backprop="reversible"` trains in memory that does not grow with
+            depth; the others guard its accuracy.  See `Composition`.
         event_ndims, name, dtype, trainable, validate_args: as in `Block`; the dtype is the blocks' by default.
 
     Shapes: those of the block, which must keep the event shape; `log_det`: `(batch,)`.
 
     Raises:
-        ValueError: if `n` is not positive or the blocks differ in more than their weights; TypeError: if `make_block` makes no block.
+        ValueError: if `n` is not positive or the blocks differ in more than their weights; TypeError: if `make_block`
+            makes no block.
 
     Source: inntf; change of variables for a composition.
 
@@ -48,7 +54,9 @@ class Repeat(Block):
 
     def __init__(self, make_block: Block | Callable[..., Block], n: int, **kwargs: Any):
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-            raise ValueError(explain("Repeat", received=f"n={n!r}", expected="a positive integer", remedy="Say how many blocks."))
+            raise ValueError(
+                explain("Repeat", received=f"n={n!r}", expected="a positive integer", remedy="Say how many blocks.")
+            )
         if isinstance(make_block, Block):
             self._arguments["make_block"] = make_block = Same(make_block)
         made = sources(make_block, n)
@@ -56,7 +64,9 @@ class Repeat(Block):
         if kwargs.get("dtype") is None:
             kwargs["dtype"] = block.dtype_policy
         if kwargs.get("event_ndims") is None:
-            kwargs["event_ndims"] = block._event_ndims or (block.default_event_ndims if block.default_event_ndims != 1 else None)
+            kwargs["event_ndims"] = block._event_ndims or (
+                block.default_event_ndims if block.default_event_ndims != 1 else None
+            )
         super().__init__(**kwargs)
         self.n = int(n)
         object.__setattr__(self, "_template", Template(made))  # out of sight of every tracker
@@ -102,38 +112,17 @@ class Repeat(Block):
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Apply the blocks in order."""
-        return self._scan(self._template.block.forward_and_log_det, x, condition, range(self.n))
+        return self._scan(x, condition, inverse=False)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Undo the blocks in the opposite order."""
-        return self._scan(self._template.block.inverse_and_log_det, z, condition, range(self.n - 1, -1, -1))
+        return self._scan(z, condition, inverse=True)
 
-    def _scan(self, step: Callable, value: tf.Tensor, condition: tf.Tensor | None, order: range) -> tuple[tf.Tensor, tf.Tensor]:
-        template, n = self._template, self.n
-        # Arrays, not gathers: the gradient of a read adds one slice, that of a gather a whole stack, in every iteration.
-        arrays = [_array(tf.convert_to_tensor(stack), n) for stack in template.stacks]
-        states = template.states()
-        news = [tf.TensorArray(arrays[j].dtype, n, element_shape=arrays[j].element_shape) for j in states]
-        changed: set[int] = set()
-
-        def body(k: tf.Tensor, value: tf.Tensor, total: tf.Tensor, news: list[tf.TensorArray]):
-            index = order.start + order.step * k
-            slices = [array.read(index) for array in arrays]
-            with template.scope(slices) as scope:
-                before = dict(scope.state_mapping)
-                out, log_det = step(value, condition)
-                updated = [scope.get_current_value(template.variables[j]) for j in states]
-            out.set_shape(value.shape)
-            changed.update(j for j, new in zip(states, updated, strict=True) if new is not before[id(template.variables[j])])
-            news = [array.write(index, new) for array, new in zip(news, updated, strict=True)]
-            return k + 1, out, total + log_det, news
-
-        start = (tf.constant(0), value, tf.zeros(tf.shape(value)[:1], _log_det_dtype(value)), news)
-        _, value, total, news = tf.while_loop(lambda k, *_: k < n, body, start, maximum_iterations=n)
-        for j, array in zip(states, news, strict=True):
-            if j in changed:  # moving statistics and their like, as they were updated in the blocks
-                template.stacks[j].assign(array.stack())
-        return value, total
+    def _scan(self, value: tf.Tensor, condition: tf.Tensor | None, inverse: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        scan = Scan(self._template, self.n, inverse)
+        if self.backprop.reversible:
+            return reversible(scan, value, condition, self.backprop.now(), self._drift_guard())
+        return stored(scan, value, condition)
 
     # ---- the blocks one by one ------------------------------------------------------------------------------
 
@@ -168,7 +157,9 @@ class Repeat(Block):
             ValueError: if it is not built yet.
         """
         if not self.built:
-            raise ValueError(f"{self.name}.unroll: received an unbuilt Repeat, expected weights to copy. Call it on data, or ensure_built.")
+            raise ValueError(
+                f"{self.name}.unroll: received an unbuilt Repeat, expected weights to copy. Call it on data, or ensure_built."
+            )
         name = self._template.block.name
         chain = Chain([self._template.make(s, f"{name}_{i}") for i, s in enumerate(self._slices())], **self._common())
         return chain.ensure_built(self.event_shape, self.condition_shape)
@@ -209,7 +200,16 @@ class Repeat(Block):
         return list(zip(*(stack.numpy() for stack in self._template.stacks), strict=True)) or [()] * self.n
 
     def _common(self) -> dict[str, Any]:
-        return {"name": self.name, "dtype": self.dtype_policy, "event_ndims": self._event_ndims, "validate_args": self.validate_args}
+        settings = {
+            k: v for k, v in self._arguments.items() if k in ("backprop", "checkpoint_every", "drift_tolerance", "on_drift")
+        }
+        return {
+            "name": self.name,
+            "dtype": self.dtype_policy,
+            "event_ndims": self._event_ndims,
+            "validate_args": self.validate_args,
+            **settings,
+        }
 
     def config_arguments(self) -> dict[str, Any]:
         """Constructor arguments, with the block that the function makes in place of the function."""
@@ -219,14 +219,10 @@ class Repeat(Block):
         return self.n
 
 
-def _array(stack: tf.Tensor, n: int) -> tf.TensorArray:
-    return tf.TensorArray(stack.dtype, n, element_shape=stack.shape[1:], clear_after_read=False).unstack(stack)
-
-
-def _log_det_dtype(value: tf.Tensor) -> tf.DType:
-    return value.dtype if value.dtype.size >= 4 else tf.float32
-
-
 def _each(function: Callable | None, join: Callable[[Sequence[tf.Tensor]], tf.Tensor]) -> Callable | None:
     # A regularizer or constraint written for the weight of one block.
-    return None if function is None else lambda stack: join([function(weight) for weight in tf.unstack(tf.convert_to_tensor(stack))])
+    return (
+        None
+        if function is None
+        else lambda stack: join([function(weight) for weight in tf.unstack(tf.convert_to_tensor(stack))])
+    )

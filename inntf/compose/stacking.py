@@ -38,7 +38,9 @@ class Template:
         values = [first]
         for i, source in enumerate(self.sources[1:], 1):
             drawn = _draw(self.block, source, initializers)
-            values.append(drawn if drawn is not None else _draw_by_building(self.block, source, i, event_shape, condition_shape))
+            values.append(
+                drawn if drawn is not None else _draw_by_building(self.block, source, i, event_shape, condition_shape)
+            )
         self.sources = [self.block]
         return [np.stack(column) for column in zip(*values, strict=True)]
 
@@ -177,7 +179,9 @@ def _architecture(value: Any) -> Any:
     if inspect.isfunction(value):
         return value.__code__
     if isinstance(value, dict):
-        initial = {"name", "seed", "shared_object_id", "build_config"} | ({"indices"} if isinstance(value.get("indices"), list) else set())
+        initial = {"name", "seed", "shared_object_id", "build_config"} | (
+            {"indices"} if isinstance(value.get("indices"), list) else set()
+        )
         return {k: _architecture(v) for k, v in value.items() if k not in initial and not str(k).endswith("initializer")}
     if isinstance(value, list | tuple):
         return [_architecture(v) for v in value]
@@ -193,7 +197,8 @@ def _refuse_other_architecture(block: Block, index: int, first: Any, other: Any)
     raise ValueError(
         explain(
             "Repeat",
-            received=f"a block {index} that differs from block 0 ({block.name}) in more than its weights: {_difference(first, other)}",
+            received=f"a block {index} that differs from block 0 ({block.name}) in more than its weights: "
+            + _difference(first, other),
             expected="blocks of one make",
             remedy="Put what alternates into one step: make_block returns Chain([coupling, Permutation.reverse(), ...]), or a "
             "coupling and its swapped twin.",
@@ -205,8 +210,10 @@ def _difference(first: Any, other: Any) -> str:
     if isinstance(first, dict) and isinstance(other, dict):
         for key in dict.fromkeys([*first, *other]):
             if first.get(key) != other.get(key):
-                return _difference(first.get(key), other.get(key)) if isinstance(first.get(key), dict | list) else (
-                    f"{key}={other.get(key)!r}, not {first.get(key)!r}"
+                return (
+                    _difference(first.get(key), other.get(key))
+                    if isinstance(first.get(key), dict | list)
+                    else (f"{key}={other.get(key)!r}, not {first.get(key)!r}")
                 )
     if isinstance(first, list) and isinstance(other, list) and len(first) == len(other):
         for a, b in zip(first, other, strict=True):

@@ -13,14 +13,20 @@ Gradients = list[tf.Tensor | None]
 
 
 def pullback(
-    function: Callable, value: tf.Tensor, d_out: tf.Tensor, d_log_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
+    function: Callable,
+    value: tf.Tensor,
+    d_out: tf.Tensor,
+    d_log_det: tf.Tensor,
+    condition: tf.Tensor | None,
+    sources: Sequence[tf.Tensor],
 ) -> tuple[tf.Tensor, Gradients]:
     """Vector-Jacobian product of `out, log_det = function(value, condition)`.
 
     Args:
         function: a `forward_and_log_det` or `inverse_and_log_det`.
         value: where, `(batch, *event)`.
-        d_out, d_log_det: gradients with respect to the two results.
+        d_out: gradient with respect to the value returned.
+        d_log_det: gradient with respect to the log-determinant returned.
         condition: passed to the function.
         sources: further tensors to differentiate by: the condition, and what stands for the weights.
 

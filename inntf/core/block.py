@@ -430,6 +430,7 @@ def _door(function: Callable, forward: bool) -> Callable:
     if getattr(function, "_is_door", False):
         return function
 
+    @tf.autograph.experimental.do_not_convert  # blocks are plain TensorFlow; converting their source takes seconds
     @functools.wraps(function)
     def through(self: Block, value: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         value = checks.as_tensor(self, value)

@@ -1,6 +1,7 @@
 """How stable a block is: certificates, singular values, reconstruction, and a report of all."""
 
 from inntf.stability.certificate import Certificate, CertificateRow, certify
+from inntf.stability.gradient_angle import GradientAngle, gradient_angle
 from inntf.stability.maps import find_block
 from inntf.stability.pictures import passes_picture
 from inntf.stability.precision import float64_copy
@@ -19,6 +20,7 @@ __all__ = [
     "Certificate",
     "CertificateRow",
     "ErrorSummary",
+    "GradientAngle",
     "RepeatedReconstruction",
     "SingularValues",
     "StabilityReport",
@@ -27,6 +29,7 @@ __all__ = [
     "condition_number",
     "find_block",
     "float64_copy",
+    "gradient_angle",
     "judge",
     "passes_picture",
     "reconstruction_error",
