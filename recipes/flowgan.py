@@ -51,7 +51,7 @@ class Config(RecipeConfig):
     """Steps of the hybrid objective."""
     steps_adv: int = 300
     """Steps of each adversarial model."""
-    rate_mle: float = 1e-3
+    rate_mle: float = 4e-3
     """Learning rate of maximum likelihood."""
     rate_generator: float = 2e-3
     """Learning rate of the flow where it is adversarial."""
@@ -90,6 +90,7 @@ _SMOKE = Config(
     jacobian_images=1,
 )
 _PAPER = Config(
+    rate_mle=1e-3,
     discriminator_steps=1,
     batch_size=64,
     hidden=128,
