@@ -14,6 +14,8 @@ CHECKS = {
     for name, check in vars(module).items()
     if name.startswith("check_")
 }
+# What does not look at numbers runs in float32; its twin in float64 is left to `-m slow`, for the suite's time.
+ONCE = {name for name in CHECKS if f"check_{name}" in {*vars(saving), *vars(errors)}} | {"xla_agrees", "functional_model_fits"}
 
 
 def _parameters():
@@ -23,6 +25,8 @@ def _parameters():
                 reason = case.exempt.get(check)
                 # Strict: an exemption that is no longer needed fails.
                 marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+                if dtype == "float64" and check in ONCE:
+                    marks.append(pytest.mark.slow)
                 yield pytest.param(name, dtype, check, id=f"{name}-{dtype}-{check}", marks=marks)
 
 

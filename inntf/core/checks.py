@@ -110,8 +110,8 @@ def infer_event_ndims(block: Any, rank: int | None) -> int:
                 remedy="Reshape the input, or set event_ndims and fix the rank.",
             )
         )
-    if allowed == (1,):
-        return 1
+    if len(allowed) == 1:
+        return allowed[0]
     ndims = 1 if rank <= 2 else 3
     event_ndims(block, ndims)
     return ndims
