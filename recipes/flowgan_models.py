@@ -85,7 +85,7 @@ def to_pixels(x: Any) -> np.ndarray:
 
 
 def over_pixels(flow: Flow) -> Flow:
-    """The same flow over integer pixels: bin centres and scale in front.  Without noise, so that a served model repeats itself."""
+    """The same flow over integer pixels: bin centres and scale in front; no noise, so that a served model repeats itself."""
     shape = tuple(flow.event_shape)
     block = Chain([Dequantize(256, noise="center"), Rescale(shift=-0.5), flow.block])
     return Flow(block, event_shape=shape, name="flow_over_pixels")
@@ -100,5 +100,7 @@ def log_prob_in_batches(flow: Flow, x: np.ndarray, batch_size: int = 250) -> np.
 def sample_in_batches(flow: Flow, count: int, seed: int, batch_size: int = 250) -> np.ndarray:
     """Samples, the same for the same seed."""
     sample = tf.function(lambda n, seed: flow.sample(n, seed=seed))
-    pieces = [sample(tf.constant(min(batch_size, count - i)), tf.constant([seed, i])).numpy() for i in range(0, count, batch_size)]
+    pieces = [
+        sample(tf.constant(min(batch_size, count - i)), tf.constant([seed, i])).numpy() for i in range(0, count, batch_size)
+    ]
     return np.concatenate(pieces)

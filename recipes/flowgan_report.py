@@ -55,7 +55,8 @@ def draw(config: Any, data: ImageData, quality: str, results: dict[str, Any], pi
     return figures.report(
         "Flow-GAN: what the objective does to the inverse",
         rows,
-        subtitle=f"{config.dataset}, {'x'.join(map(str, data.shape))}, {config.coupling} couplings, preset {config.preset}, seed {config.seed}",
+        subtitle=f"{config.dataset}, {'x'.join(map(str, data.shape))}, {config.coupling} couplings, "
+        f"preset {config.preset}, seed {config.seed}",
         footer=f"FID*: {quality}.  Passes: data first, then after 1 to 9 passes forward and back.  Pink: NaN or infinite.",
         heights=heights,
     )

@@ -167,7 +167,9 @@ def claims(metrics: dict[str, Any]) -> dict[str, Any]:
     for name, m in metrics.items():
         refit = m["prior_refit"]
         if "failed" not in refit:
-            out[f"{name}: refit never lowers the training likelihood"] = refit["train_closed_form"] <= refit["train_before"] + 1e-6
+            out[f"{name}: refit never lowers the training likelihood"] = (
+                refit["train_closed_form"] <= refit["train_before"] + 1e-6
+            )
             out[f"{name}: gradient refit within 1 % of the closed form"] = refit["relative_difference"] < 0.01
     if len(metrics) < 4:
         return out
@@ -191,5 +193,7 @@ def summary(result: dict[str, Any]) -> str:
         gain = m["prior_refit"].get("gain_nats_closed_form", math.nan)
         cells = (m["bits_per_dim"], m["reconstruction_error"]["max"], m["condition_number"], m["fid"], gain)
         lines.append(f"{name:16s}" + "".join(f"{c:>{w}.4g}" for c, w in zip(cells, (12, 12, 12, 10, 12), strict=True)))
-    lines += [f"{'yes' if v is True else 'NO' if v is False else format(v, '.3g'):>10s}  {k}" for k, v in result["claims"].items()]
+    lines += [
+        f"{'yes' if v is True else 'NO' if v is False else format(v, '.3g'):>10s}  {k}" for k, v in result["claims"].items()
+    ]
     return "\n".join(lines)

@@ -99,7 +99,9 @@ class Watch(keras.callbacks.Callback):
         logs = {k: float(v) for k, v in (logs or {}).items()}
         numbers = {}
         if (epoch + 1) % 2 == 0 or step >= self._steps:  # a look at the inverse costs as much as dozens of steps
-            numbers, _ = write_stability(self._stability, self._gan.block, self._x, step, passes=self._config.passes, samples=1, iterations=15)
+            numbers, _ = write_stability(
+                self._stability, self._gan.block, self._x, step, passes=self._config.passes, samples=1, iterations=15
+            )
         self._board.scalars(step, logs, prefix="train")
         samples = models.to_pixels(models.sample_in_batches(self._gan.flow, 16, self._config.seed))
         self._board.images(step, "samples", samples)

@@ -32,7 +32,8 @@ class ActNorm(Block):
     Raises:
         ValueError: for a bound or a floor that is not positive.
 
-    Source: Kingma & Dhariwal, "Glow" (2018), section 3.1; bounds: "On the Invertibility of Invertible Neural Networks", Table 1 (diagonal scaling).
+    Source: Kingma & Dhariwal, "Glow" (2018), section 3.1; bounds: "On the Invertibility of Invertible Neural Networks",
+    Table 1 (diagonal scaling).
 
     Example:
         >>> block = ActNorm(); x = 3.0 + 2.0 * tf.random.normal([100, 2])

@@ -163,7 +163,8 @@ def merge_condition(block: Block, view: tf.Tensor, condition: tf.Tensor | None) 
                 expected=f"a vector, or feature maps of height and width {tuple(view.shape[1:-1])}"
                 if view.shape.rank == 4
                 else "a vector (batch, dim)",
-                remedy="Embed it first: Flow(condition_network=...) for vectors, Multiscale(condition_network=ConditionPyramid(...)) for images.",
+                remedy="Embed it first: Flow(condition_network=...) for vectors, "
+                "Multiscale(condition_network=ConditionPyramid(...)) for images.",
             )
         )
     return tf.concat([view, condition], -1)

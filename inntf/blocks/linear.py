@@ -24,7 +24,8 @@ class InvertibleLinear(Block):
 
     - `"plu"`: `W = P L (U + diag(sign * exp(log_diagonal)))` with a fixed permutation `P` and fixed signs; the inverse is two
       triangular solves, `log|det W| = sum(log_diagonal)`, and W cannot become singular.
-    - `"dense"`: `W` itself, unconstrained; `log|det W| = sum log|diag R|` of its QR decomposition, which works under XLA (`slogdet` does not).
+    - `"dense"`: `W` itself, unconstrained; `log|det W| = sum log|diag R|` of its QR decomposition, which works under XLA
+      (`slogdet` does not).
 
     Args:
         parametrization: `"plu"` or `"dense"`.

@@ -43,7 +43,9 @@ class Permutation(Block):
 
     def __init__(self, indices: Sequence[int] | str = "shuffle", *, seed: int | None = None, **kwargs: Any):
         if isinstance(indices, str) and indices not in ("shuffle", "reverse"):
-            raise ValueError(f"Permutation: received indices={indices!r}, expected numbers, 'shuffle' or 'reverse'. Spell it so.")
+            raise ValueError(
+                f"Permutation: received indices={indices!r}, expected numbers, 'shuffle' or 'reverse'. Spell it so."
+            )
         if isinstance(indices, str) and indices == "shuffle" and seed is None:
             seed = random.randrange(2**31)
         super().__init__(**kwargs)
@@ -119,7 +121,7 @@ def permute(x: tf.Tensor, order: tf.Tensor, back: tf.Tensor) -> tf.Tensor:
     """Gather along the last axis; its gradient is the gather back, not a scatter, to any order of differentiation."""
 
     @tf.custom_gradient
-    def gather(x: tf.Tensor):
+    def gather(x: tf.Tensor) -> Any:
         return tf.gather(x, order, axis=-1), lambda upstream: permute(upstream, back, order)
 
     return gather(x)

@@ -15,8 +15,8 @@ from inntf.core.errors import explain
 class Split:
     """Parts an event in two.  `kept` conditions the map of `moved`; `swap=True` exchanges the two.
 
-    Subclasses give `build(event_shape)`, `part(x) -> (kept, moved)`, `join(kept, moved) -> x`, and where the network should see something
-    else than `kept`, `view(kept)` and `parameters(raw)`.
+    Subclasses give `build(event_shape)`, `part(x) -> (kept, moved)`, `join(kept, moved) -> x`, and where the network should
+    see something else than `kept`, `view(kept)` and `parameters(raw)`.
     """
 
     def __init__(self, swap: bool = False):
@@ -57,7 +57,7 @@ class Split:
                 type(self).__name__,
                 received=f"an event of shape {tuple(event_shape)}",
                 expected=f"at least 2 entries along the axis it parts, not {size}",
-                remedy="A coupling needs something to keep and something to move; squeeze the image first, or use another split.",
+                remedy="A coupling needs something to keep and to move; squeeze the image first, or use another split.",
             )
         )
 
@@ -174,7 +174,13 @@ class IndexSplit(Split):
         """Fix both index sets."""
         size = event_shape[-1]
         first = np.asarray(self.kept)
-        if len(first) == 0 or len(first) >= size or first.min() < -size or first.max() >= size or len(set(first % size)) != len(first):
+        if (
+            len(first) == 0
+            or len(first) >= size
+            or first.min() < -size
+            or first.max() >= size
+            or len(set(first % size)) != len(first)
+        ):
             raise ValueError(
                 explain(
                     "IndexSplit",
@@ -205,8 +211,8 @@ class IndexSplit(Split):
 class CheckerboardSplit(Split):
     """Pixels with even and odd `row + column` (for vectors: even and odd entries); the even ones are kept.
 
-    For images both parts have shape `(batch, pixels, channels)`; the conditioner sees the whole image with the moved pixels at zero, and its
-    output is read at the moved pixels, as with the masked convolutions of the paper.
+    For images both parts have shape `(batch, pixels, channels)`; the conditioner sees the whole image with the moved pixels
+    at zero, and its output is read at the moved pixels, as with the masked convolutions of the paper.
 
     Args:
         swap: keep the odd pixels instead.

@@ -69,7 +69,9 @@ class Multiscale(Block):
     ):
         super().__init__(**kwargs)
         if not levels or not all(isinstance(level, Block) for level in levels):
-            raise ValueError("Multiscale: received no levels or parts that are no blocks, expected inntf blocks. Pass one block a level.")
+            raise ValueError(
+                "Multiscale: received no levels or parts that are no blocks, expected inntf blocks. Pass one block a level."
+            )
         if not (priors in ("fixed", "learned") if isinstance(priors, str) else callable(priors)):
             raise ValueError(f"Multiscale: received priors={priors!r}, expected 'fixed', 'learned' or a function. Spell it so.")
         self.levels = list(levels)
@@ -79,7 +81,9 @@ class Multiscale(Block):
 
     def _learned_prior(self) -> Block:
         net = ConvNet((), kernel_sizes=(3,), dtype=self.dtype_policy)
-        return AffineCoupling(conditioner=net, split=ChannelSplit(), scale=ExpScale(3.0, "tanh", 1 / 3), dtype=self.dtype_policy)
+        return AffineCoupling(
+            conditioner=net, split=ChannelSplit(), scale=ExpScale(3.0, "tanh", 1 / 3), dtype=self.dtype_policy
+        )
 
     @property
     def uses_condition(self) -> bool:
@@ -89,7 +93,9 @@ class Multiscale(Block):
     def build(self, input_shape: Shape) -> None:
         """Build level after level; the network for the condition first."""
         self._shapes = self._level_shapes(tuple(input_shape[1:]))
-        conditions = self._conditions(None if self.condition_shape is None else tf.zeros([1, *self.condition_shape], self.variable_dtype))
+        conditions = self._conditions(
+            None if self.condition_shape is None else tf.zeros([1, *self.condition_shape], self.variable_dtype)
+        )
         shape = tuple(input_shape[1:])
         for i, level in enumerate(self.levels):
             condition = None if conditions[i] is None else static(conditions[i].shape[1:])
@@ -104,7 +110,12 @@ class Multiscale(Block):
         # Shape of each level's output, before channels leave.
         if None in shape:
             raise ValueError(
-                explain(self.name, received=f"images of shape {shape}", expected="a fixed size", remedy="The latent is flat; fix the size.")
+                explain(
+                    self.name,
+                    received=f"images of shape {shape}",
+                    expected="a fixed size",
+                    remedy="The latent is flat; fix the size.",
+                )
             )
         out = []
         for i, level in enumerate(self.levels):

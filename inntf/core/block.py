@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow_probability.python.internal import cache_util
 
 from inntf.core import checks, configuration, shapes
 from inntf.core.backprop import Gradients, pullback
+from inntf.core.bijector_side import BijectorSide
 from inntf.core.bounds import LipschitzBounds, unknown
-from inntf.core.faces import BijectorFace, LiveVariables, is_tfp, tfb
+from inntf.core.door import guarded_initialize, guarded_pair, noting_shape
+from inntf.core.faces import BijectorFace, LiveVariables, tfb
+from inntf.core.keras_side import KerasSide
 
 _PAIRS = ("forward_and_log_det", "inverse_and_log_det")
 
 
-class Block(keras.layers.Layer, BijectorFace):
+class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
     """An invertible map with a log-determinant: at once a `keras.layers.Layer` and a `tfb.Bijector`.
 
     `forward` takes data `x` to the latent `z`, `inverse` takes `z` back.  Both come with the log-determinant of
@@ -64,7 +64,6 @@ class Block(keras.layers.Layer, BijectorFace):
         TensorShape([5])
     """
 
-    _cache = cache_util.BijectorCacheWithGreedyAttrs("_forward_pair", "_inverse_pair")
     default_event_ndims = 1  # what the bijector reports before the first input is seen
     inverse_event_ndims_offset = 0  # rank of z minus rank of x
     uses_condition = True  # False: a condition passed along a chain is ignored here
@@ -73,13 +72,14 @@ class Block(keras.layers.Layer, BijectorFace):
         super().__init_subclass__(**kwargs)
         for name in _PAIRS:
             if name in cls.__dict__:
-                setattr(cls, name, _door(cls.__dict__[name], forward=name == _PAIRS[0]))
+                setattr(cls, name, guarded_pair(cls.__dict__[name], forward=name == _PAIRS[0]))
         if "initialize" in cls.__dict__:
-            cls.initialize = _initialize_door(cls.__dict__["initialize"])
+            cls.initialize = guarded_initialize(cls.__dict__["initialize"])
         if "build" in cls.__dict__:
-            cls.build = _noting_shape(cls.__dict__["build"])
+            cls.build = noting_shape(cls.__dict__["build"])
 
-    def __new__(cls, *args: Any, **kwargs: Any):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Block:
+        """Record the constructor's arguments."""
         block = super().__new__(cls, *args, **kwargs)
         object.__setattr__(block, "_arguments", configuration.bind(cls, args, kwargs))
         return block
@@ -172,7 +172,8 @@ class Block(keras.layers.Layer, BijectorFace):
 
         Args:
             z: `(batch, *event)`, what `forward` returned.
-            dz, dlog_det: gradients of the loss by `z` and by the log-determinant.
+            dz: gradient of the loss by `z`.
+            dlog_det: gradient of the loss by the log-determinant.
             condition: as in `forward_and_log_det`.
             sources: further tensors to differentiate by (the condition, what stands for the weights).
 
@@ -212,17 +213,6 @@ class Block(keras.layers.Layer, BijectorFace):
 
     def _inverse_event_shape_tensor(self, shape: tf.Tensor) -> tf.Tensor:
         return _shape_tensor(self._inverse_event_shape, shape)
-
-    def compute_output_shape(self, input_shape: shapes.Shape, condition_shape: shapes.Shape | None = None) -> shapes.Shape:
-        """Shape of `forward(x)`, batch dimensions included."""
-        ndims = self._event_ndims or checks.infer_event_ndims(self, len(input_shape))
-        cut = len(input_shape) - ndims
-        return (*input_shape[:cut], *shapes.static(self._forward_event_shape(tf.TensorShape(input_shape[cut:]))))
-
-    def compute_output_spec(self, x: Any, condition: Any = None, training: bool | None = None) -> keras.KerasTensor:
-        """Symbolic output of the Keras call; the dtype of the value is kept, whatever the compute dtype."""
-        dtype = x.dtype if keras.backend.is_float_dtype(x.dtype) else self.variable_dtype
-        return keras.KerasTensor(self.compute_output_shape(tuple(x.shape)), dtype=dtype)
 
     def ensure_built(self, event_shape: shapes.Shape, condition_shape: shapes.Shape | None = None) -> Block:
         """Build for events of shape `event_shape` (and conditions of shape `condition_shape`) unless built; returns self."""
@@ -265,261 +255,8 @@ class Block(keras.layers.Layer, BijectorFace):
             condition_shape = shapes.static(condition.shape[cut:])
         self.ensure_built(shapes.static(event), condition_shape)
 
-    # ---- the Keras face -------------------------------------------------------------------------------------
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if args and is_tfp(args[0]):
-            return tfb.Bijector.__call__(self, *args, **kwargs)
-        args = tuple(a if _is_symbolic(a) else checks.as_tensor(self, a) for a in args)
-        for name, value in tuple(zip(("x", "condition"), args, strict=False)) + tuple(kwargs.items()):
-            if _is_symbolic(value) and name in ("x", "condition"):
-                continue
-            if name in ("x", "condition") and value is not None and name in kwargs:
-                kwargs[name] = checks.as_tensor(self, value)
-        if not self.built:
-            bound = dict(zip(("x", "condition"), args, strict=False)) | kwargs
-            if bound.get("x") is not None:
-                self._build_from(_with_shape(bound["x"]), _with_shape(bound.get("condition")), forward=True)
-        return super().__call__(*args, **kwargs)
-
-    def call(self, x: Any, condition: Any = None, training: bool | None = None) -> tf.Tensor:
-        """The Keras call: `z` alone."""
-        return self.forward_and_log_det(x, condition)[0]
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments, serialized."""
-        return {**keras.layers.Layer.get_config(self), **configuration.serialize(self.config_arguments())}
-
-    def config_arguments(self) -> dict[str, Any]:
-        """What `get_config` serializes; a block that has turned a function into a layer puts the layer here."""
-        return dict(self._arguments)
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Block:
-        """A new, unbuilt block from `get_config()`."""
-        return cls(**configuration.deserialize(config))
-
-    def get_build_config(self) -> dict[str, Any] | None:
-        """Shapes needed to make the weights before they are loaded."""
-        if self._x_event_shape is None:
-            return None
-        return {"event_shape": list(self._x_event_shape), "condition_shape": _list(self._condition_event_shape)}
-
-    def build_from_config(self, config: dict[str, Any] | None) -> None:
-        """Build from `get_build_config()`."""
-        if config:
-            self.ensure_built(config["event_shape"], config.get("condition_shape"))
-
-    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
-        # TensorFlow's checkpoints and SavedModels do not look into the lists in which Keras layers keep layers.
-        return super()._trackable_children(save_type, **kwargs) | self._checkpointed()
-
-    def _checkpointed(self) -> dict[str, tf.Variable]:
-        return {f"variable_{i:05d}": v._value for i, v in enumerate(self.variables)}
-
-    # ---- the bijector face ----------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """Name of the layer and of the bijector."""
-        return self._name
-
-    @name.setter
-    def name(self, value: str) -> None:
-        self._name = value
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The configuration: constructor arguments by name, as given."""
-        return {**dict(self._arguments), "name": self.name}
-
-    def copy(self, **overrides: Any) -> Block:
-        """A new, independent block with the same configuration, changed by `overrides`, and the same weights.
-
-        Raises:
-            ValueError: if an override changes the shapes of the weights; TypeError: if it is no argument.
-        """
-        new = type(self)(**{**configuration.clone(dict(self._arguments)), "name": self.name, **overrides})
-        if not self.built:
-            return new
-        new.ensure_built(self._x_event_shape, self._condition_event_shape)
-        mine, theirs = self.get_weights(), new.get_weights()
-        if [w.shape for w in mine] != [w.shape for w in theirs]:
-            raise ValueError(
-                f"{self.name}.copy: the overrides {sorted(overrides)} change the shapes of the weights, so the weights "
-                "cannot be kept. Make a new block instead."
-            )
-        new.set_weights(mine)
-        return new
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    @classmethod
-    def _parameter_properties(cls, dtype: Any = None, num_classes: int | None = None) -> dict[str, Any]:
-        return {}
-
-    def forward_dtype(self, dtype: Any = None, name: str | None = None, **kwargs: Any) -> Any:
-        """The dtype of `forward(x)` is that of `x`."""
-        return dtype
-
-    def inverse_dtype(self, dtype: Any = None, name: str | None = None, **kwargs: Any) -> Any:
-        """The dtype of `inverse(z)` is that of `z`."""
-        return dtype
-
-    def forward(self, x: Any, condition: Any = None, name: str = "forward", **kwargs: Any) -> tf.Tensor:
-        """Data to latent, without the log-determinant.  Cached by TFP: the same tensor gives the same object."""
-        return super().forward(checks.as_tensor(self, x), name=name, **_condition(condition), **kwargs)
-
-    def inverse(self, z: Any, condition: Any = None, name: str = "inverse", **kwargs: Any) -> tf.Tensor:
-        """Latent to data, without the log-determinant.  Cached by TFP: the same tensor gives the same object."""
-        return super().inverse(checks.as_tensor(self, z), name=name, **_condition(condition), **kwargs)
-
-    def forward_log_det_jacobian(self, x: Any, event_ndims: Any = None, name: str = "forward_log_det_jacobian", **kwargs: Any):
-        """`log|det dz/dx|`; TFP's name.  `event_ndims` beyond the block's own sums over the extra dimensions."""
-        x = self._prepared(x, event_ndims, kwargs.get("condition"), forward=True)
-        return super().forward_log_det_jacobian(x, event_ndims, name=name, **kwargs)
-
-    def inverse_log_det_jacobian(self, z: Any, event_ndims: Any = None, name: str = "inverse_log_det_jacobian", **kwargs: Any):
-        """`log|det dx/dz|`; TFP's name.  `event_ndims` beyond the block's own sums over the extra dimensions."""
-        z = self._prepared(z, event_ndims, kwargs.get("condition"), forward=False)
-        return super().inverse_log_det_jacobian(z, event_ndims, name=name, **kwargs)
-
-    def _prepared(self, value: Any, event_ndims: Any, condition: Any, forward: bool) -> tf.Tensor:
-        # TFP reads the event rank before it evaluates, so an unbuilt block must be built first.
-        value = checks.as_tensor(self, value)
-        if not self.built:
-            ndims = tf.get_static_value(event_ndims) if event_ndims is not None else None
-            if self._event_ndims is None and ndims is not None:
-                self._event_ndims = int(ndims) - (0 if forward else self.inverse_event_ndims_offset)
-            self._build_from(value, None if condition is None else checks.as_tensor(self, condition), forward)
-        return value
-
-    def _forward_pair(self, x: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        z, log_det = self.forward_and_log_det(x, condition)
-        return z, {"fldj": log_det, "ildj": -log_det}
-
-    def _inverse_pair(self, z: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        x, log_det = self.inverse_and_log_det(z, condition)
-        return x, {"ildj": log_det, "fldj": -log_det}
-
-    def _forward(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        return self._forward_pair(x, condition)[0]
-
-    def _inverse(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        return self._inverse_pair(z, condition)[0]
-
-    def _forward_log_det_jacobian(self, x: tf.Tensor, **kwargs: Any) -> tf.Tensor:
-        attributes = self._cache.forward_attributes(x, **kwargs)
-        if "fldj" not in attributes:
-            attributes.update(self._forward_pair(x, **kwargs)[1])
-        return attributes["fldj"]
-
-    def _inverse_log_det_jacobian(self, z: tf.Tensor, **kwargs: Any) -> tf.Tensor:
-        attributes = self._cache.inverse_attributes(z, **kwargs)
-        if "ildj" not in attributes:
-            attributes.update(self._inverse_pair(z, **kwargs)[1])
-        return attributes["ildj"]
-
-
-def _door(function: Callable, forward: bool) -> Callable:
-    """Wrap a pair method: checks, lazy building, one batch dimension inside, `log_det` of the batch shape outside."""
-    if getattr(function, "_is_door", False):
-        return function
-
-    @tf.autograph.experimental.do_not_convert  # blocks are plain TensorFlow; converting their source takes seconds
-    @functools.wraps(function)
-    def through(self: Block, value: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        value = checks.as_tensor(self, value)
-        condition = checks.as_tensor(self, condition) if condition is not None and self.uses_condition else None
-        if not self.built:
-            self._build_from(value, condition, forward)
-        value = checks.dtype(self, value)
-        ndims = self._forward_min_event_ndims if forward else self._inverse_min_event_ndims
-        checks.event(self, value, self._x_event_shape if forward else self._z_event_shape, forward)
-        checks.finite(self, value, "input")
-        lead = None if value.shape.rank == ndims + 1 else shapes.leading_shape(value, ndims)
-        if condition is not None:
-            condition = _one_batch_condition(self, value, condition, ndims)
-        elif self._condition_event_shape is not None:
-            checks.missing_condition(self)
-        flat = value if lead is None else shapes.flatten_leading(value, ndims)
-        out, log_det = _evaluate(function, self, flat, condition)
-        checks.finite(self, out, "output")
-        log_det = _per_sample(log_det, out)
-        if lead is None:
-            return out, log_det
-        return shapes.restore_leading(out, lead), shapes.restore_leading(log_det, lead)
-
-    through._is_door = True
-    return through
-
-
-def _initialize_door(function: Callable) -> Callable:
-    # The same checks; an initialization returns a value and no log-determinant.
-    def pair(self: Block, x: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return function(self, x, condition), tf.zeros([], x.dtype)
-
-    through = _door(pair, forward=True)
-
-    @functools.wraps(function)
-    def initialize(self: Block, x: Any, condition: Any = None) -> tf.Tensor:
-        return through(self, x, condition)[0]
-
-    return initialize
-
-
-def _evaluate(function: Callable, block: Block, flat: tf.Tensor, condition: tf.Tensor | None):
-    scope = keras.src.backend.get_autocast_scope()
-    if scope is not None and scope.dtype is not None:
-        # An outer mixed-precision layer must not hand this block's weights out in 16 bit.
-        with keras.src.backend.AutocastScope(None):
-            return _evaluate(function, block, flat, condition)
-    if tf.executing_eagerly() and flat.shape[0] == 0:
-        # Eager oneDNN convolutions return the input's shape for an empty batch: evaluate one row, keep none.
-        one = tf.zeros([1, *flat.shape[1:]], flat.dtype)
-        row = None if condition is None else tf.zeros([1, *condition.shape[1:]], condition.dtype)
-        out, log_det = function(block, one, row)
-        return out[:0], _per_sample(log_det, out)[:0]
-    return function(block, flat, condition)
-
-
-def _per_sample(log_det: Any, out: tf.Tensor) -> tf.Tensor:
-    dtype = out.dtype if out.dtype.size >= 4 else tf.float32
-    log_det = tf.cast(tf.convert_to_tensor(log_det), dtype)
-    if log_det.shape.rank == 1 and (log_det.shape[0] == out.shape[0] or log_det.shape[0] is None):
-        return log_det
-    return tf.broadcast_to(log_det, tf.shape(out)[:1])
-
-
-def _one_batch_condition(block: Block, value: tf.Tensor, condition: tf.Tensor, ndims: int) -> tf.Tensor:
-    shape = block._condition_event_shape
-    if shape is None:
-        checks.surprising_condition(block)
-    checks.condition(block, condition, shape)
-    lead = shapes.leading_shape(value, ndims)
-    return shapes.broadcast_leading(condition, len(shape), lead)
-
-
-def _noting_shape(build: Callable) -> Callable:
-    @functools.wraps(build)
-    def noting(self: Block, input_shape: Any, *args: Any, **kwargs: Any) -> None:
-        self._note_shape(input_shape)
-        build(self, input_shape, *args, **kwargs)
-        self.built = True
-        if keras.src.backend.in_stateless_scope():
-            return  # the variables do not exist yet
-        for name, variable in self._checkpointed().items():
-            self._handle_deferred_dependencies(name=name, trackable=variable)  # of a checkpoint restored before
-
-    noting.__signature__ = inspect.signature(build)
-    return noting
-
-
-Block.build = _noting_shape(Block.build)
+Block.build = noting_shape(Block.build)
 
 
 def _shape_tensor(function: Callable, shape: tf.Tensor) -> tf.Tensor:
@@ -527,19 +264,3 @@ def _shape_tensor(function: Callable, shape: tf.Tensor) -> tf.Tensor:
     if known is None:
         raise NotImplementedError("inntf blocks need a statically known event shape; give the block a fixed input shape.")
     return tf.constant(shapes.static(function(tf.TensorShape(np.asarray(known).tolist()))), tf.int32)
-
-
-def _condition(condition: Any) -> dict[str, Any]:
-    return {} if condition is None else {"condition": condition}
-
-
-def _is_symbolic(value: Any) -> bool:
-    return value is None or isinstance(value, keras.KerasTensor)
-
-
-def _with_shape(value: Any) -> Any:
-    return tf.TensorSpec(value.shape, value.dtype) if isinstance(value, keras.KerasTensor) else value
-
-
-def _list(shape: shapes.Shape | None) -> list | None:
-    return None if shape is None else list(shape)

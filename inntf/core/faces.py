@@ -60,6 +60,7 @@ class BijectorFace(tfb.Bijector):
         super().__init__(*args, **kwargs)
 
     def __call__(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        """Where `Layer.__call__` arrives."""
         if is_tfp(value):
             return tfb.Bijector.__call__(self, value, *args, **kwargs)
         return keras.Operation.__call__(self, value, *args, **kwargs)

@@ -151,7 +151,12 @@ def glow(
     _check_depth("glow", levels, "levels")
     if permutation not in ("conv1x1", "shuffle", "reverse"):
         raise ValueError(
-            explain("glow", received=f"permutation={permutation!r}", expected="'conv1x1', 'shuffle' or 'reverse'", remedy="Spell it so.")
+            explain(
+                "glow",
+                received=f"permutation={permutation!r}",
+                expected="'conv1x1', 'shuffle' or 'reverse'",
+                remedy="Spell it so.",
+            )
         )
     coupling = _coupling(additive, scale or SigmoidScale())
 

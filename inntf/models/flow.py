@@ -59,7 +59,12 @@ class Flow(tfd.Distribution):
     ):
         if not isinstance(block, Block):
             raise TypeError(
-                explain("Flow", received=f"block of type {type(block).__name__}", expected="an inntf.Block", remedy="See inntf.blocks.")
+                explain(
+                    "Flow",
+                    received=f"block of type {type(block).__name__}",
+                    expected="an inntf.Block",
+                    remedy="See inntf.blocks.",
+                )
             )
         parameters = {
             "block": block,
@@ -187,7 +192,9 @@ class Flow(tfd.Distribution):
         x, z, log_det = self._sample(sample_shape, condition, seed, temperature)
         return x, self._base.log_prob(z) - tf.cast(log_det, self._base.dtype)
 
-    def _sample(self, sample_shape: Any, condition: Any, seed: Any, temperature: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _sample(
+        self, sample_shape: Any, condition: Any, seed: Any, temperature: float
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         condition = self.embed(condition)
         shape = tf.reshape(tf.convert_to_tensor(sample_shape, tf.int32), [-1])
         known = tf.get_static_value(shape)
@@ -200,7 +207,9 @@ class Flow(tfd.Distribution):
             extra = batch.as_list() if batch.is_fully_defined() else tf.shape(condition)[: condition.shape.rank - ndims]
             shape = shape + extra if isinstance(shape, list) and isinstance(extra, list) else tf.concat([shape, extra], 0)
         if isinstance(seed, int):
-            seed = tf.constant([seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF], tf.int32)  # TFP's integer seeds do not repeat in eager mode
+            seed = tf.constant(
+                [seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF], tf.int32
+            )  # TFP's integer seeds do not repeat in eager mode
         z = self._base.sample(shape, seed=seed)
         if not (isinstance(temperature, int | float) and temperature == 1.0):
             z = self._tempered(z, temperature)

@@ -67,11 +67,15 @@ class FlowGan(keras.Model):
         super().__init__(name=name)
         if objective not in ("mle", "adv", "hybrid"):
             raise ValueError(
-                explain("FlowGan", received=f"objective={objective!r}", expected="'mle', 'adv' or 'hybrid'", remedy="Spell it so.")
+                explain(
+                    "FlowGan", received=f"objective={objective!r}", expected="'mle', 'adv' or 'hybrid'", remedy="Spell it so."
+                )
             )
         if objective != "mle" and discriminator is None:
             raise ValueError(
-                explain("FlowGan", received=f"no discriminator for {objective!r}", expected="one", remedy="Pass Discriminator().")
+                explain(
+                    "FlowGan", received=f"no discriminator for {objective!r}", expected="one", remedy="Pass Discriminator()."
+                )
             )
         self.autocast = False
         self.block = flow.block
@@ -101,7 +105,9 @@ class FlowGan(keras.Model):
         """
         if self.discriminator is not None and discriminator_optimizer is None:
             raise ValueError(
-                explain("FlowGan.compile", received="one optimizer", expected="one for the discriminator too", remedy="Pass both.")
+                explain(
+                    "FlowGan.compile", received="one optimizer", expected="one for the discriminator too", remedy="Pass both."
+                )
             )
         super().compile(optimizer=generator_optimizer, **kwargs)
         self.discriminator_optimizer = discriminator_optimizer
@@ -179,7 +185,9 @@ class FlowGan(keras.Model):
 
 
 def _cross_entropy(logits: tf.Tensor, label: float) -> tf.Tensor:
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(tf.fill(tf.shape(logits), tf.cast(label, logits.dtype)), logits))
+    return tf.reduce_mean(
+        tf.nn.sigmoid_cross_entropy_with_logits(tf.fill(tf.shape(logits), tf.cast(label, logits.dtype)), logits)
+    )
 
 
 def _replicas() -> float:

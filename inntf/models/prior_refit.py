@@ -15,7 +15,7 @@ from inntf.models.flow import Flow
 
 
 class RefittedPrior(NamedTuple):
-    """Attributes: flow, with the fitted base; scale, the standard deviations `(dim...)`; gain, nats per sample on the fitted data."""
+    """Attributes: flow, with the fitted base; scale, its standard deviations; gain, nats per sample on the fitted data."""
 
     flow: Flow
     scale: np.ndarray

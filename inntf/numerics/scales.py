@@ -77,9 +77,13 @@ class ExpScale(Scale):
 
     def __init__(self, clamp: float | None = 2.0, kind: str = "atan", slope: float = 1.0):
         if kind not in ("atan", "tanh"):
-            raise ValueError(f"ExpScale: received kind={kind!r}, expected 'atan' or 'tanh'. Pass a Scale of your own for others.")
+            raise ValueError(
+                f"ExpScale: received kind={kind!r}, expected 'atan' or 'tanh'. Pass a Scale of your own for others."
+            )
         if clamp is not None and not clamp > 0:
-            raise ValueError(f"ExpScale: received clamp={clamp}, expected a positive number or None. Use AdditiveCoupling for no scale.")
+            raise ValueError(
+                f"ExpScale: received clamp={clamp}, expected a positive number or None. Use AdditiveCoupling for no scale."
+            )
         self.clamp, self.kind, self.slope = clamp, kind, slope
         if clamp is not None:
             self.low, self.high = math.exp(-clamp), math.exp(clamp)
@@ -124,7 +128,9 @@ class SigmoidScale(Scale):
 
     def __init__(self, low: float = 0.0, high: float = 1.0, offset: float = 2.0):
         if not 0 <= low < high:
-            raise ValueError(f"SigmoidScale: received the range ({low}, {high}), expected 0 <= low < high. Swap or shift the ends.")
+            raise ValueError(
+                f"SigmoidScale: received the range ({low}, {high}), expected 0 <= low < high. Swap or shift the ends."
+            )
         self.low, self.high, self.offset = float(low), float(high), float(offset)
         self.lipschitz = (self.high - self.low) / 4
 

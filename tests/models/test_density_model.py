@@ -77,7 +77,9 @@ def test_save_and_load(tmp_path, x):
 
 
 def test_a_learned_base_trains(x):
-    base = tfp.distributions.MultivariateNormalDiag(tf.Variable([0.0, 0.0]), tfp.util.TransformedVariable([1.0, 1.0], tfp.bijectors.Softplus()))
+    base = tfp.distributions.MultivariateNormalDiag(
+        tf.Variable([0.0, 0.0]), tfp.util.TransformedVariable([1.0, 1.0], tfp.bijectors.Softplus())
+    )
     model = DensityModel(Flow(AffineCoupling(), base, event_shape=(2,)))
     model.compile(keras.optimizers.Adam(0.05))
     before = [v.numpy() for v in base.trainable_variables]

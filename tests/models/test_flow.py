@@ -154,8 +154,13 @@ def test_errors_say_what_to_do():
     assert inntf.Flow is Flow
 
 
-@pytest.mark.parametrize("make", [lambda r: real_nvp(event_shape=4, depth=3, hidden=(8,), repeat=r, dtype="float64"),
-                                  lambda r: glow(event_shape=(8, 8, 1), levels=2, depth=2, hidden=4, repeat=r, dtype="float64")])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda r: real_nvp(event_shape=4, depth=3, hidden=(8,), repeat=r, dtype="float64"),
+        lambda r: glow(event_shape=(8, 8, 1), levels=2, depth=2, hidden=4, repeat=r, dtype="float64"),
+    ],
+)
 def test_scanned_and_unrolled_steps_are_the_same_flow(make):
     scanned, unrolled = make(True), make(False)
     x = np.random.default_rng(0).normal(size=(3, *scanned.event_shape))

@@ -36,7 +36,14 @@ def test_it_leaves_report_result_logs_and_checkpoints(smoke):
     result = json.loads((folder / "run/result.json").read_text())
     assert result["recipe"] == "flowgan" and result["seed"] == 0 and result["machine"]
     numbers = result["metrics"]["hybrid_stable"]
-    for key in ("bits_per_dim", "condition_number", "largest_singular_value", "smallest_singular_value", "fid", "certified_inverse"):
+    for key in (
+        "bits_per_dim",
+        "condition_number",
+        "largest_singular_value",
+        "smallest_singular_value",
+        "fid",
+        "certified_inverse",
+    ):
         assert np.isfinite(numbers[key]), key
     assert numbers["reconstruction_error"]["nonfinite_share"] == 0
     assert numbers["largest_singular_value"] <= numbers["certified_forward"] * (1 + 1e-4)

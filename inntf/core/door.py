@@ -1,0 +1,110 @@
+"""The door: what every call of a block passes, once, on the way in and out."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from inntf.core import checks, shapes
+
+
+def guarded_pair(function: Callable, forward: bool) -> Callable:
+    """Wrap a pair method: checks, lazy building, one batch dimension inside, `log_det` of the batch shape outside."""
+    if getattr(function, "_is_door", False):
+        return function
+
+    @tf.autograph.experimental.do_not_convert  # blocks are plain TensorFlow; converting their source takes seconds
+    @functools.wraps(function)
+    def through(self: Any, value: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        value = checks.as_tensor(self, value)
+        condition = checks.as_tensor(self, condition) if condition is not None and self.uses_condition else None
+        if not self.built:
+            self._build_from(value, condition, forward)
+        value = checks.dtype(self, value)
+        ndims = self._forward_min_event_ndims if forward else self._inverse_min_event_ndims
+        checks.event(self, value, self._x_event_shape if forward else self._z_event_shape, forward)
+        checks.finite(self, value, "input")
+        lead = None if value.shape.rank == ndims + 1 else shapes.leading_shape(value, ndims)
+        if condition is not None:
+            condition = _one_batch_condition(self, value, condition, ndims)
+        elif self._condition_event_shape is not None:
+            checks.missing_condition(self)
+        flat = value if lead is None else shapes.flatten_leading(value, ndims)
+        out, log_det = _evaluate(function, self, flat, condition)
+        checks.finite(self, out, "output")
+        log_det = _per_sample(log_det, out)
+        if lead is None:
+            return out, log_det
+        return shapes.restore_leading(out, lead), shapes.restore_leading(log_det, lead)
+
+    through._is_door = True
+    return through
+
+
+def guarded_initialize(function: Callable) -> Callable:
+    """Wrap an `initialize`: the same checks; it returns a value and no log-determinant."""
+
+    def pair(self: Any, x: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return function(self, x, condition), tf.zeros([], x.dtype)
+
+    through = guarded_pair(pair, forward=True)
+
+    @functools.wraps(function)
+    def initialize(self: Any, x: Any, condition: Any = None) -> tf.Tensor:
+        return through(self, x, condition)[0]
+
+    return initialize
+
+
+def _evaluate(function: Callable, block: Any, flat: tf.Tensor, condition: tf.Tensor | None) -> Any:
+    scope = keras.src.backend.get_autocast_scope()
+    if scope is not None and scope.dtype is not None:
+        # An outer mixed-precision layer must not hand this block's weights out in 16 bit.
+        with keras.src.backend.AutocastScope(None):
+            return _evaluate(function, block, flat, condition)
+    if tf.executing_eagerly() and flat.shape[0] == 0:
+        # Eager oneDNN convolutions return the input's shape for an empty batch: evaluate one row, keep none.
+        one = tf.zeros([1, *flat.shape[1:]], flat.dtype)
+        row = None if condition is None else tf.zeros([1, *condition.shape[1:]], condition.dtype)
+        out, log_det = function(block, one, row)
+        return out[:0], _per_sample(log_det, out)[:0]
+    return function(block, flat, condition)
+
+
+def _per_sample(log_det: Any, out: tf.Tensor) -> tf.Tensor:
+    dtype = out.dtype if out.dtype.size >= 4 else tf.float32
+    log_det = tf.cast(tf.convert_to_tensor(log_det), dtype)
+    if log_det.shape.rank == 1 and (log_det.shape[0] == out.shape[0] or log_det.shape[0] is None):
+        return log_det
+    return tf.broadcast_to(log_det, tf.shape(out)[:1])
+
+
+def _one_batch_condition(block: Any, value: tf.Tensor, condition: tf.Tensor, ndims: int) -> tf.Tensor:
+    shape = block._condition_event_shape
+    if shape is None:
+        checks.surprising_condition(block)
+    checks.condition(block, condition, shape)
+    lead = shapes.leading_shape(value, ndims)
+    return shapes.broadcast_leading(condition, len(shape), lead)
+
+
+def noting_shape(build: Callable) -> Callable:
+    """Wrap a `build`: note the event shape before it, mark the block built and load a waiting checkpoint after it."""
+
+    @functools.wraps(build)
+    def noting(self: Any, input_shape: Any, *args: Any, **kwargs: Any) -> None:
+        self._note_shape(input_shape)
+        build(self, input_shape, *args, **kwargs)
+        self.built = True
+        if keras.src.backend.in_stateless_scope():
+            return  # the variables do not exist yet
+        for name, variable in self._checkpointed().items():
+            self._handle_deferred_dependencies(name=name, trackable=variable)  # of a checkpoint restored before
+
+    noting.__signature__ = inspect.signature(build)
+    return noting
