@@ -110,9 +110,9 @@ class FlowGan(keras.Model):
                 )
             )
         super().compile(optimizer=generator_optimizer, **kwargs)
-        self.discriminator_optimizer = discriminator_optimizer
         generator_optimizer.build(self.block.trainable_variables)
-        if discriminator_optimizer is not None:
+        self.discriminator_optimizer = None if self.discriminator is None else discriminator_optimizer
+        if self.discriminator is not None:
             discriminator_optimizer.build(self.discriminator.trainable_variables)
 
     @property

@@ -108,7 +108,7 @@ def test_it_works_inside_tfp(flow):
     x = tf.random.normal([4, 3], dtype="float64", seed=1)
     batch = Flow(flow.block, tfd.MultivariateNormalDiag(tf.zeros([2, 3], tf.float64), tf.ones([2, 3], tf.float64)))
     assert batch.batch_shape == (2,)
-    mixture = tfd.MixtureSameFamily(tfd.Categorical(probs=[0.3, 0.7]), batch)
+    mixture = tfd.MixtureSameFamily(tfd.Categorical(probs=tf.constant([0.3, 0.7], tf.float64)), batch)
     np.testing.assert_allclose(mixture.log_prob(x), flow.log_prob(tf.identity(x)), atol=1e-6)
     assert mixture.sample(5).shape == (5, 3)
     independent = tfd.Independent(batch, 1)
