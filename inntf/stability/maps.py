@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from inntf.compose import Chain
+from inntf.compose import Chain, backprop_mode
 from inntf.core import Block, checks, shapes
 from inntf.core.errors import explain
 
@@ -93,11 +93,13 @@ class Maps:
 
     def forward(self, x: tf.Tensor) -> tf.Tensor:
         """Data to latent; a batch that is a multiple of the data's repeats the condition."""
-        return self.block.forward_and_log_det(x, self._repeated(x))[0]
+        with backprop_mode("stored"):  # Jacobian products differentiate twice
+            return self.block.forward_and_log_det(x, self._repeated(x))[0]
 
     def inverse(self, z: tf.Tensor) -> tf.Tensor:
         """Latent to data."""
-        return self.block.inverse_and_log_det(z, self._repeated(z))[0]
+        with backprop_mode("stored"):
+            return self.block.inverse_and_log_det(z, self._repeated(z))[0]
 
     def restore(self, per_sample: tf.Tensor) -> tf.Tensor:
         """Give a result of shape `(batch, ...)` the leading dimensions of the data."""

@@ -12,6 +12,7 @@ from inntf.compose import Chain, Repeat, backprop_mode
 from inntf.core import Block
 from inntf.nets import MLP, ConvNet
 from inntf.numerics.scales import Scale
+from inntf.stability import singular_values
 
 DOUBLE = {"dtype": "float64"}
 WEIGHT = tf.constant([1.0, -2.0, 0.5], tf.float64)  # a weight a sample
@@ -324,6 +325,33 @@ def test_mirrored_strategy_sums_the_gradients_of_the_replicas():
 
     result = [strategy.experimental_local_results(g)[0] for g in step(x)]
     assert all(np.isfinite(g.numpy()).all() for g in result) and sum(float(tf.reduce_sum(tf.abs(g))) for g in result) > 0
+
+
+def test_compositions_in_compositions():
+    x = vectors()
+    inner = Repeat(VECTOR["chain"], 2, backprop="stored", **DOUBLE)
+    block = chain_of(lambda: inner, x)
+    wanted = gradients(block, x, None, "both", "stored")
+    assert largest_difference(gradients(block, x, None, "both", "reversible"), wanted) < 1e-10  # both reversible
+
+    def own():  # each as it was made
+        with tf.GradientTape() as tape:
+            value = loss(*block.forward_and_log_det(x), "both")
+        return tape.gradient(value, [v._value for v in block.trainable_variables])
+
+    assert largest_difference(own(), wanted[1:]) < 1e-10
+    assert largest_difference(tf.function(own)(), wanted[1:]) < 1e-10
+
+
+def test_singular_values_of_a_reversible_model():
+    x = vectors()
+    block = chain_of(VECTOR["affine"], x)
+    result = singular_values(block, x)
+    with tf.GradientTape(persistent=True) as tape, backprop_mode("stored"):
+        tape.watch(x)
+        z = block.forward_and_log_det(x)[0]
+    exact = np.linalg.svd(tape.batch_jacobian(z, x, experimental_use_pfor=False).numpy(), compute_uv=False)
+    np.testing.assert_allclose(result.largest, exact[:, 0], rtol=1e-6)
 
 
 def test_save_and_load(tmp_path):
