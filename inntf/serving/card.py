@@ -124,7 +124,7 @@ def measured_stability(served: Served, x: Any, condition: Any = None, samples: i
 
 
 def read_card(path: str | pathlib.Path) -> dict[str, Any]:
-    """The card of an exported version, empty where there is none.
+    """The card of an exported version, the contents of its `card.json`; `{}` where there is none.
 
     Args:
         path: folder of the version.

@@ -17,13 +17,31 @@ from inntf.serving.export import versions
 class ServedModel:
     """An exported model, with the methods of the model; made by `load`.
 
+    Its methods take tensors, arrays or lists with one batch dimension, `(batch, dim)` or `(batch, height, width, channels)`,
+    cast them to the model's dtype, and return tensors.
+
+    Args:
+        path: folder of a version.
+
     Attributes:
         path: folder of the version.
         version: the version, an integer; 0 where the folder is not named by one.
         card: the model card, a dictionary.
         signatures: the signatures by name, TensorFlow functions of named tensors.
 
-    Arguments are tensors, arrays or lists, with one batch dimension; they are cast to the model's dtype.
+    Raises:
+        ValueError: by the methods, for wrong shapes, a missing or needless condition, or a density that a block alone lacks.
+
+    Source: inntf.
+
+    Example:
+        >>> import tempfile
+        >>> from inntf.blocks import AdditiveCoupling
+        >>> from inntf.serving import export
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     served = ServedModel(export(AdditiveCoupling().ensure_built((2,)), folder))
+        >>> served.forward([[1.0, 2.0]]).numpy().tolist()
+        [[1.0, 2.0]]
     """
 
     def __init__(self, path: pathlib.Path):

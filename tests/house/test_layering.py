@@ -20,6 +20,8 @@ def test_a_room_imports_only_rooms_before_it(path):
     own = module_name(path)
     for module, _ in imports(path):
         assert module.startswith("inntf."), f"{own} imports {module}; inside inntf import from the room that holds the name"
+        if module == "inntf._version":  # a constant, which imports nothing
+            continue
         assert module.split(".")[1] in ROOMS, f"{own} imports {module}"
         assert _room(module) <= _room(own), f"{own} imports {module}, which comes after it: {' < '.join(ROOMS)}"
 
