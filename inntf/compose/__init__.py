@@ -2,7 +2,8 @@
 
 from inntf.compose.backprop import backprop_mode
 from inntf.compose.chain import Chain
+from inntf.compose.drift import worst_drift
 from inntf.compose.multiscale import Multiscale
 from inntf.compose.repeat import Repeat
 
-__all__ = ["Chain", "Multiscale", "Repeat", "backprop_mode"]
+__all__ = ["Chain", "Multiscale", "Repeat", "backprop_mode", "worst_drift"]

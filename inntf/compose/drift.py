@@ -66,3 +66,25 @@ def relative_drift(rebuilt: tf.Tensor, true: tf.Tensor) -> tf.Tensor:
     size = tf.sqrt(tf.reduce_mean(tf.square(true)))
     error = tf.reduce_max(tf.abs(rebuilt - true)) / tf.maximum(size, tf.constant(1e-30, true.dtype))
     return tf.where(tf.math.is_finite(error), error, tf.constant(float("inf"), true.dtype))
+
+
+def worst_drift(block: Any) -> float | None:
+    """Largest drift that the last backward passes of the reversible compositions in a block have met.
+
+    Args:
+        block: a block, or any Keras layer or model with compositions in it.
+
+    Returns:
+        The drift (see `relative_drift`), or `None` if nothing in it has run backwards reversibly.
+
+    Source: inntf.
+
+    Example:
+        >>> from inntf.blocks import ActNorm
+        >>> from inntf.compose import Chain
+        >>> worst_drift(Chain([ActNorm()])) is None
+        True
+    """
+    drifts = [getattr(layer, "worst_drift", None) for layer in block._flatten_layers()]
+    known = [float(drift) for drift in drifts if drift is not None]
+    return max(known) if known else None

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from inntf.compose import worst_drift
 from inntf.core.errors import explain
 from inntf.stability.maps import Maps, find_block
 from inntf.stability.pictures import passes_picture
@@ -35,7 +36,8 @@ def write_stability(
 
     Scalars, under `stability/`: `reconstruction_error_median`, `_p99`, `_max`, `_nonfinite_share`, the median error after all
     passes, the largest and smallest singular value, the condition number and its certain lower bound (worst over the
-    samples), and how many samples were not finite or not confirmed.  Image: `stability/reconstructions`, the data in the first
+    samples), how many samples were not finite or not confirmed, and `reversible_drift`, the worst of the last backward
+    pass, where a part trains reversibly.  Image: `stability/reconstructions`, the data in the first
     row, then one pass forward and back a row.  Numbers that are not finite are written as they are.
 
     Args:
@@ -86,6 +88,8 @@ def write_stability(
         "singular_values_nonfinite": spectrum["nonfinite"],
         "singular_values_unverified": spectrum["unverified"],
     }
+    if (drift := worst_drift(block)) is not None:
+        numbers["reversible_drift"] = drift
     with writer.as_default(step=step):
         for name, number in numbers.items():
             tf.summary.scalar(f"stability/{name}", number)

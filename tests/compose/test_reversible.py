@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 
 from inntf import blocks as b
-from inntf.compose import Chain, Repeat, backprop_mode
+from inntf.compose import Chain, Repeat, backprop_mode, worst_drift
 from inntf.core import Block
 from inntf.nets import MLP, ConvNet
 from inntf.numerics.scales import Scale
 from inntf.stability import singular_values
+from inntf.training.stability_callback import write_stability
 
 DOUBLE = {"dtype": "float64"}
 WEIGHT = tf.constant([1.0, -2.0, 0.5], tf.float64)  # a weight a sample
@@ -242,6 +243,17 @@ def test_drift_raises_or_warns(kind):
         gradients(broken(kind, backprop="reversible", on_drift="raise"), x, None, "both", "reversible")
     with pytest.warns(RuntimeWarning, match="drifted past"):
         gradients(broken(kind, backprop="reversible", on_drift="warn"), x, None, "both", "reversible")
+
+
+def test_the_drift_of_a_model_is_readable(tmp_path):
+    x = vectors()
+    block = chain_of(VECTOR["affine"], x)
+    model = keras.Sequential([keras.Input((4,), dtype="float64"), block])
+    assert worst_drift(Chain([b.ActNorm()])) is None
+    gradients(block, x, None, "both", "reversible")
+    assert worst_drift(model) == block.worst_drift > 0
+    numbers, _ = write_stability(tf.summary.create_file_writer(str(tmp_path)), block, x, step=0, passes=1)
+    assert numbers["reversible_drift"] == block.worst_drift
 
 
 def test_a_healthy_chain_passes_the_guard():
