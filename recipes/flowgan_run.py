@@ -37,7 +37,7 @@ def variants(config: Config) -> list[tuple[str, str]]:
 def run(config: Config) -> dict[str, Any]:
     """Train, measure, write `result.json`, `report.png` and a SavedModel; returns the result."""
     strategy = make_strategy(config.strategy)
-    with RunFolder.open(config, RECIPE.name) as folder:
+    with RunFolder.open(config, RECIPE.name, may_change=list(_STEPS.values())) as folder:
         if folder.finished:
             print(f"{folder.path} holds a finished run; its result stands.")
             return folder.result()
@@ -52,6 +52,7 @@ def run(config: Config) -> dict[str, Any]:
                 gan = models.make_gan(config, data.shape, objective, architecture)
             initialize(gan, data, config.seed)
             history = train(gan, name, getattr(config, _STEPS[objective]), config, data, folder)
+            certify_norms(gan.block, rescale=True)  # from here on the spectral norms hold exactly
             flows[name] = gan.flow
             if name not in done:
                 print(f"{name}: measuring the inverse, the prior, the samples ...", flush=True)
@@ -85,10 +86,10 @@ def initialize(gan: Any, data: ImageData, seed: int) -> None:
 def measure(gan: Any, data: ImageData, features: Any, config: Config) -> dict[str, Any]:
     """Likelihood, inverse, singular values, samples, refitted prior of one trained flow."""
     flow = gan.flow
-    certify_norms(gan.block, rescale=True)  # from here on the spectral norms hold exactly
     test, train_x = models.scaled(data.test, 1), models.scaled(data.train, 2)
     some = test[:256]
-    log_prob = models.log_prob_in_batches(flow, test)
+    on_train, on_test = models.latents(flow, train_x, test)
+    log_prob = on_test.log_prob()
     errors = summarize(np.concatenate([reconstruction_error(flow, some[i : i + 64]).numpy() for i in range(0, len(some), 64)]))
     values = singular_values(flow, test[: config.jacobian_images], iterations=40, tolerance=1e-3)
     passes = repeated_reconstruction(flow, test[:32], 9)
@@ -97,7 +98,7 @@ def measure(gan: Any, data: ImageData, features: Any, config: Config) -> dict[st
     out = {
         "bits_per_dim": _bits(gan, log_prob),
         "log_prob_nonfinite_share": float(np.mean(~np.isfinite(log_prob))),
-        "log_det_mean": float(np.mean(flow.block.forward_and_log_det(some)[1])),
+        "log_det_mean": float(np.mean(on_test.log_det)),
         "reconstruction_error": errors._asdict(),
         "reconstruction_error_after_9_passes": summarize(passes.errors[-1])._asdict(),
         "largest_singular_value": _worst(values.largest, max),
@@ -111,20 +112,21 @@ def measure(gan: Any, data: ImageData, features: Any, config: Config) -> dict[st
         "samples_nonfinite_share": broken,
         "weights": int(sum(np.prod(w.shape) for w in gan.block.trainable_weights)),
     }
-    return {**out, "prior_refit": measure_refit(gan, train_x, test)}
+    return {**out, "prior_refit": measure_refit(gan, on_train, on_test)}
 
 
-def measure_refit(gan: Any, train_x: np.ndarray, test: np.ndarray) -> dict[str, Any]:
+def measure_refit(gan: Any, on_train: models.Latents, on_test: models.Latents) -> dict[str, Any]:
     """Bits/dim before and after fitting the base's variance, in closed form and by gradient."""
-    flow, out = gan.flow, {}
+    out: dict[str, Any] = {}
     try:
-        fits = {method: refit_prior(flow, train_x, method=method) for method in ("closed_form", "gradient")}
+        second = on_train.second_moment()
+        fits = {m: refit_prior(gan.flow, second_moment=second, method=m) for m in ("closed_form", "gradient")}
     except ValueError as error:
         return {"failed": str(error)}
-    for split, x in (("train", train_x), ("test", test)):
-        out[f"{split}_before"] = _bits(gan, models.log_prob_in_batches(flow, x))
+    for split, images in (("train", on_train), ("test", on_test)):
+        out[f"{split}_before"] = _bits(gan, images.log_prob())
         for method, fit in fits.items():
-            out[f"{split}_{method}"] = _bits(gan, models.log_prob_in_batches(fit.flow, x))
+            out[f"{split}_{method}"] = _bits(gan, images.log_prob(fit.scale))
     out["gain_nats_closed_form"], out["gain_nats_gradient"] = fits["closed_form"].gain, fits["gradient"].gain
     out["relative_difference"] = abs(fits["gradient"].gain / fits["closed_form"].gain - 1) if fits["closed_form"].gain else 0.0
     return out
@@ -133,8 +135,9 @@ def measure_refit(gan: Any, train_x: np.ndarray, test: np.ndarray) -> dict[str, 
 def take_pictures(flow: Any, data: ImageData, seed: int) -> dict[str, Any]:
     """Samples, samples after the prior is refitted, and nine passes forward and back, as pixels."""
     x = models.scaled(data.test[:8], 1)
+    (on_train,) = models.latents(flow, models.scaled(data.train, 2))
     try:
-        refitted = models.sample_in_batches(refit_prior(flow, models.scaled(data.train, 2)).flow, 32, seed)
+        refitted = models.sample_in_batches(refit_prior(flow, second_moment=on_train.second_moment()).flow, 32, seed)
     except ValueError:
         refitted = np.full((32, *data.shape), np.nan)
     return {

@@ -24,8 +24,9 @@ class RefittedPrior(NamedTuple):
 
 def refit_prior(
     flow: Flow,
-    x: Any,
+    x: Any = None,
     *,
+    second_moment: np.ndarray | None = None,
     method: str = "closed_form",
     batch_size: int = 256,
     floor: float = 1e-6,
@@ -43,6 +44,7 @@ def refit_prior(
     Args:
         flow: a flow with a standard normal base.
         x: data to fit on, `(n, *event_shape)`.
+        second_moment: mean of `z^2` over the data, of the latent's shape, in place of `x` where it is known already.
         method: `"closed_form"` or `"gradient"`.
         batch_size: samples a forward pass.
         floor: smallest standard deviation, for latents that do not vary.
@@ -53,7 +55,7 @@ def refit_prior(
         `RefittedPrior(flow, scale, gain)`.
 
     Raises:
-        ValueError: for another method, or latents that are not finite.
+        ValueError: for another method, neither or both of `x` and `second_moment`, or latents that are not finite.
 
     Source: "On the Invertibility of Invertible Neural Networks", appendix I; closed form: inntf.
 
@@ -67,7 +69,11 @@ def refit_prior(
         raise ValueError(
             explain("refit_prior", received=f"method={method!r}", expected="'closed_form' or 'gradient'", remedy="Spell it so.")
         )
-    second = _second_moment(flow, x, batch_size)
+    if (x is None) == (second_moment is None):
+        raise ValueError(
+            explain("refit_prior", received="neither or both of x and second_moment", expected="one", remedy="Pass the data.")
+        )
+    second = _second_moment(flow, x, batch_size) if second_moment is None else np.asarray(second_moment, np.float64)
     if not np.all(np.isfinite(second)):
         raise ValueError(
             explain(
