@@ -18,7 +18,8 @@ class SplineCoupling(Coupling):
     """`z_moved = spline(x_moved; conditioner(x_kept, condition))`, a monotone rational-quadratic spline an entry.
 
     Inside `[-bound, bound]` the spline has `num_bins` bins; outside it is the identity.  `log_det = sum log spline'`.
-    With the conditioner's last layer at zero it starts as the identity.
+    With the conditioner's last layer at zero it starts as the identity: a knot's slope is `1e-3 + softplus(raw + c)` with
+    `c = log(e^0.999 - 1)`, so a raw slope here is that of Durkan et al.'s code less `c`.
 
     Args:
         num_bins: number of bins.

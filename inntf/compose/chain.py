@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from inntf.compose.composition import Composition
+from inntf.compose.composition import Composition, widest_policy
 from inntf.compose.reversible import Step, run
 from inntf.core import Block, LipschitzBounds
 from inntf.core.backprop import Gradients, added
@@ -28,7 +28,7 @@ class Chain(Composition):
         blocks: the blocks, first applied first.
         backprop, checkpoint_every, drift_tolerance, on_drift: `backprop="reversible"` trains in memory that does not grow with
             depth; the others guard its accuracy.  See `Composition`.
-        event_ndims, name, dtype, trainable, validate_args: as in `Block`; the dtype is the blocks' if they share one.
+        event_ndims, name, dtype, trainable, validate_args: as in `Block`; the dtype is that of the widest block by default.
 
     Shapes: those of the first and the last block; `log_det`: `(batch,)`.
 
@@ -58,8 +58,8 @@ class Chain(Composition):
                         remedy="Compose foreign bijectors with tfb.Chain([...]), which takes inntf blocks too.",
                     )
                 )
-        if kwargs.get("dtype") is None and len({block.dtype_policy.name for block in blocks}) == 1:
-            kwargs["dtype"] = blocks[0].dtype_policy
+        if kwargs.get("dtype") is None:
+            kwargs["dtype"] = widest_policy(blocks)
         super().__init__(**kwargs)
         self.blocks = blocks
         declared = blocks[0]._event_ndims or (blocks[0].default_event_ndims if blocks[0].default_event_ndims != 1 else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -9,6 +10,11 @@ import tensorflow as tf
 from inntf.compose.backprop import Backprop
 from inntf.compose.drift import DriftGuard
 from inntf.core import Block
+
+
+def widest_policy(blocks: Sequence[Block]) -> Any:
+    """The dtype policy of the block with the widest weights: blocks without weights take any dtype."""
+    return max(blocks, key=lambda block: tf.as_dtype(block.variable_dtype).size).dtype_policy
 
 
 class Composition(Block):
@@ -53,4 +59,5 @@ class Composition(Block):
         """Largest drift in the last reversible backward pass (infinite where not finite), `None` before any."""
         if self._guard is None:
             return None
-        return float(self._guard.worst) if tf.executing_eagerly() else tf.convert_to_tensor(self._guard.worst)
+        worst = tf.convert_to_tensor(self._guard.worst)
+        return float(worst) if tf.executing_eagerly() else worst

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from inntf.blocks.coupling import AffineCoupling
 from inntf.blocks.splits import ChannelSplit
+from inntf.compose.composition import widest_policy
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
@@ -36,7 +37,7 @@ class Multiscale(Block):
         condition_network: a Keras layer that turns a condition into a list of feature maps, one a level, such as
             `ConditionPyramid`.  Without one, a vector goes to every level as it is, and an image is brought to each level's
             size by space-to-depth, which loses nothing.
-        name, dtype, trainable, validate_args: as in `Block`.
+        name, dtype, trainable, validate_args: as in `Block`; the dtype is that of the widest level by default.
 
     Shapes: `x`: `(batch, height, width, channels)`; `z`: `(batch, height * width * channels)`; `log_det`: `(batch,)`;
     `condition`: `(batch, dim)` or `(batch, H, W, C)` with `H` a multiple of every level's height.
@@ -67,13 +68,13 @@ class Multiscale(Block):
         condition_network: keras.layers.Layer | None = None,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
         if not levels or not all(isinstance(level, Block) for level in levels):
             raise ValueError(
                 "Multiscale: received no levels or parts that are no blocks, expected inntf blocks. Pass one block a level."
             )
         if not (priors in ("fixed", "learned") if isinstance(priors, str) else callable(priors)):
             raise ValueError(f"Multiscale: received priors={priors!r}, expected 'fixed', 'learned' or a function. Spell it so.")
+        super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or widest_policy(levels)})
         self.levels = list(levels)
         self.condition_network = condition_network
         make = {"fixed": None, "learned": self._learned_prior}[priors] if isinstance(priors, str) else priors

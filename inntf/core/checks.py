@@ -216,6 +216,28 @@ def condition(block: Any, value: tf.Tensor, shape: Shape) -> None:
         )
 
 
+def condition_batch(block: Any, value: tf.Tensor, event_ndims: int, lead: Any) -> None:
+    """The leading dimensions of a condition must broadcast to those of the value, where both are known.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    own = static(value.shape[: value.shape.rank - event_ndims])
+    if tf.is_tensor(lead):
+        return
+    pairs = zip(reversed(own), reversed(lead), strict=False)
+    if len(own) <= len(lead) and all(n in (None, 1, m) for n, m in pairs):
+        return
+    raise ValueError(
+        explain(
+            block.name,
+            received=f"a condition of shape {tuple(value.shape)} for a value with the leading dimensions {tuple(lead)}",
+            expected="a condition for each value, or one for all",
+            remedy="Repeat or cut the condition to the batch of the value.",
+        )
+    )
+
+
 def missing_condition(block: Any) -> None:
     """Complain of a condition that is not there.
 

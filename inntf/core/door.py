@@ -52,6 +52,7 @@ def guarded_initialize(function: Callable) -> Callable:
     def pair(self: Any, x: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         return function(self, x, condition), tf.zeros([], x.dtype)
 
+    pair._initializes = True  # from an empty batch there is nothing to learn: it must be told, not replaced
     through = guarded_pair(pair, forward=True)
 
     @functools.wraps(function)
@@ -67,7 +68,7 @@ def _evaluate(function: Callable, block: Any, flat: tf.Tensor, condition: tf.Ten
         # An outer mixed-precision layer must not hand this block's weights out in 16 bit.
         with keras.src.backend.AutocastScope(None):
             return _evaluate(function, block, flat, condition)
-    if tf.executing_eagerly() and flat.shape[0] == 0:
+    if tf.executing_eagerly() and flat.shape[0] == 0 and not getattr(function, "_initializes", False):
         # Eager oneDNN convolutions return the input's shape for an empty batch: evaluate one row, keep none.
         one = tf.zeros([1, *flat.shape[1:]], flat.dtype)
         row = None if condition is None else tf.zeros([1, *condition.shape[1:]], condition.dtype)
@@ -90,6 +91,7 @@ def _one_batch_condition(block: Any, value: tf.Tensor, condition: tf.Tensor, ndi
         checks.surprising_condition(block)
     checks.condition(block, condition, shape)
     lead = shapes.leading_shape(value, ndims)
+    checks.condition_batch(block, condition, len(shape), lead)
     return shapes.broadcast_leading(condition, len(shape), lead)
 
 

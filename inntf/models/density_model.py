@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from typing import Any
 
 import keras
@@ -27,12 +28,13 @@ class DensityModel(keras.Model):
     """Maximum likelihood for a `Flow`: `fit(x)` minimizes `-mean log_prob(x)` in nats.
 
     The metric `bits_per_dim` is reported beside the loss.  Before the first step `fit` runs the data-dependent
-    initialization (ActNorm) on the first batch, once; `model.flow.initialize(x)` does it by hand, as often as you like.
+    initialization (ActNorm) on the first batch, once, unless the weights have changed since the model was made (loaded, or
+    trained by hand); `model.flow.initialize(x)` does it by hand, as often as you like.
 
     Args:
         flow: a `Flow`, or a block (then `event_shape` is needed unless it is built).
         event_shape, condition_shape, condition_network: as in `Flow`, where a block is given.
-        data_init: whether `fit` initializes from data at its first call.
+        data_init: whether `fit` initializes from data at its first call; say `False` for a flow that was trained before.
         name: name of the model.
 
     Call arguments: `x`, or `(x, condition)`, or `{"x": x, "condition": condition}`.  Returns `log_prob`, `(batch,)`.
@@ -77,7 +79,10 @@ class DensityModel(keras.Model):
         self.data_init = data_init
         self._initialized_from_data = False
         self.bits_per_dim_metric = keras.metrics.Mean(name="bits_per_dim")
-        self._nll = NegativeLogProb()
+        self._nll = NegativeLogProb(dtype=self.block.variable_dtype)
+        weights = [w for w in self.block.weights if w.trainable]
+        object.__setattr__(self, "_as_made", (weights, _fingerprint(weights)))
+        self.built = True  # a flow is
 
     def build(self, input_shape: Any) -> None:
         """Build the block if it is not."""
@@ -100,8 +105,9 @@ class DensityModel(keras.Model):
         """Mean negative log-density, weighted by `sample_weight` where given."""
         column = y_pred[:, None]
         loss = self._nll(tf.zeros_like(column), column, sample_weight=sample_weight)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync  # their gradients are added up
         for extra in self.losses:
-            loss += tf.cast(extra, loss.dtype)
+            loss += tf.cast(extra, loss.dtype) / replicas
         self.bits_per_dim_metric.update_state(-y_pred / (self.flow.dim * math.log(2.0)), sample_weight=sample_weight)
         return loss
 
@@ -111,7 +117,8 @@ class DensityModel(keras.Model):
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Keras' `fit`, after the data-dependent initialization on the first batch."""
-        if self.data_init and not self._initialized_from_data:
+        weights, fingerprint = self._as_made
+        if self.data_init and not self._initialized_from_data and _fingerprint(weights) == fingerprint:
             self.initialize(_first_batch(x, kwargs.get("batch_size") or (args[1] if len(args) > 1 else None) or 32))
         return super().fit(x, *args, **kwargs)
 
@@ -162,6 +169,13 @@ def _parts(inputs: Any, shapes: bool = False) -> tuple[Any, Any]:
     if isinstance(inputs, list | tuple) and not (shapes and not isinstance(inputs[0], list | tuple)):
         return inputs[0], inputs[1] if len(inputs) > 1 else None
     return inputs, None
+
+
+def _fingerprint(weights: list[keras.Variable]) -> int:
+    out = 0
+    for weight in weights:
+        out = zlib.crc32(weight.numpy().tobytes(), out)
+    return out
 
 
 def _first_batch(x: Any, batch_size: int) -> Any:

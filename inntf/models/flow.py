@@ -206,7 +206,8 @@ class Flow(tfd.Distribution):
             batch = condition.shape[: condition.shape.rank - ndims]
             extra = batch.as_list() if batch.is_fully_defined() else tf.shape(condition)[: condition.shape.rank - ndims]
             shape = shape + extra if isinstance(shape, list) and isinstance(extra, list) else tf.concat([shape, extra], 0)
-        if isinstance(seed, int):
+        if isinstance(seed, int | np.integer):
+            seed = int(seed)
             seed = tf.constant(
                 [seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF], tf.int32
             )  # TFP's integer seeds do not repeat in eager mode

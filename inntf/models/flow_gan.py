@@ -24,7 +24,8 @@ class FlowGan(keras.Model):
     where `D` ends in a sigmoid, `log p` is in nats per image, `x_mix` lies at random between a real image and a sample,
     and uniform noise of width `noise` (the bin width of the data) is added to real images and samples alike.
 
-    A step whose generator gradient is not finite changes nothing; such steps are counted in `skipped`.
+    A gradient that is not finite counts as zero, so only the optimizer's momentum moves the weights in that step; such steps of
+    the generator are counted in `skipped`.
 
     Args:
         flow: the generator; its `x` are images on the scale of the data, in bins of width `noise`.

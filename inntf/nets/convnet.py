@@ -17,7 +17,7 @@ class ConvNet(keras.layers.Layer):
 
     Args:
         hidden: channels of the hidden layers: one number for both, or a sequence, one an inner layer.
-        out_channels: channels of the output; `None` lets the coupling set it.
+        out_channels: channels of the output; `None` lets the coupling set it (and the dtype, where none is given).
         kernel_sizes: kernel sizes, one more than hidden layers.
         activation: Keras activation between layers.
         zero_last: whether the last convolution starts at zero; otherwise Glorot uniform.
@@ -54,6 +54,7 @@ class ConvNet(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self._follows_owner = kwargs.get("dtype") is None
         self.kernel_sizes = tuple(kernel_sizes)
         self.hidden = (hidden,) * (len(self.kernel_sizes) - 1) if isinstance(hidden, int) else tuple(hidden)
         if len(self.hidden) + 1 != len(self.kernel_sizes):

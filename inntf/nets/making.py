@@ -18,7 +18,8 @@ def make_conditioner(owner: keras.layers.Layer, conditioner: Conditioner, out_ch
 
     Args:
         owner: the block that asks; a network made here takes its dtype policy.
-        conditioner: a Keras layer, used as it is (one with an attribute `out_channels` that is `None` gets it set);
+        conditioner: a Keras layer, used as it is (one with an attribute `out_channels` that is `None` gets it set,
+            and one of ours without a dtype the owner's dtype policy);
             or a function of the number of output channels that makes one.
         out_channels: width of the last axis that the block needs.
 
@@ -39,6 +40,8 @@ def make_conditioner(owner: keras.layers.Layer, conditioner: Conditioner, out_ch
         have = getattr(conditioner, "out_channels", out_channels)
         if have is None:
             conditioner.out_channels = out_channels
+            if getattr(conditioner, "_follows_owner", False) and not conditioner.built:
+                conditioner.dtype_policy = owner.dtype_policy
         elif have != out_channels:
             raise ValueError(
                 explain(

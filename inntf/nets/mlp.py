@@ -18,7 +18,7 @@ class MLP(keras.layers.Layer):
 
     Args:
         hidden: widths of the hidden layers.
-        out_channels: width of the output; `None` lets the coupling set it.
+        out_channels: width of the output; `None` lets the coupling set it (and the dtype, where none is given).
         activation: Keras activation between layers.
         zero_last: whether the last layer starts at zero; otherwise Glorot uniform.
 
@@ -44,6 +44,7 @@ class MLP(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        self._follows_owner = kwargs.get("dtype") is None
         self.hidden = tuple(hidden)
         self.out_channels = out_channels
         self.activation = keras.activations.get(activation)

@@ -50,6 +50,20 @@ def test_initialization_from_data_happens_once(x):
     np.testing.assert_allclose(off.block.forward_and_log_det(x)[0].numpy(), x)
 
 
+def test_weights_that_were_loaded_are_not_initialized_again(x, tmp_path):
+    def make():
+        return DensityModel(ActNorm(), event_shape=(2,))
+
+    trained, loaded = make(), make()
+    trained.initialize(x)
+    trained.save_weights(tmp_path / "m.weights.h5")
+    loaded.load_weights(tmp_path / "m.weights.h5")
+    loaded.compile(keras.optimizers.SGD(0.0))
+    loaded.fit(10 * x, verbose=0)
+    for a, b in zip(trained.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_datasets_dicts_and_generators(x):
     c = np.ones((len(x), 3), "float32")
     model = DensityModel(real_nvp(event_shape=2, depth=2, hidden=(4,), condition_shape=(3,)))
