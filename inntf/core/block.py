@@ -40,7 +40,7 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
 
     Args:
         event_ndims: rank of one event: 1 for `(batch, dim)`, 3 for `(batch, height, width, channels)`.  By
-            default it is taken from the first input (rank up to 2: vectors, rank 3 and more: images).
+            default it is taken from the first input (rank up to 2: vectors, from 4 on: images; rank 3 must be declared).
         name: name of the layer and of the bijector.
         dtype: dtype or Keras dtype policy.  The values and `log_det` keep the *variable* dtype of the policy; under
             a mixed policy only the networks inside compute in 16 bit.

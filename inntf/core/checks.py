@@ -95,10 +95,10 @@ def event_ndims(block: Any, ndims: int | None) -> int | None:
 
 
 def infer_event_ndims(block: Any, rank: int | None) -> int:
-    """Event rank from the rank of the first input: up to 2 is a vector, from 3 on an image.
+    """Event rank from the rank of the first input: up to 2 is a vector, from 4 on an image.
 
     Raises:
-        ValueError: for a scalar or an unknown rank.
+        ValueError: for a scalar, an unknown rank, or rank 3, which may be either.
     """
     allowed = getattr(block, "allowed_event_ndims", (1, 2, 3))
     if not rank:
@@ -112,6 +112,15 @@ def infer_event_ndims(block: Any, rank: int | None) -> int:
         )
     if len(allowed) == 1:
         return allowed[0]
+    if rank == 3:
+        raise ValueError(
+            explain(
+                block.name,
+                received="a first input of rank 3",
+                expected="(batch, dim) or (batch, height, width, channels)",
+                remedy="It may be one image or vectors in two batch dimensions: say which by event_ndims=3 or event_ndims=1.",
+            )
+        )
     ndims = 1 if rank <= 2 else 3
     event_ndims(block, ndims)
     return ndims

@@ -39,3 +39,10 @@ def test_compositions_take_the_widest_dtype_of_their_parts():
     level = Chain([Squeeze(), AffineCoupling(conditioner=ConvNet(4), dtype="float64")])
     z, log_det = Multiscale([level], priors="learned").forward_and_log_det(tf.zeros([2, 4, 4, 1], tf.float64))
     assert z.dtype == tf.float64 and log_det.dtype == tf.float64
+
+
+def test_a_first_input_of_rank_three_must_be_declared():
+    with pytest.raises(ValueError, match="event_ndims"):
+        ActNorm().forward_and_log_det(tf.zeros([2, 3, 4]))
+    assert ActNorm(event_ndims=1).forward_and_log_det(tf.zeros([2, 3, 4]))[1].shape == (2, 3)
+    assert ActNorm(event_ndims=3).forward_and_log_det(tf.zeros([2, 3, 4]))[1].shape == ()
