@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.python.eager import record
 
 from inntf.compose.backprop import Backprop
-from inntf.compose.drift import DriftGuard
+from inntf.compose.drift import DriftGuard, fingerprint, fingerprint_drift
 from inntf.core import Block
 from inntf.core.backprop import call_context, pullback, within
 
@@ -56,11 +56,12 @@ def run(
         given, inputs = list(tensors[: len(extra)]), tensors[len(extra) :]
         condition = given[0] if given else None
         held = dict(zip(map(id, weights + states), inputs, strict=True))
-        kept, log_dets, out = [], [], value
+        kept, prints, log_dets, out = [], [], [], value
         with record.stop_recording(), _scope(variables, held) as scope:
             for i, step in enumerate(steps):
                 if i % every == 0:
                     kept.append(out)
+                prints.append(fingerprint(out) if settings.guarded else None)
                 out, log_det = step.apply(out, condition)
                 log_dets.append(log_det)
             new = [scope.get_current_value(v) for v in states]
@@ -74,10 +75,11 @@ def run(
                 for s in reversed(range(len(kept))):
                     segment = steps[s * every : (s + 1) * every]
                     parts = _parts(segment, held, given)
-                    rebuilt, grads = _rebuild(segment, parts, held, at, d_out, d_log_det, condition)
+                    seen = prints[s * every : (s + 1) * every]
+                    rebuilt, between, grads = _rebuild(segment, seen, parts, held, at, d_out, d_log_det, condition)
                     if settings.guarded:
                         args = (segment, parts, held, kept[s], d_out, d_log_det, condition)
-                        grads, drift = guard.check(rebuilt, kept[s], grads, lambda args=args: _from_checkpoint(*args))
+                        grads, drift = guard.check(rebuilt, kept[s], between, grads, lambda args=args: _from_checkpoint(*args))
                         worst, rebuilt = tf.maximum(worst, drift), kept[s]
                     at, d_out = rebuilt, grads[0]
                     for tensor, grad in zip(parts, grads[1:], strict=True):
@@ -114,21 +116,25 @@ def _parts(segment: Sequence[Step], held: dict[int, tf.Tensor], given: list[tf.T
 
 def _rebuild(
     segment: Sequence[Step],
+    prints: Sequence[tf.Tensor | None],
     parts: Sequence[tf.Tensor],
     held: dict[int, tf.Tensor],
     at: tf.Tensor,
     d_out: tf.Tensor,
     d_log_det: tf.Tensor,
     condition: tf.Tensor | None,
-) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """From a segment's result to its input and the gradients there, recomputing every activation."""
+) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+    """From a segment's result to its input, the drift on the way and the gradients there, recomputing every activation."""
     total: dict[int, tf.Tensor] = {}
-    for step in reversed(segment):
+    drift = tf.zeros([], at.dtype)
+    for step, seen in zip(reversed(segment), reversed(prints), strict=True):
         sources = _parts([step], held, [] if condition is None else [condition])
         with _scope(step.variables, held):
             at, d_out, grads = step.backprop(after(at, d_out), d_out, d_log_det, condition, sources)
         accumulate(total, sources, grads)
-    return at, [d_out, *(filled(total.get(id(t)), t) for t in parts)]
+        if seen is not None:
+            drift = tf.maximum(drift, fingerprint_drift(at, seen))
+    return at, drift, [d_out, *(filled(total.get(id(t)), t) for t in parts)]
 
 
 def _from_checkpoint(

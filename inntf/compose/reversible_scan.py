@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.python.eager import record
 
 from inntf.compose.backprop import Backprop
-from inntf.compose.drift import DriftGuard
+from inntf.compose.drift import DriftGuard, fingerprint, fingerprint_drift
 from inntf.compose.reversible import after, once_only
 from inntf.compose.scan import Scan, no_log_det
 from inntf.core.backprop import call_context, pullback, within
@@ -30,12 +30,12 @@ def reversible(
         condition, matrices = (tensors[0], tensors[1:]) if extra else (None, tensors)
         loops = _Loops(scan, settings, condition, list(matrices))
         with record.stop_recording():
-            out, log_det, kept, states = loops.forward(value)
+            out, log_det, kept, prints, states = loops.forward(value)
         kept_states[:] = [g for g in scan.states if g in scan.updated]
 
         def backward(d_out: tf.Tensor, d_log_det: tf.Tensor, *_: Any) -> list[tf.Tensor | None]:
             with within(context):
-                d_value, d_condition, rows, worst = loops.backward(after(out, d_out), kept, d_out, d_log_det, guard)
+                d_value, d_condition, rows, worst = loops.backward(after(out, d_out), kept, prints, d_out, d_log_det, guard)
             if settings.guarded:
                 guard.note(worst)
             by_group = dict(zip(scan.weights, rows, strict=True))
@@ -64,34 +64,44 @@ class _Loops:
         index = self.scan.index(position)
         return self.scan.packing.unpack([tf.gather(m, index) for m in self.matrices])
 
-    def forward(self, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Result, log-determinant, the inputs of the segments, and the new states."""
+    def forward(self, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+        """Result, log-determinant, the segments' inputs, the fingerprints of the blocks' (if guarded), the new states."""
         scan = self.scan
+        prints = [tf.TensorArray(value.dtype, scan.n, element_shape=value.shape[:1])] if self.settings.guarded else []
         kept = tf.TensorArray(value.dtype, self.segments, element_shape=value.shape, clear_after_read=False)
 
-        def block(k: tf.Tensor, value: tf.Tensor, total: tf.Tensor, news: list[tf.TensorArray]) -> tuple:
+        def block(k: tf.Tensor, value: tf.Tensor, total: tf.Tensor, prints: list, news: list[tf.TensorArray]) -> tuple:
+            prints = [array.write(k, fingerprint(value)) for array in prints]
             out, log_det, rows = scan.step(value, self.condition, self.slices(k))
             news = [array.write(scan.index(k), row) for array, row in zip(news, rows, strict=True)]
-            return k + 1, out, total + log_det, news
+            return k + 1, out, total + log_det, prints, news
 
-        def segment(s: tf.Tensor, value: tf.Tensor, total: tf.Tensor, kept: tf.TensorArray, news: list) -> tuple:
+        def segment(s: tf.Tensor, value: tf.Tensor, total: tf.Tensor, kept: tf.TensorArray, prints: list, news: list) -> tuple:
             kept = kept.write(s, value)
             end = tf.minimum((s + 1) * self.every, scan.n)
-            _, value, total, news = _loop(lambda k, *_: k < end, block, (s * self.every, value, total, news), self.every)
-            return s + 1, value, total, kept, news
+            first = (s * self.every, value, total, prints, news)
+            _, value, total, prints, news = _loop(lambda k, *_: k < end, block, first, self.every)
+            return s + 1, value, total, kept, prints, news
 
-        start = (tf.constant(0), value, no_log_det(value), kept, scan.arrays(scan.states))
-        _, out, total, kept, news = _loop(lambda s, *_: s < self.segments, segment, start, self.segments)
-        # One tensor in place of the array: a SavedModel's gradient function cannot hold on to arrays.
+        start = (tf.constant(0), value, no_log_det(value), kept, prints, scan.arrays(scan.states))
+        _, out, total, kept, prints, news = _loop(lambda s, *_: s < self.segments, segment, start, self.segments)
+        # Tensors in place of the arrays: a SavedModel's gradient function cannot hold on to arrays.
         return (
             out,
             total,
             kept.stack(),
+            [array.stack() for array in prints],
             [a.stack() if g in scan.updated else None for g, a in zip(scan.states, news, strict=True)],
         )
 
     def backward(
-        self, out: tf.Tensor, kept: tf.Tensor, d_out: tf.Tensor, d_log_det: tf.Tensor, guard: DriftGuard
+        self,
+        out: tf.Tensor,
+        kept: tf.Tensor,
+        prints: list[tf.Tensor],
+        d_out: tf.Tensor,
+        d_log_det: tf.Tensor,
+        guard: DriftGuard,
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], tf.Tensor]:
         """Gradients by the input, the condition (a scalar zero without) and the matrices; and the worst drift."""
         scan, every = self.scan, self.every
@@ -107,11 +117,11 @@ class _Loops:
             s = self.segments - 1 - c
             start = s * every
             length = tf.minimum(every, scan.n - start)
-            rebuilt, *grads = self.rebuild(start, length, at, d_at, d_log_det)
+            rebuilt, between, *grads = self.rebuild(start, length, at, d_at, d_log_det, prints)
             if self.settings.guarded:
                 true = tf.ensure_shape(tf.gather(kept, s), at.shape)
                 grads, drift = guard.check(
-                    rebuilt, true, grads, lambda: self.from_checkpoint(start, length, true, d_at, d_log_det)
+                    rebuilt, true, between, grads, lambda: self.from_checkpoint(start, length, true, d_at, d_log_det)
                 )
                 rebuilt, worst = true, tf.maximum(worst, drift)
             new, more, *rows = grads
@@ -125,20 +135,30 @@ class _Loops:
         return d_value, d_condition, [r[::-1] if scan.inverse else r for r in rows], worst
 
     def rebuild(
-        self, start: tf.Tensor, length: tf.Tensor, at: tf.Tensor, d_at: tf.Tensor, d_log_det: tf.Tensor
+        self,
+        start: tf.Tensor,
+        length: tf.Tensor,
+        at: tf.Tensor,
+        d_at: tf.Tensor,
+        d_log_det: tf.Tensor,
+        prints: list[tf.Tensor],
     ) -> list[tf.Tensor]:
-        """From a segment's result to its input: that input, then the gradients by it, the condition and the rows."""
+        """From a segment's result to its input: that, the drift on the way, the gradients by it, the condition and the rows."""
         scan = self.scan
 
-        def block(k: tf.Tensor, at: tf.Tensor, d_at: tf.Tensor, d_condition: tf.Tensor, rows: list[tf.TensorArray]) -> tuple:
+        def block(
+            k: tf.Tensor, at: tf.Tensor, drift: tf.Tensor, d_at: tf.Tensor, d_condition: tf.Tensor, rows: list[tf.TensorArray]
+        ) -> tuple:
             j = length - 1 - k
             at, d_at, more, new = scan.step_back(scan.backprop, at, d_at, d_log_det, self.condition, self.slices(start + j))
             rows = [array.write(j, row) for array, row in zip(rows, new, strict=True)]
-            return k + 1, at, d_at, d_condition if more is None else d_condition + more, rows
+            for seen in prints:
+                drift = tf.maximum(drift, fingerprint_drift(at, tf.gather(seen, start + j)))
+            return k + 1, at, drift, d_at, d_condition if more is None else d_condition + more, rows
 
-        first = (tf.constant(0), at, d_at, self.no_condition(), scan.arrays(scan.weights, self.every))
-        _, at, d_at, d_condition, rows = _loop(lambda k, *_: k < length, block, first, self.every)
-        return [at, d_at, d_condition, *(array.stack() for array in rows)]
+        first = (tf.constant(0), at, tf.zeros([], at.dtype), d_at, self.no_condition(), scan.arrays(scan.weights, self.every))
+        _, at, drift, d_at, d_condition, rows = _loop(lambda k, *_: k < length, block, first, self.every)
+        return [at, drift, d_at, d_condition, *(array.stack() for array in rows)]
 
     def from_checkpoint(
         self, start: tf.Tensor, length: tf.Tensor, value: tf.Tensor, d_at: tf.Tensor, d_log_det: tf.Tensor
