@@ -2,6 +2,7 @@
 
 from inntf.blocks.actnorm import ActNorm
 from inntf.blocks.coupling import AdditiveCoupling, AffineCoupling
+from inntf.blocks.coupling_exact import ExactAdditiveCoupling
 from inntf.blocks.coupling_spline import SplineCoupling
 from inntf.blocks.coupling_two_sided import TwoSidedCoupling
 from inntf.blocks.dequantize import Dequantize
@@ -10,6 +11,7 @@ from inntf.blocks.linear import InvertibleConv1x1, InvertibleLinear
 from inntf.blocks.logit import Logit
 from inntf.blocks.permutation import Permutation
 from inntf.blocks.rescale import Rescale
+from inntf.blocks.snap_to_grid import SnapToGrid
 from inntf.blocks.splits import ChannelSplit, CheckerboardSplit, HalfSplit, IndexSplit, Split
 from inntf.blocks.squeeze import Squeeze
 
@@ -20,6 +22,7 @@ __all__ = [
     "ChannelSplit",
     "CheckerboardSplit",
     "Dequantize",
+    "ExactAdditiveCoupling",
     "Haar",
     "HalfSplit",
     "IndexSplit",
@@ -28,6 +31,7 @@ __all__ = [
     "Logit",
     "Permutation",
     "Rescale",
+    "SnapToGrid",
     "SplineCoupling",
     "Split",
     "Squeeze",

@@ -2,6 +2,7 @@
 
 from inntf.numerics.conv_norms import circular_conv_norm, conv_norm_bound
 from inntf.numerics.extremes import JacobianExtremes, exact_extremes, lanczos_extremes
+from inntf.numerics.grids import check_in_range, check_on_grid, grid_limit, in_range, on_grid, round_to_grid, snap_to_grid
 from inntf.numerics.induced_norms import induced_norm, induced_norm_bound, induced_power_iteration, learned_order, norm_quotient
 from inntf.numerics.jacobian import Linearization, batch_jacobian, jvp, vjp
 from inntf.numerics.lanczos import Extremes, bidiagonalize
@@ -27,11 +28,15 @@ __all__ = [
     "all_singular_values",
     "batch_jacobian",
     "bidiagonalize",
+    "check_in_range",
+    "check_on_grid",
     "circular_conv_norm",
     "conv_norm_bound",
     "conv_power_iteration",
     "dense_power_iteration",
     "exact_extremes",
+    "grid_limit",
+    "in_range",
     "induced_norm",
     "induced_norm_bound",
     "induced_power_iteration",
@@ -40,9 +45,12 @@ __all__ = [
     "learned_order",
     "log_abs_det",
     "norm_quotient",
+    "on_grid",
     "power_iteration",
     "reshaped_kernel_norm",
+    "round_to_grid",
     "singular_triplets",
+    "snap_to_grid",
     "spectral_norm",
     "spline_forward",
     "spline_inverse",
