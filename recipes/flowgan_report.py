@@ -49,7 +49,7 @@ def draw(config: Any, data: ImageData, quality: str, results: dict[str, Any], pi
         [_passes(pictures[n], LABELS[n]) for n in names[:2]],
         *([[_passes(pictures[n], LABELS[n]) for n in names[2:4]]] if len(names) > 2 else []),
         [_samples(pictures[n]["samples"], f"Samples: {LABELS[n]}") for n in names],
-        [_samples(pictures[n]["refitted"], f"Prior refitted: {LABELS[n]}") for n in names],
+        [_samples(pictures[n]["refitted"], f"Refitted: {LABELS[n]}") for n in names],
     ]
     heights = [1.6, 2.6, 3.2, *([3.2] if len(names) > 2 else []), 2.2, 2.2]
     return figures.report(
