@@ -9,57 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.blocks.split_base import Split
 from inntf.core.errors import explain
-
-
-class Split:
-    """Parts an event in two.  `kept` conditions the map of `moved`; `swap=True` exchanges the two.
-
-    Subclasses give `build(event_shape)`, `part(x) -> (kept, moved)`, `join(kept, moved) -> x`, and where the network should
-    see something else than `kept`, `view(kept)` and `parameters(raw)`.
-    """
-
-    def __init__(self, swap: bool = False):
-        self.swap = swap
-
-    def build(self, event_shape: tuple[int | None, ...]) -> None:
-        """Fix the parts for one event shape; raises ValueError where it cannot be parted."""
-        raise NotImplementedError
-
-    def part(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """`(kept, moved)`."""
-        raise NotImplementedError
-
-    def join(self, kept: tf.Tensor, moved: tf.Tensor) -> tf.Tensor:
-        """Undo `part`."""
-        raise NotImplementedError
-
-    def view(self, kept: tf.Tensor) -> tf.Tensor:
-        """What the conditioner sees of the kept part."""
-        return kept
-
-    def parameters(self, raw: tf.Tensor) -> tf.Tensor:
-        """The conditioner's output at the places of the moved part."""
-        return raw
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {"swap": self.swap}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Split:
-        """A split from `get_config()`."""
-        return cls(**config)
-
-    def _too_small(self, size: Any, event_shape: tuple[int | None, ...]) -> ValueError:
-        return ValueError(
-            explain(
-                type(self).__name__,
-                received=f"an event of shape {tuple(event_shape)}",
-                expected=f"at least 2 entries along the axis it parts, not {size}",
-                remedy="A coupling needs something to keep and to move; squeeze the image first, or use another split.",
-            )
-        )
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -109,6 +60,8 @@ class ChannelSplit(Split):
 @keras.saving.register_keras_serializable("inntf")
 class HalfSplit(Split):
     """First and second half along the first event axis: rows of an image, entries of a vector.
+
+    `kept = x[:, :n // 2]`, `moved = x[:, n // 2:]`, with `n` the size of that axis.
 
     Args:
         swap: keep the second half instead.

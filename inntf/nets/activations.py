@@ -150,7 +150,7 @@ class LipSwish(keras.layers.Layer):
     Args:
         initial: the start of b, unconstrained.
 
-    Call arguments: any shape.  Returns the same shape.
+    Call arguments: any shape, `(...)`.  Returns the same shape.
 
     Raises:
         nothing.

@@ -40,6 +40,25 @@ class SpectralLayer(keras.layers.Layer):
         ValueError: on a coefficient, tolerance or count that is not positive.
 
     Source: Behrmann et al., "Invertible Residual Networks" (2019), equation 2; Gouk et al. (2021).
+
+    Example:
+        >>> class Gain(SpectralLayer):  # one factor a channel
+        ...     def build(self, input_shape):
+        ...         self.make_weights(input_shape[-1:], input_shape)
+        ...     def vector_shape(self, input_shape):
+        ...         return input_shape[-1:]
+        ...     def linear_map(self, kernel, v):
+        ...         return kernel * v
+        ...     transposed_map = linear_map
+        ...     def certified_norm(self, kernel):
+        ...         return float(np.abs(kernel).max())
+        ...     def call(self, x, training=None):
+        ...         return self.finish(self.effective_kernel(training) * x)
+        >>> layer = Gain(coefficient=0.5, kernel_initializer="ones")
+        >>> layer(tf.ones([1, 3])).numpy().round(3).tolist()
+        [[0.5, 0.5, 0.5]]
+        >>> layer.certify(rescale=True) <= 0.5
+        True
     """
 
     def __init__(
@@ -203,17 +222,68 @@ class SpectralLayer(keras.layers.Layer):
 
 
 def spectral_layers(network: keras.layers.Layer) -> list[SpectralLayer]:
-    """Every spectrally normalized layer inside a network, each once."""
+    """Every `SpectralLayer` inside a network, each once, however deep or often it is used.
+
+    Args:
+        network: a Keras layer or model, or a block.
+
+    Returns:
+        The layers; an empty list if there are none.
+
+    Source: inntf.
+
+    Example:
+        >>> from inntf.nets.spectral_dense import SpectralDense
+        >>> shared = SpectralDense(2)
+        >>> len(spectral_layers(keras.Sequential([shared, keras.layers.ReLU(), shared])))
+        1
+    """
     found = {id(part): part for part in network._flatten_layers() if isinstance(part, SpectralLayer)}
     return list(found.values())
 
 
 def update_norms(network: keras.layers.Layer) -> None:
-    """`update()` on every spectrally normalized layer of a network: once a step, with `update_every_call=False`."""
+    r"""`update()` on every spectrally normalized layer of a network: once a step, with `update_every_call=False`.
+
+    Each layer continues $v \leftarrow W^\top W v / \|W^\top W v\|$ from its stored vector.
+
+    Args:
+        network: a Keras layer or model, or a block; its spectrally normalized layers are built.
+
+    Source: Miyato et al., "Spectral Normalization for Generative Adversarial Networks" (2018), algorithm 1.
+
+    Example:
+        >>> from inntf.nets.spectral_dense import SpectralDense
+        >>> layer = SpectralDense(2, coefficient=0.5, update_every_call=False, kernel_initializer="identity")
+        >>> network = keras.Sequential([layer]); _ = network(tf.ones([1, 2]))
+        >>> layer.kernel.assign([[1.0, 0.0], [0.0, 4.0]]); update_norms(network)
+        >>> round(float(layer.sigma()), 3)
+        4.0
+    """
     for part in spectral_layers(network):
         part.update()
 
 
 def certify_norms(network: keras.layers.Layer, rescale: bool = False) -> dict[str, float]:
-    """`certify(rescale)` on every spectrally normalized layer of a network; bounds by the path of the layer."""
+    r"""`certify(rescale)` on every spectrally normalized layer of a network: bounds of $\|W \min(1, c/\sigma)\|$.
+
+    Args:
+        network: a Keras layer or model, or a block; its spectrally normalized layers are built.
+        rescale: also scale the weights, if need be, so that each bound is at most the layer's coefficient.
+
+    Returns:
+        The bounds by the path of the layer.
+
+    Raises:
+        ValueError: if a layer is not built.
+
+    Source: inntf; for convolutions the bound of Sedghi, Gupta, Long (2019), see `inntf.numerics.conv_norm_bound`.
+
+    Example:
+        >>> from inntf.nets.spectral_dense import SpectralDense
+        >>> network = keras.Sequential([SpectralDense(3, coefficient=0.5), SpectralDense(2, coefficient=0.8)])
+        >>> _ = network(tf.ones([1, 2]))
+        >>> [bound <= c for bound, c in zip(certify_norms(network, rescale=True).values(), [0.5, 0.8], strict=True)]
+        [True, True]
+    """
     return {part.path: part.certify(rescale) for part in spectral_layers(network)}

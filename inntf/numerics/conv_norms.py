@@ -89,8 +89,8 @@ def circular_conv_norm(kernel: Any, size: tuple[int, int], strides: Pair = 1, di
     r"""Exact l2 operator norm of a circular convolution, $\max_\omega \sigma_{\max}(\hat K(\omega))$ over its torus.
 
     Args:
-        kernel: (kernel_height, kernel_width, in_channels, out_channels).
-        size: (height, width) of the torus in pixels, divisible by the strides.
+        kernel: `(kernel_height, kernel_width, in_channels, out_channels)`.
+        size: `(height, width)` of the torus in pixels, divisible by the strides.
         strides: one number or (vertical, horizontal), in pixels.
         dilation: one number or (vertical, horizontal), in pixels.
 

@@ -23,6 +23,14 @@ class Extremes(NamedTuple):
         smallest: `(batch,)`, the smallest Ritz value: never below the smallest singular value, up to rounding; equal to it
             once `iterations` has reached the dimension.
         iterations: how many products with `A` were taken.
+
+    Source: G. Golub, W. Kahan, "Calculating the singular values and pseudo-inverse of a matrix" (1965).
+
+    Example:
+        >>> a = tf.linalg.diag(tf.constant([[3.0, 1.0]], tf.float64))
+        >>> out = bidiagonalize(lambda v: tf.linalg.matvec(a, v), lambda u: tf.linalg.matvec(a, u), batch=1, size=2)
+        >>> round(float(out.largest[0]), 6), np.abs(out.right[0]).round(6).tolist(), int(out.iterations)
+        (3.0, [1.0, 0.0], 2)
     """
 
     largest: tf.Tensor

@@ -17,7 +17,7 @@ def spectral_norm(matrix: Any) -> float:
     r"""Exact spectral norm $\sigma_{\max}(W) = \sqrt{\lambda_{\max}(W^\top W)}$, in float64, rounded up by 1e-10.
 
     Args:
-        matrix: (rows, columns).
+        matrix: `(rows, columns)`.
 
     Returns:
         The norm, never below the true one; infinity if an entry is not finite.

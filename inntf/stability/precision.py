@@ -11,7 +11,7 @@ from inntf.core.errors import explain
 
 
 def float64_copy(block: Block) -> Block:
-    """A copy of a built block, its networks included, that computes in float64 with the same weights.
+    """A copy of a built block, its networks included, that computes in `float64` with the same weights.
 
     What differs between the two is rounding alone: it tells an ill-conditioned map from a badly rounded one.
 

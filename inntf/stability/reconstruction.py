@@ -16,6 +16,20 @@ class ErrorSummary(NamedTuple):
 
     Non-finite errors are counted, never averaged: read `nonfinite_share` first.  Without a single finite error the
     statistics are infinite.
+
+    Attributes:
+        median: of the finite errors, `inf` if there are none.
+        p99: their 99 % quantile, interpolated.
+        max: the largest of them.
+        nonfinite_share: errors that are NaN or infinite over `count`, in `[0, 1]`.
+        count: number of errors, the others included.
+
+    Source: inntf; non-finite errors are told apart as in Behrmann et al., "Understanding and Mitigating Exploding
+    Inverses in Invertible Neural Networks" (2021), table 2.
+
+    Example:
+        >>> summarize([1.0, float("inf")])
+        ErrorSummary(median=1.0, p99=1.0, max=1.0, nonfinite_share=0.5, count=2)
     """
 
     median: float
@@ -26,7 +40,19 @@ class ErrorSummary(NamedTuple):
 
 
 class RepeatedReconstruction(NamedTuple):
-    """Attributes: samples `(passes + 1, batch, ...)`, the data first; errors `(passes, batch)`, l2 against the data."""
+    """What `repeated_reconstruction` returns: `x_k = inverse(forward(x_{k-1}))` and how far each is from `x_0`.
+
+    Attributes:
+        samples: `(passes + 1, batch, ...)`, the data first.
+        errors: `(passes, batch)`, `|x_k - x_0|_2` after each pass.
+
+    Source: Behrmann et al., "On the Invertibility of Invertible Neural Networks", figure 4.
+
+    Example:
+        >>> from inntf.blocks import AdditiveCoupling
+        >>> repeated_reconstruction(AdditiveCoupling(), tf.ones([3, 4]), passes=2).errors.numpy().tolist()
+        [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
 
     samples: tf.Tensor
     errors: tf.Tensor

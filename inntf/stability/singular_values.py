@@ -29,6 +29,14 @@ class SingularValues(NamedTuple):
             broken the inverse is.
         nonfinite: number of samples where a Jacobian product was not finite, as an integer.
         method: `"lanczos"` or `"exact"`.
+
+    Source: Behrmann et al., "On the Invertibility of Invertible Neural Networks", table 3 (values of `dz/dx` at data).
+
+    Example:
+        >>> from inntf.blocks import Permutation
+        >>> values = singular_values(Permutation.reverse(), tf.ones([2, 3]))
+        >>> values.largest.shape, values.smallest.numpy().tolist(), values.method
+        (TensorShape([2]), [1.0, 1.0], 'exact')
     """
 
     largest: tf.Tensor

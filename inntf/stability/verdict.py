@@ -11,7 +11,18 @@ FRAGILE = 1e-4
 
 
 class Verdict(NamedTuple):
-    """`level` is `"stable"`, `"fragile"` or `"broken"`; `reasons` say why, worst first."""
+    """A judgement in words; `str` gives it in one line.
+
+    Attributes:
+        level: `"stable"`, `"fragile"` or `"broken"`; `judge` has the thresholds.
+        reasons: why, worst first.
+
+    Source: inntf.
+
+    Example:
+        >>> print(judge(ErrorSummary(median=0.01, p99=0.05, max=0.06, nonfinite_share=0.0, count=100)))
+        broken: the inverse misses by 5 % of a sample's norm (99 % quantile)
+    """
 
     level: str
     reasons: tuple[str, ...]
