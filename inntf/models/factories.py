@@ -37,6 +37,7 @@ def real_nvp(
     condition_shape: Shape | int | None = None,
     condition_network: keras.layers.Layer | None = None,
     repeat: bool = True,
+    backprop: str = "stored",
     seed: int = 0,
     dtype: Any = None,
     name: str = "real_nvp",
@@ -54,6 +55,8 @@ def real_nvp(
         condition_shape: shape of a condition, if there is one.
         condition_network: embeds the condition first.
         repeat: scan over the steps (`Repeat`), so that tracing time does not grow with depth; `False` unrolls them.
+        backprop: `"stored"`, or `"reversible"`: activations are recomputed by the inverse in training, under the drift
+            guard of `Chain` and `Repeat`.
         seed: of the permutations; for two dimensions the entries are exchanged.
         dtype: dtype or policy of the blocks.
         name: name of the flow.
@@ -80,7 +83,9 @@ def real_nvp(
         return Chain([*([ActNorm(dtype=dtype)] if actnorm else []), mix, coupling(conditioner=net, dtype=dtype)], dtype=dtype)
 
     return Flow(
-        Repeat(step, depth) if repeat and depth > 1 else Chain([step(i) for i in range(depth)], dtype=dtype),
+        Repeat(step, depth, backprop=backprop)
+        if repeat and depth > 1
+        else Chain([step(i) for i in range(depth)], dtype=dtype, backprop=backprop),
         event_shape=event_shape,
         condition_shape=condition_shape,
         condition_network=condition_network,
@@ -104,6 +109,7 @@ def glow(
     priors: str = "learned",
     conditioner: Callable[[int], keras.layers.Layer] | None = None,
     repeat: bool = True,
+    backprop: str = "stored",
     condition_shape: Shape | None = None,
     condition_network: keras.layers.Layer | None = None,
     seed: int = 0,
@@ -130,6 +136,8 @@ def glow(
             as layers that `update_norms` or a callback must find by themselves need it.
         condition_shape: shape of a condition (vector or image), if there is one.
         condition_network: makes the feature maps each level needs, see `Multiscale`.
+        backprop: `"stored"`, or `"reversible"`: activations are recomputed by the inverse in training, under the drift
+            guard of `Chain` and `Repeat`.
         seed: of the permutations.
         dtype: dtype or policy of the blocks.
         name: name of the flow.
@@ -172,8 +180,9 @@ def glow(
 
     def steps(level: int) -> list[Block]:
         if repeat and depth > 1:
-            return [Repeat(lambda i: step(level * depth + i), depth)]
-        return [step(level * depth + i) for i in range(depth)]
+            return [Repeat(lambda i: step(level * depth + i), depth, backprop=backprop)]
+        made = [step(level * depth + i) for i in range(depth)]
+        return [Chain(made, dtype=dtype, backprop=backprop)] if backprop == "reversible" else made
 
     stages = [Chain([Squeeze(), *steps(level)], dtype=dtype) for level in range(levels)]
     if factor_out:
