@@ -53,7 +53,8 @@ for folder in sorted(p for p in pathlib.Path(sys.argv[1]).iterdir() if p.is_dir(
     with np.load(folder.with_suffix(".npz")) as file:
         numbers = dict(file)
     inputs = [tf.constant(numbers[k]) for k in ("x", "condition") if k in numbers]
-    np.testing.assert_allclose(tf.saved_model.load(str(folder)).forward(*inputs), numbers["z"], rtol=1e-5, atol=1e-5)
+    model = tf.saved_model.load(str(folder))
+    np.testing.assert_allclose(model.forward(*inputs), numbers["z"], rtol=1e-5, atol=1e-5)
 assert not {"inntf", "tensorflow_probability"} & set(sys.modules)
 """
 
@@ -76,17 +77,21 @@ def test_keras_files_of_all_cases_load_in_a_fresh_process(tmp_path):
     _run(LOAD_KERAS, tmp_path)
 
 
+def _served(block, inputs: list[tf.Tensor]) -> tf.Module:
+    module = tf.Module()
+    module.block = block
+    module.forward = tf.function(
+        lambda *values: block.forward_and_log_det(*values)[0],
+        input_signature=[tf.TensorSpec([None, *value.shape[1:]], value.dtype) for value in inputs],
+    )
+    return module
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_saved_models_load_with_tensorflow_alone(tmp_path, dtype):
     for name in SAVED_MODELS:
         s = subject(name, dtype)
         inputs, arrays = _numbers(s)
-        module = tf.Module()
-        module.block = s.block
-        module.forward = tf.function(
-            lambda *values, block=s.block: block.forward_and_log_det(*values)[0],
-            input_signature=[tf.TensorSpec([None, *value.shape[1:]], value.dtype) for value in inputs],
-        )
-        tf.saved_model.save(module, str(tmp_path / name))
+        tf.saved_model.save(_served(s.block, inputs), str(tmp_path / name))
         np.savez(tmp_path / f"{name}.npz", **arrays)
     _run(LOAD_SAVED_MODELS, tmp_path)

@@ -68,8 +68,9 @@ def _evaluate(function: Callable, block: Any, flat: tf.Tensor, condition: tf.Ten
         # An outer mixed-precision layer must not hand this block's weights out in 16 bit.
         with keras.src.backend.AutocastScope(None):
             return _evaluate(function, block, flat, condition)
-    if tf.executing_eagerly() and flat.shape[0] == 0 and not getattr(function, "_initializes", False):
-        # Eager oneDNN convolutions return the input's shape for an empty batch: evaluate one row, keep none.
+    if flat.shape[0] == 0 and not getattr(function, "_initializes", False):
+        # Eager oneDNN convolutions return the input's shape for an empty batch, and some graph operations refuse a
+        # batch known to be empty: evaluate one row, keep none.
         one = tf.zeros([1, *flat.shape[1:]], flat.dtype)
         row = None if condition is None else tf.zeros([1, *condition.shape[1:]], condition.dtype)
         out, log_det = function(block, one, row)

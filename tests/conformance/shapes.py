@@ -40,12 +40,15 @@ def check_batch_of_one_is_a_row_of_the_batch(s: Subject) -> None:
 
 
 def check_empty_batch(s: Subject) -> None:
+    c = s.condition(0)
     for pair, value, out in (
         (s.block.forward_and_log_det, s.x(0), s.z(0)),
         (s.block.inverse_and_log_det, s.z(0), s.x(0)),
     ):
-        for function in (pair, tf.function(pair)):
-            got, log_det = function(tf.identity(value), s.condition(0))
+        inputs = [value] if c is None else [value, c]
+        dynamic = tf.function(pair, input_signature=[tf.TensorSpec([None, *v.shape[1:]], v.dtype) for v in inputs])
+        for function in (pair, dynamic):
+            got, log_det = function(*map(tf.identity, inputs))
             assert got.shape == out.shape and log_det.shape == (0,)
 
 
