@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--depths", type=int, nargs="+", default=[8, 16, 32, 64, 128])
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
-    parser.add_argument("--max-chain", type=int, default=32, help="largest depth of the unrolled chains: their graphs take long")
+    parser.add_argument("--max-chain", type=int, default=32, help="largest depth of the unrolled chains")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=3, help="timed steps after the first")
     parser.add_argument("--threads", type=int, default=1)
