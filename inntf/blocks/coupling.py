@@ -126,6 +126,8 @@ class AffineCoupling(Coupling):
         low, high = self.scale.low, self.scale.high
         if low == 0:
             reason = reason or f"{self.scale!r} comes arbitrarily close to zero"
+        if math.isinf(high):
+            reason = reason or f"{self.scale!r} has no upper end"
         forward = lower_triangular_norm(mixed, high)
         inverse = math.inf if low == 0 else lower_triangular_norm(mixed / low, 1 / low)
         return LipschitzBounds(forward, inverse, "local", reason)
