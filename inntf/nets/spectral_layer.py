@@ -256,7 +256,7 @@ def update_norms(network: keras.layers.Layer) -> None:
         >>> from inntf.nets.spectral_dense import SpectralDense
         >>> layer = SpectralDense(2, coefficient=0.5, update_every_call=False, kernel_initializer="identity")
         >>> network = keras.Sequential([layer]); _ = network(tf.ones([1, 2]))
-        >>> layer.kernel.assign([[1.0, 0.0], [0.0, 4.0]]); update_norms(network)
+        >>> _ = layer.kernel.assign([[1.0, 0.0], [0.0, 4.0]]); update_norms(network)
         >>> round(float(layer.sigma()), 3)
         4.0
     """
