@@ -96,3 +96,12 @@ def test_refit_refuses_latents_that_are_not_finite():
         refit_prior(flow, np.full((4, 2), 1e30, "float32"))
     with pytest.raises(ValueError, match="method"):
         refit_prior(flow, np.ones((4, 2), "float32"), method="em")
+
+
+def test_refit_by_gradient_reaches_the_closed_form_whatever_the_scale():
+    second = 10.0 ** np.random.default_rng(0).uniform(-6, 14, 200)
+    flow = Flow(Rescale(scale=2.0), event_shape=(200,))
+    closed, gradient = (refit_prior(flow, second_moment=second, method=m) for m in ("closed_form", "gradient"))
+    np.testing.assert_allclose(gradient.scale, closed.scale, rtol=1e-3)
+    with pytest.raises(ValueError, match="second_moment"):
+        refit_prior(flow)
