@@ -14,12 +14,14 @@ from inntf.blocks import (
     AffineCoupling,
     ChannelSplit,
     Dequantize,
+    ExactAdditiveCoupling,
     Haar,
     InvertibleConv1x1,
     InvertibleLinear,
     Logit,
     Permutation,
     Rescale,
+    SnapToGrid,
     SplineCoupling,
     Squeeze,
     TwoSidedCoupling,
@@ -47,6 +49,11 @@ def conv(dtype: str) -> ConvNet:
 
 def integers(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.integers(0, 8, shape).astype(np.float64)
+
+
+def on_grid(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Multiples of 2^-10 about as large as normal numbers."""
+    return rng.integers(-2048, 2048, shape) / 1024.0
 
 
 def level(dtype: str) -> Chain:
@@ -80,6 +87,13 @@ REPEATABLE = (
     "copy_has_the_same_weights_and_shares_none",
     "initialize_is_explicit_and_repeatable",
 )
+DIFFERENCES = (
+    "gradients_of_forward_agree_with_finite_differences",
+    "gradients_of_inverse_agree_with_finite_differences",
+)
+STEPS = dict.fromkeys(DIFFERENCES, "a step function; its gradient is that of the identity")
+OFF_GRID = dict.fromkeys(DIFFERENCES, "a difference leaves the grid; tests/blocks compares with the gradient without rounding")
+OFF_GRID["distribution_samples"] = "samples of a continuous base are off the grid; SnapToGrid at the chain's end takes them"
 RANDOM = "each call draws fresh noise"
 FLAT = {"builds_lazily_from_the_latent_side": "the latent is flat, so the image's shape cannot be told from it"}
 
@@ -90,6 +104,18 @@ CASES = {
     "additive-default-network": Case(lambda d: AdditiveCoupling(dtype=d), VECTOR, perturb=0.02),
     "additive-image": Case(lambda d: AdditiveCoupling(conditioner=conv(d), dtype=d), IMAGE),
     "additive-conditional": Case(lambda d: AdditiveCoupling(conditioner=mlp(d), dtype=d), VECTOR, (3,)),
+    "exact-additive-vector": Case(
+        lambda d: ExactAdditiveCoupling(conditioner=mlp(d), dtype=d), VECTOR, None, on_grid, on_grid, exempt=OFF_GRID
+    ),
+    "exact-additive-image-conditional": Case(
+        lambda d: ExactAdditiveCoupling(10, conditioner=conv(d), split="checkerboard", dtype=d),
+        IMAGE,
+        (2,),
+        on_grid,
+        on_grid,
+        exempt=OFF_GRID,
+    ),
+    "snap-to-grid": Case(lambda d: SnapToGrid(dtype=d), VECTOR, None, on_grid, on_grid, exempt=STEPS),
     "affine-vector": Case(lambda d: AffineCoupling(conditioner=mlp(d), dtype=d), VECTOR),
     "affine-index-sets": Case(lambda d: AffineCoupling(conditioner=mlp(d), split=[0, 3], dtype=d), VECTOR),
     "affine-conditional": Case(
