@@ -54,8 +54,8 @@ def conv_norm_bound(
         the grid bound is the inequality of Duffin and Schaeffer (1938) for functions of bounded exponential type.
 
     Example:
-        >>> round(conv_norm_bound(np.ones([3, 3, 1, 1]), (8, 8)), 3)  # at most the sum of the nine ones
-        9.0
+        >>> round(conv_norm_bound(np.ones([3, 3, 1, 1]), (8, 8)), 3)  # (1 + 2 cos(pi / 9))^2
+        8.291
     """
     if padding not in ("same", "valid"):
         raise ValueError(f"conv_norm_bound: received padding {padding!r}, expected 'same' or 'valid'. Choose one of them.")
