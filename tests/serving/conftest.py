@@ -30,10 +30,16 @@ def make_flow():
             network = keras.layers.Dense(3, name="embedding")
             return shaken(
                 real_nvp(
-                    event_shape=4, depth=2, hidden=(8,), condition_shape=(2,), condition_network=network, name="conditioned"
+                    repeat=False,  # the gradients of a loaded scan over permutations are not there yet
+                    event_shape=4,
+                    depth=2,
+                    hidden=(8,),
+                    condition_shape=(2,),
+                    condition_network=network,
+                    name="conditioned",
                 )
             )
-        return shaken(real_nvp(event_shape=4, depth=2, hidden=(8,)))
+        return shaken(real_nvp(event_shape=4, depth=2, hidden=(8,), repeat=False))
 
     return make
 
