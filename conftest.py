@@ -11,6 +11,9 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
 
+# A script that a test runs in a process of its own; --doctest-modules would import it here.
+collect_ignore = ["tests/recipes/common/_strategy_child.py"]
+
 WORKERS = 2
 
 
@@ -41,4 +44,3 @@ def _fresh_keras_state():
     yield
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
-
