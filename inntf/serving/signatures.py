@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from inntf.compose.backprop import backprop_mode
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
@@ -101,9 +102,10 @@ def trace(served: Served) -> tuple[Any, dict[str, Any]]:
     loaded, and `trainable_variables` of the loaded object can be trained on.
     """
     root = tf.__internal__.tracking.AutoTrackable()
-    functions = _map_functions(served)
-    if served.flow is not None:
-        functions |= _density_functions(served, functions["forward"])
+    with backprop_mode("stored"):  # a served graph holds no reversible gradient functions: they drag the training along
+        functions = _map_functions(served)
+        if served.flow is not None:
+            functions |= _density_functions(served, functions["forward"])
     for name, function in functions.items():
         setattr(root, name, function)
     found = {id(v): v for function in functions.values() for v in function.variables}

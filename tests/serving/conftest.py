@@ -30,7 +30,6 @@ def make_flow():
             network = keras.layers.Dense(3, name="embedding")
             return shaken(
                 real_nvp(
-                    repeat=False,  # the gradients of a loaded scan over permutations are not there yet
                     event_shape=4,
                     depth=2,
                     hidden=(8,),
@@ -39,7 +38,7 @@ def make_flow():
                     name="conditioned",
                 )
             )
-        return shaken(real_nvp(event_shape=4, depth=2, hidden=(8,), repeat=False))
+        return shaken(real_nvp(event_shape=4, depth=2, hidden=(8,)))
 
     return make
 
