@@ -6,6 +6,16 @@ from inntf.numerics.grids import check_in_range, check_on_grid, grid_limit, in_r
 from inntf.numerics.induced_norms import induced_norm, induced_norm_bound, induced_power_iteration, learned_order, norm_quotient
 from inntf.numerics.jacobian import Linearization, batch_jacobian, jvp, vjp
 from inntf.numerics.lanczos import Extremes, bidiagonalize
+from inntf.numerics.log_det_estimators import (
+    ExactLogDet,
+    Geometric,
+    LogDetEstimator,
+    Poisson,
+    PowerSeries,
+    RussianRoulette,
+    log_det_interval,
+    truncation_bound,
+)
 from inntf.numerics.scales import ExpScale, Scale, SigmoidScale, SoftplusScale
 from inntf.numerics.spectral import (
     conv_power_iteration,
@@ -18,10 +28,16 @@ from inntf.numerics.spectrum import all_singular_values, log_abs_det, singular_t
 from inntf.numerics.splines import spline_forward, spline_inverse, spline_slope_bounds
 
 __all__ = [
+    "ExactLogDet",
     "ExpScale",
     "Extremes",
+    "Geometric",
     "JacobianExtremes",
     "Linearization",
+    "LogDetEstimator",
+    "Poisson",
+    "PowerSeries",
+    "RussianRoulette",
     "Scale",
     "SigmoidScale",
     "SoftplusScale",
@@ -44,6 +60,7 @@ __all__ = [
     "lanczos_extremes",
     "learned_order",
     "log_abs_det",
+    "log_det_interval",
     "norm_quotient",
     "on_grid",
     "power_iteration",
@@ -55,5 +72,6 @@ __all__ = [
     "spline_forward",
     "spline_inverse",
     "spline_slope_bounds",
+    "truncation_bound",
     "vjp",
 ]

@@ -1,0 +1,92 @@
+"""What the log-determinant estimators share: the contract, the probes and their saving."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import tensorflow as tf
+
+from inntf.numerics.pullback import Function
+
+CHOICES = {"noise": ("rademacher", "gaussian"), "gradient": ("autodiff", "neumann"), "dense": (True, False, None)}
+Seed = Any
+
+
+class LogDetEstimator:
+    r"""A callable `estimator(function, x, seed) -> (function(x), log_det)` for blocks $x \mapsto x + g(x)$.
+
+    `log_det`, of shape `(batch,)`, estimates $\log|\det(I + J_g(x))|$ of every sample.  The function is evaluated
+    once, so a network that updates a state does so once.  Both results are differentiable by `x` and by every
+    variable or tensor that the function closes over, in eager mode, in a `tf.function`, under XLA and inside other
+    functions.  The same seed gives the same estimate.
+
+    Subclasses define `__call__` and keep every constructor argument as an attribute of the same name: `get_config`
+    reads them there.
+
+    Source: Behrmann et al., "Invertible Residual Networks" (2019), section 3.2.
+
+    Example:
+        >>> class Zero(LogDetEstimator):  # for volume-preserving branches
+        ...     def __call__(self, function, x, seed=None):
+        ...         return function(x), tf.zeros(tf.shape(x)[:1], x.dtype)
+        >>> Zero()(lambda x: 0 * x, tf.ones([3, 2]))[1].shape
+        TensorShape([3])
+    """
+
+    is_exact = False  # whether the value is the log-determinant itself, free of noise and bias
+    needs_seed = True
+
+    def __call__(self, function: Function, x: tf.Tensor, seed: Seed = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """`function(x)` and the estimate."""
+        raise NotImplementedError(f"{type(self).__name__} does not define __call__.")
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        names = [p for p in inspect.signature(type(self).__init__).parameters if p not in ("self", "args", "kwargs")]
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> LogDetEstimator:
+        """An estimator from `get_config()`."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={getattr(self, k)!r}' for k in self.get_config())})"
+
+
+def probes(x: tf.Tensor, seed: tf.Tensor, noise: str, samples: int) -> tuple[tf.Tensor, ...]:
+    """`samples` independent probes of the shape of `x`, with `E v v^T = I`."""
+    shape = tf.concat([[samples], tf.shape(x)], 0)
+    # The algorithm is named: left to itself XLA may choose another one, and the same seed give another estimate.
+    if noise == "gaussian":
+        v = tf.random.stateless_normal(shape, seed, dtype=x.dtype, alg="philox")
+    else:
+        bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+        v = tf.cast(1 - 2 * tf.bitwise.bitwise_and(bits, 1), x.dtype)
+    return tuple(tf.ensure_shape(part, x.shape) for part in tf.unstack(v, samples))
+
+
+def checked_seed(name: str, seed: Seed) -> tf.Tensor:
+    """The seed as an int32 tensor of shape `(2,)`."""
+    if seed is None:
+        raise ValueError(f"{name}: received no seed, expected an int32 tensor of shape (2,). Pass one, a new one a step.")
+    seed = tf.cast(tf.convert_to_tensor(seed), tf.int32)
+    if not seed.shape.is_compatible_with([2]):
+        raise ValueError(f"{name}: received a seed of shape {seed.shape}, expected (2,). Pass two integers.")
+    return seed
+
+
+def checked_choice(name: str, **given: Any) -> None:
+    """Refuse an argument that is not among its choices."""
+    for argument, value in given.items():
+        if value not in CHOICES[argument]:
+            expected = " or ".join(map(repr, CHOICES[argument]))
+            raise ValueError(f"{name}: received {argument}={value!r}, expected {expected}. Choose one of them.")
+
+
+def checked_count(name: str, least: int = 1, **given: Any) -> None:
+    """Refuse a count that is not an integer of at least `least`."""
+    for argument, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name}: received {argument}={value!r}, expected an integer >= {least}. Choose one.")
