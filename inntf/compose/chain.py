@@ -9,7 +9,6 @@ import keras
 import tensorflow as tf
 
 from inntf.compose.composition import Composition, widest_policy
-from inntf.compose.reversible import Step, run
 from inntf.core import Block, LipschitzBounds
 from inntf.core.backprop import Gradients, added
 from inntf.core.bounds import unknown
@@ -94,26 +93,11 @@ class Chain(Composition):
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Apply the blocks in order."""
-        if self.backprop.reversible:
-            return run(
-                [Step(block, inverse=False) for block in self.blocks], x, condition, self.backprop.now(), self._drift_guard()
-            )
-        log_dets = []
-        for block in self.blocks:
-            x, log_det = block.forward_and_log_det(x, condition)
-            log_dets.append(log_det)
-        return x, tf.add_n(log_dets)
+        return self._through(self.blocks, x, condition)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Undo the blocks in the opposite order."""
-        if self.backprop.reversible:
-            steps = [Step(block, inverse=True) for block in reversed(self.blocks)]
-            return run(steps, z, condition, self.backprop.now(), self._drift_guard())
-        log_dets = []
-        for block in reversed(self.blocks):
-            z, log_det = block.inverse_and_log_det(z, condition)
-            log_dets.append(log_det)
-        return z, tf.add_n(log_dets)
+        return self._through(self.blocks, z, condition, inverse=True)
 
     def forward_backprop(
         self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]

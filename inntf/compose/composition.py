@@ -1,4 +1,4 @@
-"""What `Chain` and `Repeat` share: how they backpropagate, and what is known of it afterwards."""
+"""What `Chain`, `Repeat` and `Multiscale` share: how they backpropagate, and what is known of it afterwards."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from inntf.compose.backprop import Backprop
 from inntf.compose.drift import DriftGuard
+from inntf.compose.reversible import Step, run
 from inntf.core import Block
 
 
@@ -27,8 +28,8 @@ class Composition(Block):
             `None`: about `sqrt(depth)`.
         drift_tolerance: largest error of a reconstruction relative to the root mean square of the activation;
             `None`: the square root of the dtype's epsilon; infinity: no guard and no checkpoints.
-        on_drift: `"recompute"` the segment from its checkpoint, so that the gradient is right; `"raise"` (ignored under
-            XLA) or `"warn"` (not under XLA).
+        on_drift: `"recompute"` the segment from its checkpoint, so that the gradient is right; `"raise"` (under XLA, which
+            has no errors, the gradients become NaN) or `"warn"` (not under XLA).
         kwargs: as in `Block`.
     """
 
@@ -53,6 +54,19 @@ class Composition(Block):
                 self._guard = DriftGuard(self.name, self.backprop)
                 self._worst_drift = self._guard.worst  # tracked, so that a SavedModel may hold the gradient function
         return self._guard
+
+    def _through(
+        self, blocks: Sequence[Block], value: tf.Tensor, condition: tf.Tensor | None, inverse: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        # Block after block, or the last one first and each by its inverse.
+        steps = [Step(block, inverse) for block in (reversed(blocks) if inverse else blocks)]
+        if self.backprop.reversible:
+            return run(steps, value, condition, self.backprop.now(), self._drift_guard())
+        log_dets = []
+        for step in steps:
+            value, log_det = step.apply(value, condition)
+            log_dets.append(log_det)
+        return value, tf.add_n(log_dets)
 
     @property
     def worst_drift(self) -> Any:

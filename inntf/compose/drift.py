@@ -61,7 +61,8 @@ class DriftGuard:
         if self.settings.on_drift == "raise":
             check = tf.debugging.Assert(fine, [message, "Drift:", drift])
             with tf.control_dependencies([] if check is None else [check]):
-                gradients = [tf.identity(g) for g in gradients]
+                # Not a number for where no assertion is possible: XLA drops it.
+                gradients = [tf.where(fine, g, tf.cast(float("nan"), g.dtype)) for g in gradients]
         elif tf.executing_eagerly():
             if not bool(fine):
                 warnings.warn(f"{message} Drift: {float(drift):.3g}.", RuntimeWarning, stacklevel=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from inntf.blocks.coupling import AffineCoupling
 from inntf.blocks.splits import ChannelSplit
-from inntf.compose.composition import widest_policy
+from inntf.compose.composition import Composition, widest_policy
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
@@ -21,7 +21,7 @@ from inntf.numerics.scales import ExpScale
 
 
 @keras.saving.register_keras_serializable("inntf")
-class Multiscale(Block):
+class Multiscale(Composition):
     """Levels of image blocks with factor-out; the latent is the flat concatenation of what left, last level last.
 
         h_0 = x;  y_i = level_i(h_{i-1});  h_i, e_i = first, second half of the channels of y_i;  z = [e_1, e_2, ..., h_last]
@@ -37,6 +37,8 @@ class Multiscale(Block):
         condition_network: a Keras layer that turns a condition into a list of feature maps, one a level, such as
             `ConditionPyramid`.  Without one, a vector goes to every level as it is, and an image is brought to each level's
             size by space-to-depth, which loses nothing.
+        backprop, checkpoint_every, drift_tolerance, on_drift: as in `Composition`; `"reversible"` keeps one activation a level,
+            whatever the levels are made with.
         name, dtype, trainable, validate_args: as in `Block`; the dtype is that of the widest level by default.
 
     Shapes: `x`: `(batch, height, width, channels)`; `z`: `(batch, height * width * channels)`; `log_det`: `(batch,)`;
@@ -166,18 +168,15 @@ class Multiscale(Block):
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Image to flat latent."""
-        conditions = self._conditions(condition)
-        left, log_dets = [], []
-        for i, level in enumerate(self.levels):
-            x, log_det = level.forward_and_log_det(x, conditions[i])
+        log_dets = []
+
+        def forward(i: int, x: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
+            x, log_det = self._through(self._stage(i), x, condition)
             log_dets.append(log_det)
-            if i < len(self.levels) - 1:
-                if self.exits:
-                    x, log_det = self.exits[i].forward_and_log_det(x, conditions[i])
-                    log_dets.append(log_det)
-                x, leaving = tf.split(x, 2, -1)
-                left.append(_flat(leaving))
-        return tf.concat([*left, _flat(x)], -1), tf.add_n(log_dets)
+            return x
+
+        z = self._descend(forward, x, condition)
+        return z, tf.add_n(log_dets)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Flat latent to image."""
@@ -188,12 +187,33 @@ class Multiscale(Block):
         for i in reversed(range(len(self.levels))):
             if i < len(self.levels) - 1:
                 x = tf.concat([x, tf.reshape(pieces[i], [-1, *self._half(i)])], -1)
-                if self.exits:
-                    x, log_det = self.exits[i].inverse_and_log_det(x, conditions[i])
-                    log_dets.append(log_det)
-            x, log_det = self.levels[i].inverse_and_log_det(x, conditions[i])
+            x, log_det = self._through(self._stage(i), x, conditions[i], inverse=True)
             log_dets.append(log_det)
         return x, tf.add_n(log_dets)
+
+    def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """Initialize level after level; returns `forward(x)`."""
+
+        def start(i: int, x: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
+            for block in self._stage(i):
+                x = block.initialize(x, condition)
+            return x
+
+        return self._descend(start, x, condition)
+
+    def _descend(self, visit: Callable[..., tf.Tensor], x: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
+        # Level after level, half of the channels leaving after each but the last.
+        conditions, left = self._conditions(condition), []
+        for i in range(len(self.levels)):
+            x = visit(i, x, conditions[i])
+            if i < len(self.levels) - 1:
+                x, leaving = tf.split(x, 2, -1)
+                left.append(_flat(leaving))
+        return tf.concat([*left, _flat(x)], -1)
+
+    def _stage(self, i: int) -> list[Block]:
+        # A level, and what standardizes those of its channels that leave.
+        return [self.levels[i], *self.exits[i : i + 1]]
 
     def _half(self, i: int) -> Shape:
         height, width, channels = self._shapes[i]
@@ -201,19 +221,6 @@ class Multiscale(Block):
 
     def _sizes(self) -> list[int]:
         return [int(np.prod(self._half(i))) for i in range(len(self.levels) - 1)] + [int(np.prod(self._shapes[-1]))]
-
-    def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
-        """Initialize level after level; returns `forward(x)`."""
-        conditions = self._conditions(condition)
-        left = []
-        for i, level in enumerate(self.levels):
-            x = level.initialize(x, conditions[i])
-            if i < len(self.levels) - 1:
-                if self.exits:
-                    x = self.exits[i].initialize(x, conditions[i])
-                x, leaving = tf.split(x, 2, -1)
-                left.append(_flat(leaving))
-        return tf.concat([*left, _flat(x)], -1)
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
         """Bounds of the levels, where what has left no longer grows: `B_i = L_i * max(1, B_{i+1})`."""

@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from inntf.compose.chain import Chain
 from inntf.compose.composition import Composition
-from inntf.compose.reversible_scan import reversible
+from inntf.compose.reversible_scan import reversible, step_back
 from inntf.compose.scan import Scan, stored
 from inntf.compose.stacking import Same, Template, sources
 from inntf.core import Block, LipschitzBounds
+from inntf.core.backprop import Gradients
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape, static
@@ -123,6 +124,18 @@ class Repeat(Composition):
         if self.backprop.reversible:
             return reversible(scan, value, condition, self.backprop.now(), self._drift_guard())
         return stored(scan, value, condition)
+
+    def forward_backprop(
+        self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """As in `Block`, in one loop."""
+        return step_back(Scan(self._template, self.n, inverse=False), z, dz, dlog_det, condition, sources)
+
+    def inverse_backprop(
+        self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """As in `Block`, in one loop."""
+        return step_back(Scan(self._template, self.n, inverse=True), x, dx, dlog_det, condition, sources)
 
     # ---- the blocks one by one ------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,8 +28,16 @@ class Step:
         self.block = block
         self.apply = block.inverse_and_log_det if inverse else block.forward_and_log_det
         self.backprop = block.inverse_backprop if inverse else block.forward_backprop
-        self.variables = list(block.variables)
-        self.weights = [v for v in self.variables if differentiable(v)]
+
+    @functools.cached_property
+    def variables(self) -> list[keras.Variable]:
+        """All of them."""
+        return list(self.block.variables)
+
+    @functools.cached_property
+    def weights(self) -> list[keras.Variable]:
+        """Those with gradients."""
+        return [v for v in self.variables if differentiable(v)]
 
 
 def differentiable(variable: keras.Variable) -> bool:

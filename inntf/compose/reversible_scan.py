@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -11,7 +13,7 @@ from inntf.compose.backprop import Backprop
 from inntf.compose.drift import DriftGuard, fingerprint, fingerprint_drift
 from inntf.compose.reversible import after, once_only
 from inntf.compose.scan import Scan, no_log_det
-from inntf.core.backprop import call_context, pullback, within
+from inntf.core.backprop import Gradients, call_context, pullback, within
 
 
 def reversible(
@@ -49,6 +51,32 @@ def reversible(
     scan.keep([new.get(g) for g in scan.states])
     out.set_shape(value.shape)
     return out, log_det
+
+
+def step_back(
+    scan: Scan,
+    out: tf.Tensor,
+    d_out: tf.Tensor,
+    d_log_det: tf.Tensor,
+    condition: tf.Tensor | None,
+    sources: Sequence[tf.Tensor],
+) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+    """The whole loop as one step of a reversible composition around it: its input, and the gradients there.
+
+    Nothing is guarded here: the composition compares the input with what it has kept, and where that has drifted it gets the
+    gradients anew from there, through `reversible` with its own checkpoints.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(sources)
+        matrices = scan.packed()
+        given = None if condition is None else tf.identity(condition)
+    loops = _Loops(scan, Backprop(drift_tolerance=math.inf), given, matrices)
+    at, _, d_at, d_given, *rows = loops.rebuild(tf.constant(0), tf.constant(scan.n), out, d_out, d_log_det, [])
+    at.set_shape(out.shape)
+    d_at.set_shape(out.shape)
+    targets = [matrices[g] for g in scan.weights] + ([] if given is None else [given])
+    grads = [r[::-1] if scan.inverse else r for r in rows] + ([] if given is None else [d_given])
+    return at, d_at, tape.gradient(targets, sources, output_gradients=grads) if targets else [None] * len(sources)
 
 
 class _Loops:
