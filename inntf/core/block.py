@@ -9,13 +9,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.core import checks, configuration, shapes
+from inntf.core import checks, shapes
 from inntf.core.backprop import Gradients, pullback
 from inntf.core.bijector_side import BijectorSide
 from inntf.core.bounds import LipschitzBounds, unknown
 from inntf.core.door import guarded_initialize, guarded_pair, noting_shape
 from inntf.core.faces import BijectorFace, LiveVariables, tfb
 from inntf.core.keras_side import KerasSide
+from inntf.numerics.arguments import bound_arguments
 
 _PAIRS = ("forward_and_log_det", "inverse_and_log_det")
 
@@ -81,7 +82,7 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
     def __new__(cls, *args: Any, **kwargs: Any) -> Block:
         """Record the constructor's arguments."""
         block = super().__new__(cls, *args, **kwargs)
-        object.__setattr__(block, "_arguments", configuration.bind(cls, args, kwargs))
+        object.__setattr__(block, "_arguments", bound_arguments(cls, args, kwargs))
         return block
 
     def __init__(

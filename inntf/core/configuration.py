@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 _LAYER_ARGUMENTS = ("name", "dtype", "trainable")  # Keras serializes these itself
-
-
-def bind(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of a constructor call by name, defaults included; an unbindable call is left to raise in `__init__`."""
-    signature = inspect.signature(cls.__init__)
-    try:
-        bound = signature.bind(None, *args, **kwargs)
-    except TypeError:
-        return {}
-    bound.apply_defaults()
-    out: dict[str, Any] = {}
-    for name, value in list(bound.arguments.items())[1:]:
-        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-            out.update(value)
-        else:
-            out[name] = value
-    return out
 
 
 def serialize(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,13 @@ declares: the range `low <= scale <= high` and `lipschitz = sup |d scale / d raw
 
 from __future__ import annotations
 
-import inspect
 import math
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from inntf.numerics.arguments import bound_arguments
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -42,7 +43,7 @@ class Scale:
     def __new__(cls, *args: Any, **kwargs: Any):
         """Record the arguments."""
         scale = super().__new__(cls)
-        scale._arguments = _arguments(cls, args, kwargs)
+        scale._arguments = bound_arguments(cls, args, kwargs)
         return scale
 
     def log_scale(self, raw: tf.Tensor) -> tf.Tensor:
@@ -64,24 +65,6 @@ class Scale:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
-
-
-def _arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    # By name, defaults included; a call that does not fit is left to fail in `__init__`.
-    signature = inspect.signature(cls.__init__)
-    try:
-        bound = signature.bind(None, *args, **kwargs)
-    except TypeError:
-        return {}
-    bound.apply_defaults()
-    out: dict[str, Any] = {}
-    for name, value in list(bound.arguments.items())[1:]:
-        kind = signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_KEYWORD:
-            out.update(value)
-        elif kind is not inspect.Parameter.VAR_POSITIONAL:
-            out[name] = value
-    return out
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -130,10 +113,6 @@ class ExpScale(Scale):
             return self.clamp * tf.tanh(raw)
         return (self.clamp * 2 / math.pi) * tf.atan(raw)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {"clamp": self.clamp, "kind": self.kind, "slope": self.slope}
-
 
 @keras.saving.register_keras_serializable("inntf")
 class SigmoidScale(Scale):
@@ -179,10 +158,6 @@ class SigmoidScale(Scale):
             return out
         return self.low + (self.high - self.low) * out
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {"low": self.low, "high": self.high, "offset": self.offset}
-
 
 @keras.saving.register_keras_serializable("inntf")
 class SoftplusScale(Scale):
@@ -216,7 +191,3 @@ class SoftplusScale(Scale):
     def scale(self, raw: tf.Tensor) -> tf.Tensor:
         """The scale itself."""
         return self.low + tf.nn.softplus(raw + self.offset)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {"low": self.low, "offset": self.offset}
