@@ -53,9 +53,9 @@ class Config(RecipeConfig):
     """Steps of each adversarial model."""
     rate_mle: float = 4e-3
     """Learning rate of maximum likelihood."""
-    rate_generator: float = 2e-3
+    rate_generator: float = 6e-3
     """Learning rate of the flow where it is adversarial."""
-    rate_discriminator: float = 1e-3
+    rate_discriminator: float = 3e-3
     """Learning rate of the discriminator."""
     discriminator_steps: int = 3
     """Steps of the discriminator for each one of the flow; at these learning rates one is not enough to keep up."""
