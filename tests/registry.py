@@ -19,6 +19,7 @@ from inntf.blocks import (
     InvertibleConv1x1,
     InvertibleLinear,
     Logit,
+    MaskedAutoregressive,
     Permutation,
     Rescale,
     SnapToGrid,
@@ -27,7 +28,8 @@ from inntf.blocks import (
     TwoSidedCoupling,
 )
 from inntf.compose import Chain, Multiscale, Repeat
-from inntf.nets import MLP, ConvNet
+from inntf.nets import MLP, ConvNet, MaskedMLP
+from inntf.numerics.elementwise import SplineTransform
 from inntf.numerics.scales import ExpScale, SigmoidScale, SoftplusScale
 from tests.conformance.subject import Case
 
@@ -41,6 +43,10 @@ def unit(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 def mlp(dtype: str) -> MLP:
     return MLP((6,), activation="tanh", dtype=dtype)
+
+
+def masked(dtype: str) -> MaskedMLP:
+    return MaskedMLP(hidden=(6, 6), activation="tanh", residual=True, direct=True, ordering="random", seed=4, dtype=dtype)
 
 
 def conv(dtype: str) -> ConvNet:
@@ -174,6 +180,15 @@ CASES = {
     "spline-vector": Case(lambda d: SplineCoupling(conditioner=mlp(d), num_bins=4, dtype=d), VECTOR),
     "spline-image-conditional": Case(
         lambda d: SplineCoupling(conditioner=conv(d), num_bins=3, bound=2.0, split="checkerboard", dtype=d), (4, 4, 2), (2,)
+    ),
+    "maf-affine": Case(lambda d: MaskedAutoregressive(conditioner=masked(d), dtype=d), VECTOR),
+    "maf-spline-conditional": Case(
+        lambda d: MaskedAutoregressive(conditioner=masked(d), transform=SplineTransform(4, 2.0), dtype=d), VECTOR, (3,)
+    ),
+    "iaf-affine-conditional": Case(
+        lambda d: MaskedAutoregressive(conditioner=masked(d), transform=SigmoidScale(low=0.5), reads="latent", dtype=d),
+        (3,),
+        (2,),
     ),
     "dequantize-center": Case(
         lambda d: Dequantize(8, noise="center", dtype=d), VECTOR, None, integers, unit, exempt=dict.fromkeys(ROUNDING, ROUNDS)

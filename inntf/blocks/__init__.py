@@ -1,6 +1,7 @@
 """Invertible families, one a file."""
 
 from inntf.blocks.actnorm import ActNorm
+from inntf.blocks.autoregressive import MaskedAutoregressive
 from inntf.blocks.coupling import AdditiveCoupling, AffineCoupling
 from inntf.blocks.coupling_exact import ExactAdditiveCoupling
 from inntf.blocks.coupling_spline import SplineCoupling
@@ -29,6 +30,7 @@ __all__ = [
     "InvertibleConv1x1",
     "InvertibleLinear",
     "Logit",
+    "MaskedAutoregressive",
     "Permutation",
     "Rescale",
     "SnapToGrid",

@@ -1,9 +1,10 @@
 """Densities and keras.Models made of blocks, and the factories of named architectures."""
 
+from inntf.models.autoregressive_flow import autoregressive_flow
 from inntf.models.density_model import DensityModel
 from inntf.models.factories import glow, real_nvp
 from inntf.models.flow import Flow
 from inntf.models.flow_gan import FlowGan
 from inntf.models.prior_refit import RefittedPrior, refit_prior
 
-__all__ = ["DensityModel", "Flow", "FlowGan", "RefittedPrior", "glow", "real_nvp", "refit_prior"]
+__all__ = ["DensityModel", "Flow", "FlowGan", "RefittedPrior", "autoregressive_flow", "glow", "real_nvp", "refit_prior"]

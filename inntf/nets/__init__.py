@@ -4,6 +4,7 @@ from inntf.nets.activations import LipSwish, MaxMin, activation_lipschitz, lip_s
 from inntf.nets.convnet import ConvNet
 from inntf.nets.discriminator import Discriminator
 from inntf.nets.lipschitz import lipschitz_constant
+from inntf.nets.masked import MaskedMLP
 from inntf.nets.mlp import MLP
 from inntf.nets.pyramid import ConditionPyramid
 from inntf.nets.spectral_conv import SpectralConv2D
@@ -16,6 +17,7 @@ __all__ = [
     "ConvNet",
     "Discriminator",
     "LipSwish",
+    "MaskedMLP",
     "MaxMin",
     "SpectralConv2D",
     "SpectralDense",

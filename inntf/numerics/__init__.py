@@ -1,6 +1,7 @@
 """Pure functions, tensor in, tensor out: scales, splines, norms, solvers, estimators."""
 
 from inntf.numerics.conv_norms import circular_conv_norm, conv_norm_bound
+from inntf.numerics.elementwise import AffineTransform, Elementwise, SplineTransform
 from inntf.numerics.extremes import JacobianExtremes, exact_extremes, lanczos_extremes
 from inntf.numerics.grids import check_in_range, check_on_grid, grid_limit, in_range, on_grid, round_to_grid, snap_to_grid
 from inntf.numerics.induced_norms import induced_norm, induced_norm_bound, induced_power_iteration, learned_order, norm_quotient
@@ -28,6 +29,8 @@ from inntf.numerics.spectrum import all_singular_values, log_abs_det, singular_t
 from inntf.numerics.splines import spline_forward, spline_inverse, spline_slope_bounds
 
 __all__ = [
+    "AffineTransform",
+    "Elementwise",
     "ExactLogDet",
     "ExpScale",
     "Extremes",
@@ -41,6 +44,7 @@ __all__ = [
     "Scale",
     "SigmoidScale",
     "SoftplusScale",
+    "SplineTransform",
     "all_singular_values",
     "batch_jacobian",
     "bidiagonalize",

@@ -1,0 +1,218 @@
+"""The masked network: parameters of each entry from the entries before it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inntf.core.errors import explain
+from inntf.nets.entry_by_entry import Choose, run_entry_by_entry
+from inntf.nets.lipschitz import NO_WEIGHTS, Bound, product, unbounded, with_activation
+from inntf.nets.masks import HIDDEN_DEGREES, ORDERINGS, connections, entry_degrees, hidden_degrees
+from inntf.numerics.spectral import spectral_norm
+
+Shape = tuple[int | None, ...]
+
+
+@keras.saving.register_keras_serializable("inntf")
+class MaskedMLP(keras.layers.Layer):
+    r"""`out_channels` numbers for each entry of a vector, computed from the entries before it and from the condition.
+
+    $h_1 = a(x (W_1 \circ M_1) + c V + b_1)$, $h_{l+1} = a(h_l (W_{l+1} \circ M_{l+1}) + b_{l+1})$, and the output of entry
+    $i$ is $h_L (W \circ M) + b$, where the masks cut every path from an entry to itself and to entries before it in the order.
+    The first entry in the order gets biases and, if there is one, what the condition makes; the condition is seen by
+    all.  With a last layer of zeros an autoregressive block starts as the identity.
+
+    Any width works.  A layer narrower than the number of entries cannot keep them all apart, so some entries do not see
+    their nearest predecessors; `direct=True` adds a masked linear path that lets each see all.
+
+    The network computes in its variable dtype under a mixed policy too: entry by entry the sums are taken in another order,
+    and a difference of 16 bits between the two ways would part the inverse from the forward map.
+
+    Args:
+        out_channels: numbers for each entry; `None` lets the block set it (and the dtype, where none is given).
+        hidden: widths of the hidden layers, at least one.
+        activation: Keras activation of the hidden layers.
+        residual: each hidden layer after the first adds its input; needs equal widths.
+        direct: a masked linear path from the entries to the outputs.
+        ordering: `"left-to-right"`, `"right-to-left"`, `"random"`, or the place of each entry, from 1 on.
+        hidden_degrees: `"sequential"` (spread evenly) or `"random"`.
+        seed: of random orders and degrees.
+        zero_last: whether the last layer (and the direct path) starts at zero; otherwise Glorot uniform.
+
+    Call arguments: `x` `(batch, dim)`, and `condition` `(batch, width)` if it was built with one.  Returns
+    `(batch, dim, out_channels)`.
+
+    Raises:
+        ValueError: for widths, orders or degrees that make no such network, or if built before `out_channels` is known.
+
+    Source: Germain et al., "MADE: Masked Autoencoder for Distribution Estimation" (2015); residual layers: Nash & Durkan,
+        "Autoregressive Energy Machines" (2019).
+
+    Example:
+        >>> net = MaskedMLP(2, hidden=(8,), zero_last=False)
+        >>> same = net(tf.constant([[1.0, 2.0, 3.0]]))[:, :2] == net(tf.constant([[1.0, 5.0, 6.0]]))[:, :2]
+        >>> bool(tf.reduce_all(same))  # the second entry does not see itself, nor the third
+        True
+    """
+
+    def __init__(
+        self,
+        out_channels: int | None = None,
+        *,
+        hidden: Sequence[int] = (128, 128),
+        activation: Any = "relu",
+        residual: bool = False,
+        direct: bool = False,
+        ordering: str | Sequence[int] = "left-to-right",
+        hidden_degrees: str = "sequential",
+        seed: int | None = 0,
+        zero_last: bool = True,
+        **kwargs: Any,
+    ):
+        hidden = tuple(int(n) for n in hidden)
+        _check(hidden, residual, ordering, hidden_degrees)
+        super().__init__(**{**kwargs, "autocast": False})
+        self._follows_owner = kwargs.get("dtype") is None
+        self.out_channels = out_channels
+        self.hidden = hidden
+        self.activation = keras.activations.get(activation)
+        self.residual, self.direct, self.zero_last = bool(residual), bool(direct), bool(zero_last)
+        self.ordering = ordering if isinstance(ordering, str) else [int(i) for i in ordering]
+        self.hidden_degrees, self.seed = hidden_degrees, seed
+
+    def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
+        """Make the masks and the weights."""
+        if self.out_channels is None:
+            raise ValueError(f"{self.name}: out_channels is not known. Set it, or pass the network to a block, which does.")
+        dim = self.dim = x_shape[-1]
+        self.degrees = entry_degrees(dim, self.ordering, self.seed)
+        rng = np.random.default_rng(None if self.seed is None else [1, self.seed])
+        lowest = 0 if condition_shape is not None or dim == 1 else 1  # without a condition a unit of degree 0 is a constant
+        self.unit_degrees: list[np.ndarray] = []
+        for i, width in enumerate(self.hidden):
+            if i and self.residual:
+                self.unit_degrees.append(self.unit_degrees[0])
+                continue
+            floor = int(self.unit_degrees[-1].min()) if i else lowest
+            self.unit_degrees.append(hidden_degrees(width, floor, dim, self.hidden_degrees, rng))
+        ends = np.repeat(self.degrees, self.out_channels)
+        layers = [self.degrees, *self.unit_degrees]
+        self.masks = [connections(a, b) for a, b in itertools.pairwise(layers)]
+        self.masks.append(connections(layers[-1], ends, strict=True))
+        last = "zeros" if self.zero_last else "glorot_uniform"
+        starts = ["glorot_uniform"] * len(self.hidden) + [last]
+        self.kernels = [
+            self._weight(f"kernel_{i}", m.shape, s) for i, (m, s) in enumerate(zip(self.masks, starts, strict=True))
+        ]
+        self.biases = [self._weight(f"bias_{i}", m.shape[1:], "zeros") for i, m in enumerate(self.masks)]
+        self.condition_kernel = self.direct_kernel = None
+        if condition_shape is not None:
+            self.condition_kernel = self._weight("condition_kernel", (condition_shape[-1], self.hidden[0]), "glorot_uniform")
+        if self.direct:
+            self.direct_mask = connections(self.degrees, ends, strict=True)
+            self.direct_kernel = self._weight("direct_kernel", self.direct_mask.shape, last)
+
+    def _weight(self, name: str, shape: tuple[int, ...], initializer: str) -> keras.Variable:
+        return self.add_weight(shape=shape, initializer=initializer, autocast=False, name=name)
+
+    def masked_kernels(self) -> list[tf.Tensor]:
+        """The kernels with zeros where the mask is zero."""
+        pairs = zip(self.masks, self.kernels, strict=True)
+        return [tf.convert_to_tensor(k) * tf.constant(m, k.dtype) for m, k in pairs]
+
+    def masked_direct_kernel(self) -> tf.Tensor | None:
+        """The same of the direct path, `None` without one."""
+        if self.direct_kernel is None:
+            return None
+        return tf.convert_to_tensor(self.direct_kernel) * tf.constant(self.direct_mask, self.direct_kernel.dtype)
+
+    def first_inputs(self, condition: Any) -> tf.Tensor:
+        """What the first hidden layer gets besides the entries: bias and condition, `(hidden,)` or `(batch, hidden)`."""
+        bias = tf.convert_to_tensor(self.biases[0])
+        if (condition is None) != (self.condition_kernel is None):
+            raise ValueError(
+                explain(
+                    self.name,
+                    received="no condition" if condition is None else "a condition",
+                    expected="none" if self.condition_kernel is None else "the condition it was built with",
+                    remedy="Pass the condition at the first call and at all later ones, or at none.",
+                )
+            )
+        if condition is None:
+            return bias
+        return bias + tf.cast(condition, bias.dtype) @ tf.convert_to_tensor(self.condition_kernel)
+
+    def call(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """All entries at once."""
+        x = h = tf.cast(x, self.variable_dtype)
+        *kernels, last = self.masked_kernels()
+        for i, kernel in enumerate(kernels):
+            out = self.activation(h @ kernel + (tf.convert_to_tensor(self.biases[i]) if i else self.first_inputs(condition)))
+            h = h + out if i and self.residual else out
+        out = h @ last + tf.convert_to_tensor(self.biases[-1])
+        if self.direct:
+            out = out + x @ self.masked_direct_kernel()
+        return tf.reshape(out, [-1, self.dim, self.out_channels])
+
+    def entry_by_entry(self, choose: Choose, given: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Let a function choose one entry after the other, each from the output that the entries before it determine.
+
+        Every unit is computed once, so all entries together cost about one evaluation of the network.
+
+        Args:
+            choose: `(given[i], output[i]) -> (entry, extra)`, given `(batch,)` and `(batch, out_channels)`, returning `(batch,)`
+                twice.
+            given: `(batch, dim)`, handed over entry by entry.
+            condition: `(batch, width)`, if built with one.
+
+        Returns:
+            The entries and the extras, `(batch, dim)` each.
+        """
+        return run_entry_by_entry(self, choose, tf.cast(given, self.variable_dtype), condition)
+
+    def lipschitz_bound(self) -> Bound:
+        """Certified `(bound, reason)` with respect to `x`, for any fixed condition."""
+        if not self.built:
+            return unbounded(self, NO_WEIGHTS)
+        norms = [spectral_norm(np.asarray(k, np.float64)) for k in self.masked_kernels()]
+        parts = []
+        for i, norm in enumerate(norms[:-1]):
+            bound, reason = with_activation(self, norm, self.activation)
+            parts.append((bound + 1 if i and self.residual else bound, reason))
+        bound, reason = product([*parts, with_activation(self, norms[-1], None)])
+        if self.direct:
+            bound += spectral_norm(np.asarray(self.masked_direct_kernel(), np.float64))
+        return bound, reason
+
+    def compute_output_shape(self, x_shape: Shape, condition_shape: Shape | None = None) -> Shape:
+        """`(batch, dim, out_channels)`."""
+        return (*x_shape, self.out_channels)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        config = super().get_config()
+        config.pop("autocast", None)
+        names = ("out_channels", "residual", "direct", "ordering", "hidden_degrees", "seed", "zero_last")
+        own: dict[str, Any] = {name: getattr(self, name) for name in names}
+        activation: Callable = self.activation
+        return {**config, **own, "hidden": list(self.hidden), "activation": keras.activations.serialize(activation)}
+
+
+def _check(hidden: tuple[int, ...], residual: bool, ordering: Any, degrees: str) -> None:
+    wrong = remedy = None
+    if not hidden or min(hidden) < 1:
+        wrong, remedy = f"hidden={hidden}", "Give at least one hidden layer of at least one unit."
+    elif residual and len(set(hidden)) > 1:
+        wrong, remedy = f"residual=True with hidden={hidden}", "Residual layers need equal widths."
+    elif isinstance(ordering, str) and ordering not in ORDERINGS:
+        wrong, remedy = f"ordering={ordering!r}", f"Choose one of {', '.join(ORDERINGS)}, or give the places."
+    elif degrees not in HIDDEN_DEGREES:
+        wrong, remedy = f"hidden_degrees={degrees!r}", "Choose 'sequential' or 'random'."
+    if wrong:
+        raise ValueError(explain("MaskedMLP", received=wrong, expected="settings of a masked network", remedy=remedy))

@@ -1,0 +1,125 @@
+"""Degrees of units and masks between layers, which make a network autoregressive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from inntf.core.errors import explain
+
+ORDERINGS = ("left-to-right", "right-to-left", "random")
+HIDDEN_DEGREES = ("sequential", "random")
+
+
+def entry_degrees(dim: int, ordering: str | Sequence[int], seed: int | None = None) -> np.ndarray:
+    """The place of each entry in the order, from 1 to `dim`.
+
+    Args:
+        dim: number of entries.
+        ordering: `"left-to-right"`, `"right-to-left"`, `"random"` (fixed by the seed), or the places themselves.
+        seed: of the random order.
+
+    Returns:
+        Integers `(dim,)`, each of 1 to `dim` once.
+
+    Raises:
+        ValueError: for an unknown name, or places that are no permutation of 1 to `dim`.
+
+    Source: Germain et al., "MADE: Masked Autoencoder for Distribution Estimation" (2015), section 4.2.
+
+    Example:
+        >>> entry_degrees(3, "right-to-left").tolist()
+        [3, 2, 1]
+    """
+    if isinstance(ordering, str):
+        places = np.arange(1, dim + 1)
+        if ordering == "random":
+            return np.random.default_rng(seed).permutation(places)
+        if ordering in ORDERINGS:
+            return places if ordering == "left-to-right" else places[::-1].copy()
+    elif sorted(ordering) == list(range(1, dim + 1)):
+        return np.asarray(ordering, np.int64)
+    raise ValueError(
+        explain(
+            "MaskedMLP",
+            received=f"ordering={ordering!r} for {dim} entries",
+            expected=f"'left-to-right', 'right-to-left', 'random', or each of 1 to {dim} once",
+            remedy="A degree of k means: the k-th entry in the order.",
+        )
+    )
+
+
+def hidden_degrees(width: int, lowest: int, dim: int, kind: str, rng: np.random.Generator) -> np.ndarray:
+    """Degrees of the units of a hidden layer, between `lowest` and `dim - 1`, in ascending order.
+
+    A unit of degree `m` sees the entries of degree up to `m`.  Sequential degrees are spread evenly and always hold `dim - 1`:
+    a layer wide enough holds all, a narrow one leaves some entries blind for their nearest predecessors.
+
+    Args:
+        width: number of units.
+        lowest: smallest degree.
+        dim: number of entries.
+        kind: `"sequential"` or `"random"`.
+        rng: draws the random ones.
+
+    Returns:
+        Integers `(width,)`.
+
+    Source: Germain et al., "MADE" (2015), eq. 12; the even spread is ours.
+
+    Example:
+        >>> hidden_degrees(4, 1, 3, "sequential", np.random.default_rng(0)).tolist()
+        [1, 1, 2, 2]
+    """
+    lowest = min(lowest, dim - 1)
+    count = dim - lowest
+    if kind == "random":
+        return np.sort(rng.integers(lowest, dim, width))
+    return lowest + -(-(np.arange(1, width + 1) * count) // width) - 1
+
+
+def connections(inputs: np.ndarray, outputs: np.ndarray, *, strict: bool = False) -> np.ndarray:
+    """Mask of a kernel, `(inputs, outputs)`: 1 where the output may see the input, its degree not above (`strict`: below).
+
+    Args:
+        inputs: degrees of the inputs.
+        outputs: degrees of the outputs.
+        strict: for the last layer, where an entry must not see itself.
+
+    Returns:
+        Zeros and ones, float64.
+
+    Source: Germain et al., "MADE" (2015), eqs 13 and 14.
+
+    Example:
+        >>> connections(np.array([1, 2]), np.array([1, 2]), strict=True).tolist()
+        [[0.0, 1.0], [0.0, 0.0]]
+    """
+    before, after = np.asarray(inputs)[:, None], np.asarray(outputs)[None, :]
+    return (before < after if strict else before <= after).astype(np.float64)
+
+
+def blocks_of_units(degrees: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """The units of each degree, padded to equal numbers.
+
+    Args:
+        degrees: of a hidden layer, `(width,)`.
+        dim: number of entries; degrees go from 0 to `dim - 1`.
+
+    Returns:
+        Indices `(dim, n)`, and ones where they count, `(dim, n)`.
+
+    Source: inntf.
+
+    Example:
+        >>> blocks_of_units(np.array([1, 1, 2]), 3)[0].tolist()
+        [[0, 0], [0, 1], [2, 0]]
+    """
+    groups: list[Any] = [np.flatnonzero(degrees == k) for k in range(dim)]
+    size = max(1, *(len(g) for g in groups))
+    indices, counts = np.zeros((dim, size), np.int32), np.zeros((dim, size))
+    for k, group in enumerate(groups):
+        indices[k, : len(group)], counts[k, : len(group)] = group, 1.0
+    return indices, counts
