@@ -52,7 +52,6 @@ class Composition(Block):
         if self._guard is None:
             with tf.init_scope():
                 self._guard = DriftGuard(self.name, self.backprop)
-                self._worst_drift = self._guard.worst  # tracked, so that a SavedModel may hold the gradient function
         return self._guard
 
     def _through(

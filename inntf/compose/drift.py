@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.saved_model import save_context
 
 from inntf.compose.backprop import Backprop
 
@@ -71,8 +72,9 @@ class DriftGuard:
         return gradients, drift
 
     def note(self, worst: Any) -> None:
-        """Keep the worst drift of a backward pass."""
-        self.worst.assign(tf.cast(worst, tf.float32))
+        """Keep the worst drift of a backward pass; a saved gradient function keeps none."""
+        if not save_context.in_save_context():  # the variable belongs to no model, and would not be found
+            self.worst.assign(tf.cast(worst, tf.float32))
 
 
 def relative_drift(rebuilt: tf.Tensor, true: tf.Tensor) -> tf.Tensor:

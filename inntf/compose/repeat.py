@@ -120,10 +120,10 @@ class Repeat(Composition):
         return self._scan(z, condition, inverse=True)
 
     def _scan(self, value: tf.Tensor, condition: tf.Tensor | None, inverse: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        scan = Scan(self._template, self.n, inverse)
         if self.backprop.reversible:
+            scan = Scan(self._template, self.n, inverse, apart=True)
             return reversible(scan, value, condition, self.backprop.now(), self._drift_guard())
-        return stored(scan, value, condition)
+        return stored(Scan(self._template, self.n, inverse), value, condition)
 
     def forward_backprop(
         self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]

@@ -20,16 +20,17 @@ class Scan:
         template: the block and its stacks.
         n: number of blocks.
         inverse: the last block first, each by its inverse.
+        apart: read each weight by itself rather than from a copy of all, which takes less memory and more operations.
     """
 
-    def __init__(self, template: Template, n: int, inverse: bool):
+    def __init__(self, template: Template, n: int, inverse: bool, apart: bool = False):
         block = template.block
         self.template, self.n, self.inverse = template, n, inverse
         self.apply = block.inverse_and_log_det if inverse else block.forward_and_log_det
         self.backprop = block.inverse_backprop if inverse else block.forward_backprop
         states = set(template.states())
         trained = [s.trainable and keras.backend.is_float_dtype(s.dtype) for s in template.stacks]
-        self.packing = Packing(template.variables, trained, [j in states for j in range(len(trained))])
+        self.packing = Packing(template.variables, trained, [j in states for j in range(len(trained))], apart)
         self.weights = [g for g, role in enumerate(self.packing.roles) if role == "weights"]
         self.states = [g for g, role in enumerate(self.packing.roles) if role == "states"]
         self.updated: set[int] = set()

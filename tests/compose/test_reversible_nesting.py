@@ -147,3 +147,12 @@ def test_where_nothing_can_raise_a_drift_makes_the_gradient_no_number():
         return tape.gradient(z, x)
 
     assert not np.isfinite(gradient(x)).any()
+
+
+def test_a_keras_model_of_it_is_exported(tmp_path):
+    repeat = Repeat(lambda: Chain([ActNorm(), Permutation.shuffle(1), AffineCoupling()]), 2, backprop="reversible")
+    model = keras.Sequential([keras.Input((4,)), repeat])
+    x = tf.random.stateless_normal([3, 4], [0, 1])
+    model.export(tmp_path / "model", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "model")
+    np.testing.assert_allclose(loaded.serve(x), model(x), atol=1e-6)
