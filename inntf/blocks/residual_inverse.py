@@ -1,0 +1,203 @@
+"""The inverse of a residual block: which Lipschitz constant, which precision, what happens on failure."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from inntf.blocks.coupling_base import merge_condition
+from inntf.blocks.inverse_certificate import InverseCertificate, InverseNotReached
+from inntf.core import Block
+from inntf.nets.lipschitz import lipschitz_constant
+from inntf.nets.lipschitz_tensor import lipschitz_tensor
+from inntf.nets.pure import PureNetwork
+from inntf.numerics.fixed_point import ROUNDING, FixedPoint, solve_fixed_point
+from inntf.numerics.implicit import contraction_inverse
+
+_REMEMBERED = 64  # sets of weights whose constant is known
+_local = threading.local()
+
+
+class ResidualInverse:
+    """Solves `x + g(x) = z` for one block; a plain object, out of sight of trackers.
+
+    Args:
+        block: the block.
+        tolerance, max_evaluations, memory, on_failure, refine: as in `ResidualBlock`.
+    """
+
+    def __init__(
+        self,
+        block: Block,
+        tolerance: float | None,
+        max_evaluations: int,
+        memory: int | None,
+        on_failure: str,
+        refine: str | None,
+    ):
+        self.block, self.tolerance, self.on_failure = block, tolerance, on_failure
+        self.refine = refine is not None and block.variable_dtype != "float64"
+        self.options = {"max_evaluations": int(max_evaluations), "memory": memory}
+        self.network: PureNetwork | None = None
+        self._known: dict[bytes, tuple[float, str]] = {}
+
+    # ---- the constant ---------------------------------------------------------------------------------------
+
+    def lipschitz_and_reason(self) -> tuple[float, str]:
+        """The certified constant of the weights as they are, eagerly, and why it is infinite where it is."""
+        digest = hashlib.blake2b(digest_size=32)
+        for value in self.network.values():
+            digest.update(np.ascontiguousarray(value.numpy()).tobytes())
+        key = digest.digest()
+        if key not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            bound, reason = lipschitz_constant(self.network.network)
+            self._known[key] = bound * self._margin, reason
+        return self._known[key]
+
+    def lipschitz_now(self) -> float:
+        """The certified constant of the weights as they are, eagerly."""
+        return self.lipschitz_and_reason()[0]
+
+    @property
+    def _margin(self) -> float:
+        # The network normalizes its kernels in its own precision.
+        return 1 + (1e-12 if self.block.variable_dtype == "float64" else 1e-6)
+
+    def lipschitz(self) -> tf.Tensor:
+        """The certified constant, a float64 scalar: a constant in eager mode, computed by the graph in a graph."""
+        if tf.executing_eagerly():
+            return tf.constant(self.lipschitz_now(), tf.float64)
+        return tf.stop_gradient(lipschitz_tensor(self.network.network)) * self._margin
+
+    # ---- the solution ---------------------------------------------------------------------------------------
+
+    def __call__(self, z: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
+        """The differentiable inverse, checked."""
+        lipschitz = self.lipschitz()
+        given = [] if condition is None else [condition]
+        values = self.network.values()
+        floats = [i for i, v in enumerate(values) if v.dtype.is_floating]
+
+        def branch(network: Any, x: tf.Tensor, *sources: tf.Tensor) -> tf.Tensor:
+            condition = sources[0] if given else None
+            now = list(values)
+            for i, value in zip(floats, sources[len(given) :], strict=True):
+                now[i] = value
+            return network(merge_condition(self.block, x, condition), now)
+
+        def g(x: tf.Tensor, *sources: tf.Tensor) -> tf.Tensor:
+            return branch(self.network, x, *sources)
+
+        def solve(z: tf.Tensor, sources: Sequence[tf.Tensor], start: tf.Tensor | None) -> FixedPoint:
+            found = solve_fixed_point(
+                lambda x: g(x, *sources),
+                z,
+                lipschitz,
+                tolerance=self.tolerance,
+                start=start,
+                rounding=self._rounding(z.dtype),
+                **self.options,
+            )
+            if not self.refine:
+                return found
+            return self._refined(lambda x: branch(self.network.wide, x, *sources), z, lipschitz, found)
+
+        if self.refine:  # its variables must not be made inside a custom gradient
+            self.network.widen(tuple(merge_condition(self.block, z, condition).shape[1:]))
+        sources = [*given, *(values[i] for i in floats)]
+        found = contraction_inverse(g, z, sources, lipschitz, solve, rounding=self._rounding(z.dtype))
+        return self._checked(found, lipschitz)
+
+    def _rounding(self, dtype: tf.DType) -> float:
+        """Of the network, in units of the value's epsilon."""
+        compute = tf.as_dtype(self.block.compute_dtype)
+        if compute == dtype or compute.size >= dtype.size:
+            return ROUNDING
+        return ROUNDING * float(compute_epsilon(compute)) / float(np.finfo(dtype.as_numpy_dtype).eps)
+
+    def _refined(self, wide: Any, z: tf.Tensor, lipschitz: tf.Tensor, found: FixedPoint) -> FixedPoint:
+        eps = float(np.finfo(z.dtype.as_numpy_dtype).eps)
+        start = tf.cast(found.x, tf.float64)
+        # What is returned must be rounded in the end, by up to eps / 2 of its size.
+        rounded = 0.55 * eps * _norm(start)
+        if self.tolerance is None:
+            tolerance = rounded + 1e-30
+        else:
+            tolerance = tf.maximum(self.tolerance * (1 - 1e-5) - rounded, 0.1 * self.tolerance)
+        better = solve_fixed_point(wide, tf.cast(z, tf.float64), lipschitz, tolerance=tolerance, start=start, **self.options)
+        x = tf.cast(better.x, z.dtype)
+        bound = better.error_bound + _norm(tf.cast(x, tf.float64) - better.x)
+        bound = tf.cast(bound * (1 + 4 * eps), z.dtype)
+        reached = better.converged if self.tolerance is None else bound <= self.tolerance
+        return FixedPoint(x, bound, found.evaluations + better.evaluations, reached)
+
+    def _checked(self, found: FixedPoint, lipschitz: tf.Tensor) -> tf.Tensor:
+        certificate = InverseCertificate(found.error_bound, found.converged, found.evaluations, lipschitz)
+        noted = getattr(_local, "noted", None)
+        if noted is not None:
+            noted.append(certificate)
+            return found.x
+        if self.on_failure == "flag":
+            return found.x
+        fine = tf.reduce_all(found.converged)
+        if tf.executing_eagerly():
+            if not bool(fine):
+                raise InverseNotReached(self._message(certificate))
+            return found.x
+        worst = tf.reduce_max(found.error_bound)
+        message = f"InverseNotReached: {self.block.name}: the inverse has not reached {self._wanted}. {_REMEDY}"
+        check = tf.debugging.Assert(fine, [message, "Lipschitz constant:", lipschitz, "error bound:", worst])
+        with tf.control_dependencies([check]):
+            # XLA drops the assertion; a wrong number must not pass for an inverse there either.
+            rank = found.x.shape.rank - 1
+            shape = tf.concat([tf.shape(found.x)[:1], tf.ones([rank], tf.int32)], 0)
+            return tf.where(tf.reshape(found.converged, shape), found.x, math.nan * tf.ones_like(found.x))
+
+    @property
+    def _wanted(self) -> str:
+        return "the accuracy of its dtype" if self.tolerance is None else f"tolerance={self.tolerance:.3g}"
+
+    def _message(self, certificate: InverseCertificate) -> str:
+        lipschitz, reason = self.lipschitz_and_reason()
+        worst = float(tf.reduce_max(certificate.error_bound))
+        lost = int(tf.reduce_sum(tf.cast(~certificate.reached, tf.int32)))
+        most = int(tf.reduce_max(certificate.evaluations))
+        return (
+            f"{self.block.name}: received {lost} samples whose inverse has not reached {self._wanted}: the error is bounded by "
+            f"{worst:.3g} after {most} evaluations, with the certified Lipschitz constant {lipschitz:.6g}"
+            f"{f' ({reason})' if reason else ''}. {_REMEDY}"
+        )
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[list[InverseCertificate]]:
+        """Within it certificates are noted, and nothing raises."""
+        before = getattr(_local, "noted", None)
+        _local.noted = []
+        try:
+            yield _local.noted
+        finally:
+            _local.noted = before
+
+
+_REMEDY = (
+    "It needs a constant below 1: certify(rescale=True) makes spectrally normalized layers keep their coefficients. Close to 1 "
+    "use refine='float64', or a larger tolerance or max_evaluations; on_failure='flag' with inverse_with_certificate goes on."
+)
+
+
+def compute_epsilon(dtype: tf.DType) -> float:
+    """The epsilon of a compute dtype, bfloat16 included."""
+    return 2.0**-7 if dtype == tf.bfloat16 else float(np.finfo(dtype.as_numpy_dtype).eps)
+
+
+def _norm(value: tf.Tensor) -> tf.Tensor:
+    return tf.sqrt(tf.reduce_sum(tf.square(value), list(range(1, value.shape.rank))))

@@ -1,0 +1,89 @@
+"""The fully connected network with a bounded Lipschitz constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from inntf.nets.activations import lip_swish
+from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
+from inntf.nets.spectral_dense import SpectralDense
+
+
+@keras.saving.register_keras_serializable("inntf")
+class LipschitzMLP(keras.layers.Layer):
+    r"""`x -> W_k a(... a(W_1 x + b_1) ...) + b_k` with spectrally normalized layers: $\mathrm{Lip} \lesssim c^k$.
+
+    The singular vectors are updated once a step by `update_norms` (a `ResidualBlock` does it), not at every call.
+
+    Args:
+        hidden: widths of the hidden layers.
+        out_channels: width of the output; `None` lets the block set it (and the dtype, where none is given).
+        coefficient: c, the norm that each layer may have.
+        activation: Keras activation between layers, 1-Lipschitz; `lip_swish` by default.
+
+    Call arguments: `(batch, dim)`, or any shape, acting on the last axis.  Returns `(batch, out_channels)`.
+
+    Raises:
+        ValueError: if built before `out_channels` is known.
+
+    Source: Behrmann et al., "Invertible Residual Networks" (2019), section 2.1; Chen et al., "Residual Flows" (2019).
+
+    Example:
+        >>> network = LipschitzMLP([8], out_channels=3)
+        >>> network(keras.ops.ones([2, 3])).shape, network.lipschitz_bound()[0] < 0.83
+        (TensorShape([2, 3]), True)
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (128, 128),
+        *,
+        out_channels: int | None = None,
+        coefficient: float = 0.9,
+        activation: Any = lip_swish,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self._follows_owner = kwargs.get("dtype") is None
+        self.hidden = tuple(hidden)
+        self.out_channels = out_channels
+        self.coefficient = float(coefficient)
+        self.activation = keras.activations.get(activation)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the dense layers."""
+        if self.out_channels is None:
+            raise ValueError(f"{self.name}: out_channels is not known. Set it, or pass the network to a block, which does.")
+        common = {"coefficient": self.coefficient, "update_every_call": False, "dtype": self.dtype_policy}
+        self.layers = [SpectralDense(n, activation=self.activation, **common) for n in self.hidden]
+        self.layers.append(SpectralDense(self.out_channels, **common))
+        for layer in self.layers:
+            layer.build(input_shape)
+            input_shape = (*input_shape[:-1], layer.units)
+
+    def call(self, x: Any) -> Any:
+        """Apply the network."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def lipschitz_bound(self) -> tuple[float, str]:
+        """Certified `(bound, reason)` of the network as it is now; see `lipschitz_constant`."""
+        return lipschitz_constant(self.layers) if self.built else unbounded(self, NO_WEIGHTS)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the output."""
+        return (*input_shape[:-1], self.out_channels)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {
+            **super().get_config(),
+            "hidden": list(self.hidden),
+            "out_channels": self.out_channels,
+            "coefficient": self.coefficient,
+            "activation": keras.activations.serialize(self.activation),
+        }

@@ -1,0 +1,88 @@
+"""Upper bounds of spectral norms by squaring Gram matrices: products only, so for graphs and accelerators."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+_MARGIN = 1e-9  # relative, for rounding in float64
+_LARGEST_TORUS = 48 * 48  # frequencies; beyond, the grid for every size is cheaper
+_SAMPLES_PER_DEGREE = 16
+
+
+def gram_bound(matrix: tf.Tensor, squarings: int = 10) -> tf.Tensor:
+    r"""Upper bound of the largest singular value: $\sigma_{\max}(W) \le \|(W^\top W)^p\|_F^{1/2p}$ with $p = 2^{squarings}$.
+
+    The bound holds for every p and is too large by a factor of at most $n^{1/4p}$, where n is the smaller side: for 128
+    columns and 10 squarings 0.12 %, if all singular values are equal, and less otherwise.
+
+    Args:
+        matrix: `(..., rows, columns)`, float64 is best.
+        squarings: number of matrix products.
+
+    Returns:
+        `(...)`, float64, rounded up; infinity where an entry is not finite.
+
+    Source: Delattre et al., "Efficient Bound of Lipschitz Constant for Convolutional Layers by Gram Iteration"
+    (2023), theorem 1.
+
+    Example:
+        >>> bool(1 <= gram_bound(tf.eye(5)) < 1.001)
+        True
+    """
+    matrix = tf.cast(matrix, tf.float64)
+    wide = matrix.shape[-2] < matrix.shape[-1]
+    gram = tf.matmul(matrix, matrix, transpose_a=not wide, transpose_b=wide)
+    log_norm, weight = tf.zeros(tf.shape(gram)[:-2], tf.float64), 1.0
+    for i in range(squarings + 1):
+        size = tf.norm(gram, axis=[-2, -1])
+        zero = tf.equal(size, 0)
+        log_norm += weight * tf.math.log(size)  # minus infinity for a zero matrix, whose norm is zero
+        if i < squarings:
+            gram = gram / tf.where(zero, tf.ones_like(size), size)[..., None, None]
+            gram, weight = tf.matmul(gram, gram, transpose_a=True), weight / 2
+    bound = tf.exp(log_norm / 2) * (1 + _MARGIN)
+    return tf.where(tf.math.is_finite(bound), bound, np.inf * tf.ones_like(bound))
+
+
+def conv_gram_bound(kernel: tf.Tensor, size: tuple[int | None, int | None] | None, squarings: int = 8) -> tf.Tensor:
+    r"""Upper bound of the norm of a convolution of stride 1, $\max_\omega \sigma_{\max}(\hat K(\omega))$ by Gram iteration.
+
+    The frequencies are those of the torus of `n + k - 1` pixels an axis, of which the convolution is a compression; without
+    a size, or beyond 48 x 48, those of a grid fine enough to bound every real frequency, as in `conv_norm_bound`.
+
+    Args:
+        kernel: `(kernel_height, kernel_width, in_channels, out_channels)`.
+        size: (height, width) of the images in pixels, or `None`.
+        squarings: as in `gram_bound`; 8 are at most 0.4 % too large for 64 channels.
+
+    Returns:
+        The bound, a float64 scalar.
+
+    Source: Sedghi, Gupta, Long, "The Singular Values of Convolutional Layers" (2019); Delattre et al. (2023).
+
+    Example:
+        >>> round(float(conv_gram_bound(tf.ones([3, 3, 1, 1]), (8, 8))), 3)  # at frequency 0
+        9.0
+    """
+    taps = tuple(kernel.shape[:2])
+    torus = None if size is None or None in tuple(size) else tuple(n + k - 1 for n, k in zip(size, taps, strict=True))
+    margin = 1.0
+    if torus is None or math.prod(torus) > _LARGEST_TORUS:
+        torus = tuple(max(1, _SAMPLES_PER_DEGREE * (k - 1)) for k in taps)
+        margin = math.prod(1 / math.cos(math.pi * (k - 1) / (2 * n)) for k, n in zip(taps, torus, strict=True))
+    torus = tuple(1 if k == 1 else n for k, n in zip(taps, torus, strict=True))
+    # The symbol at -w is the conjugate of that at w: half the frequencies are enough.
+    axes = [2 * np.pi * np.arange(m) / n for m, n in zip((torus[0] // 2 + 1, torus[1]), torus, strict=True)]
+    w = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    place = np.stack(np.meshgrid(np.arange(taps[0]), np.arange(taps[1]), indexing="ij"), -1).reshape(-1, 2)
+    phase = w.reshape(-1, 2) @ place.T
+    flat = tf.reshape(tf.cast(kernel, tf.float64), [len(place), -1])
+    shape = [-1, *kernel.shape[2:]]
+    real = tf.reshape(tf.constant(np.cos(phase)) @ flat, shape)
+    imaginary = tf.reshape(tf.constant(np.sin(phase)) @ flat, shape)
+    # A complex matrix as a real one of twice the size, with the same norm.
+    symbol = tf.concat([tf.concat([real, -imaginary], -1), tf.concat([imaginary, real], -1)], -2)
+    return margin * tf.reduce_max(gram_bound(symbol, squarings))
