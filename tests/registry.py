@@ -22,13 +22,15 @@ from inntf.blocks import (
     MaskedAutoregressive,
     Permutation,
     Rescale,
+    ResidualBlock,
     SnapToGrid,
     SplineCoupling,
     Squeeze,
     TwoSidedCoupling,
 )
 from inntf.compose import Chain, Multiscale, Repeat
-from inntf.nets import MLP, ConvNet, MaskedMLP
+from inntf.nets import MLP, ConvNet, LipschitzMLP, MaskedMLP, SpectralConv2D
+from inntf.numerics import PowerSeries
 from inntf.numerics.elementwise import SplineTransform
 from inntf.numerics.scales import ExpScale, SigmoidScale, SoftplusScale
 from tests.conformance.subject import Case
@@ -47,6 +49,23 @@ def mlp(dtype: str) -> MLP:
 
 def masked(dtype: str) -> MaskedMLP:
     return MaskedMLP(hidden=(6, 6), activation="tanh", residual=True, direct=True, ordering="random", seed=4, dtype=dtype)
+
+
+def contraction(dtype: str) -> LipschitzMLP:
+    return LipschitzMLP((6,), coefficient=0.6, dtype=dtype)
+
+
+def contracting_conv(dtype: str) -> ConvNet:
+    arguments = {"coefficient": 0.6, "update_every_call": False}
+    return ConvNet(
+        4,
+        activation="tanh",
+        zero_last=False,
+        kernel_sizes=(3, 1),
+        convolution=SpectralConv2D,
+        convolution_arguments=arguments,
+        dtype=dtype,
+    )
 
 
 def conv(dtype: str) -> ConvNet:
@@ -101,6 +120,15 @@ STEPS = dict.fromkeys(DIFFERENCES, "a step function; its gradient is that of the
 OFF_GRID = dict.fromkeys(DIFFERENCES, "a difference leaves the grid; tests/blocks compares with the gradient without rounding")
 OFF_GRID["distribution_samples"] = "samples of a continuous base are off the grid; SnapToGrid at the chain's end takes them"
 RANDOM = "each call draws fresh noise"
+ESTIMATES = dict.fromkeys(
+    (
+        "forward_log_det_is_that_of_the_jacobian",
+        "inverse_log_det_is_that_of_the_jacobian",
+        "batch_of_one_is_a_row_of_the_batch",
+        "vectorized_map_agrees",
+    ),
+    "an estimate with one draw of noise, another for each row of a batch; tests of the estimators compare its mean",
+)
 FLAT = {"builds_lazily_from_the_latent_side": "the latent is flat, so the image's shape cannot be told from it"}
 
 CASES = {
@@ -213,6 +241,29 @@ CASES = {
             dtype=d,
         ),
         (2, 2, 3),
+    ),
+    "residual-vector": Case(lambda d: ResidualBlock(network=contraction(d), dtype=d), VECTOR, perturb=0.05, tolerance=10),
+    "residual-conditional-refined": Case(
+        lambda d: ResidualBlock(
+            network=contraction(d), tolerance=1e-6, refine=None if "mixed" in d else "float64", on_failure="flag", dtype=d
+        ),
+        (3,),
+        (2,),
+        perturb=0.05,
+        tolerance=10,
+    ),
+    "residual-image": Case(
+        lambda d: ResidualBlock(network=contracting_conv(d), log_det=PowerSeries(40, dense=True), noise="fixed", dtype=d),
+        (3, 3, 2),
+        perturb=0.05,
+        tolerance=10,
+        exempt=ESTIMATES,
+    ),
+    "repeat-residual": Case(
+        lambda d: Repeat(lambda: ResidualBlock(network=contraction(d), dtype=d), 2, backprop="reversible", dtype=d),
+        (3,),
+        perturb=0.05,
+        tolerance=10,
     ),
     "multiscale": Case(lambda d: Multiscale([level(d), level(d)], dtype=d), (4, 4, 2), exempt=FLAT),
     "multiscale-learned-priors-conditional": Case(

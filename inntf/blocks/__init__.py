@@ -8,10 +8,12 @@ from inntf.blocks.coupling_spline import SplineCoupling
 from inntf.blocks.coupling_two_sided import TwoSidedCoupling
 from inntf.blocks.dequantize import Dequantize
 from inntf.blocks.haar import Haar
+from inntf.blocks.inverse_certificate import InverseCertificate, InverseNotReached
 from inntf.blocks.linear import InvertibleConv1x1, InvertibleLinear
 from inntf.blocks.logit import Logit
 from inntf.blocks.permutation import Permutation
 from inntf.blocks.rescale import Rescale
+from inntf.blocks.residual import ResidualBlock
 from inntf.blocks.snap_to_grid import SnapToGrid
 from inntf.blocks.splits import ChannelSplit, CheckerboardSplit, HalfSplit, IndexSplit, Split
 from inntf.blocks.squeeze import Squeeze
@@ -27,12 +29,15 @@ __all__ = [
     "Haar",
     "HalfSplit",
     "IndexSplit",
+    "InverseCertificate",
+    "InverseNotReached",
     "InvertibleConv1x1",
     "InvertibleLinear",
     "Logit",
     "MaskedAutoregressive",
     "Permutation",
     "Rescale",
+    "ResidualBlock",
     "SnapToGrid",
     "SplineCoupling",
     "Split",

@@ -4,6 +4,8 @@ from inntf.nets.activations import LipSwish, MaxMin, activation_lipschitz, lip_s
 from inntf.nets.convnet import ConvNet
 from inntf.nets.discriminator import Discriminator
 from inntf.nets.lipschitz import lipschitz_constant
+from inntf.nets.lipschitz_mlp import LipschitzMLP
+from inntf.nets.lipschitz_tensor import lipschitz_tensor
 from inntf.nets.masked import MaskedMLP
 from inntf.nets.mlp import MLP
 from inntf.nets.pyramid import ConditionPyramid
@@ -17,6 +19,7 @@ __all__ = [
     "ConvNet",
     "Discriminator",
     "LipSwish",
+    "LipschitzMLP",
     "MaskedMLP",
     "MaxMin",
     "SpectralConv2D",
@@ -26,6 +29,7 @@ __all__ = [
     "certify_norms",
     "lip_swish",
     "lipschitz_constant",
+    "lipschitz_tensor",
     "max_min",
     "spectral_layers",
     "update_norms",

@@ -3,7 +3,10 @@
 from inntf.numerics.conv_norms import circular_conv_norm, conv_norm_bound
 from inntf.numerics.elementwise import AffineTransform, Elementwise, SplineTransform
 from inntf.numerics.extremes import JacobianExtremes, exact_extremes, lanczos_extremes
+from inntf.numerics.fixed_point import FixedPoint, solve_fixed_point
+from inntf.numerics.gram_bounds import conv_gram_bound, gram_bound
 from inntf.numerics.grids import check_in_range, check_on_grid, grid_limit, in_range, on_grid, round_to_grid, snap_to_grid
+from inntf.numerics.implicit import contraction_inverse
 from inntf.numerics.induced_norms import induced_norm, induced_norm_bound, induced_power_iteration, learned_order, norm_quotient
 from inntf.numerics.jacobian import Linearization, batch_jacobian, jvp, vjp
 from inntf.numerics.lanczos import Extremes, bidiagonalize
@@ -34,6 +37,7 @@ __all__ = [
     "ExactLogDet",
     "ExpScale",
     "Extremes",
+    "FixedPoint",
     "Geometric",
     "JacobianExtremes",
     "Linearization",
@@ -51,10 +55,13 @@ __all__ = [
     "check_in_range",
     "check_on_grid",
     "circular_conv_norm",
+    "contraction_inverse",
+    "conv_gram_bound",
     "conv_norm_bound",
     "conv_power_iteration",
     "dense_power_iteration",
     "exact_extremes",
+    "gram_bound",
     "grid_limit",
     "in_range",
     "induced_norm",
@@ -72,6 +79,7 @@ __all__ = [
     "round_to_grid",
     "singular_triplets",
     "snap_to_grid",
+    "solve_fixed_point",
     "spectral_norm",
     "spline_forward",
     "spline_inverse",

@@ -35,14 +35,17 @@ def gram_bound(matrix: tf.Tensor, squarings: int = 10) -> tf.Tensor:
     matrix = tf.cast(matrix, tf.float64)
     wide = matrix.shape[-2] < matrix.shape[-1]
     gram = tf.matmul(matrix, matrix, transpose_a=not wide, transpose_b=wide)
-    log_norm, weight = tf.zeros(tf.shape(gram)[:-2], tf.float64), 1.0
-    for i in range(squarings + 1):
+
+    def square(log_norm: tf.Tensor, weight: tf.Tensor, gram: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         size = tf.norm(gram, axis=[-2, -1])
-        zero = tf.equal(size, 0)
-        log_norm += weight * tf.math.log(size)  # minus infinity for a zero matrix, whose norm is zero
-        if i < squarings:
-            gram = gram / tf.where(zero, tf.ones_like(size), size)[..., None, None]
-            gram, weight = tf.matmul(gram, gram, transpose_a=True), weight / 2
+        unit = gram / tf.where(tf.equal(size, 0), tf.ones_like(size), size)[..., None, None]
+        squared = tf.ensure_shape(tf.matmul(unit, unit, transpose_a=True), gram.shape)
+        # The logarithm of zero is minus infinity: the norm of a zero matrix is zero.
+        return log_norm + weight * tf.math.log(size), weight / 2, squared
+
+    start = (tf.zeros_like(gram[..., 0, 0]), tf.ones([], tf.float64), gram)
+    log_norm, weight, gram = tf.while_loop(lambda *_: True, square, start, maximum_iterations=squarings)
+    log_norm += weight * tf.math.log(tf.norm(gram, axis=[-2, -1]))
     bound = tf.exp(log_norm / 2) * (1 + _MARGIN)
     return tf.where(tf.math.is_finite(bound), bound, np.inf * tf.ones_like(bound))
 
