@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from inntf.numerics.pullback import Function
+from inntf.numerics.stateless_draws import gaussian, random_bits
 
 CHOICES = {"noise": ("rademacher", "gaussian"), "gradient": ("autodiff", "neumann"), "dense": (True, False, None)}
 Seed = Any
@@ -58,12 +59,7 @@ class LogDetEstimator:
 def probes(x: tf.Tensor, seed: tf.Tensor, noise: str, samples: int) -> tuple[tf.Tensor, ...]:
     """`samples` independent probes of the shape of `x`, with `E v v^T = I`."""
     shape = tf.concat([[samples], tf.shape(x)], 0)
-    # The algorithm is named: left to itself XLA may choose another one, and the same seed give another estimate.
-    if noise == "gaussian":
-        v = tf.random.stateless_normal(shape, seed, dtype=x.dtype, alg="philox")
-    else:
-        bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
-        v = tf.cast(1 - 2 * tf.bitwise.bitwise_and(bits, 1), x.dtype)
+    v = gaussian(shape, seed, x.dtype) if noise == "gaussian" else tf.cast(1 - 2 * (random_bits(shape, seed) & 1), x.dtype)
     return tuple(tf.ensure_shape(part, x.shape) for part in tf.unstack(v, samples))
 
 

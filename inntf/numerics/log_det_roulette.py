@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from inntf.numerics.log_det_base import LogDetEstimator, Seed, checked_choice, checked_count, checked_seed, probes
 from inntf.numerics.pullback import Function, Pullback
+from inntf.numerics.stateless_draws import random_bits
 from inntf.numerics.stopping_times import Geometric, StoppingTime
 from inntf.numerics.weighted_series import weighted_series
 
@@ -79,7 +80,7 @@ class RussianRoulette(LogDetEstimator):
     @tf.autograph.experimental.do_not_convert
     def __call__(self, function: Function, x: tf.Tensor, seed: Seed = None) -> tuple[tf.Tensor, tf.Tensor]:
         """`function(x)` and the estimate."""
-        seeds = tf.random.stateless_uniform([2, 2], checked_seed("RussianRoulette", seed), None, None, tf.int32, alg="philox")
+        seeds = random_bits([2, 2], checked_seed("RussianRoulette", seed))
         pull = Pullback(function, x)
         v = probes(pull.x, seeds[0], self.noise, self.samples)
         drawn = self.distribution.sample(tf.shape(pull.x)[:1] if self.per_sample else [], seeds[1])

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.numerics.stateless_draws import uniform
+
 _TAIL = 1e-12  # terms rarer than this are never drawn; float64 uniforms resolve it to 2e-4
 
 
@@ -42,7 +44,7 @@ class StoppingTime:
 
     def sample(self, shape: Any, seed: tf.Tensor) -> tf.Tensor:
         """int32 draws of a given shape: `N >= k` exactly where a uniform number falls below `P(N >= k)`."""
-        u = tf.random.stateless_uniform(tf.concat([tf.cast(shape, tf.int32), [1]], 0), seed, dtype=tf.float64, alg="philox")
+        u = uniform(tf.concat([tf.cast(shape, tf.int32), [1]], 0), seed)
         return tf.reduce_sum(tf.cast(u < tf.constant(self.survival, tf.float64), tf.int32), -1)
 
     @classmethod
