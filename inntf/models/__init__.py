@@ -6,5 +6,16 @@ from inntf.models.factories import glow, real_nvp
 from inntf.models.flow import Flow
 from inntf.models.flow_gan import FlowGan
 from inntf.models.prior_refit import RefittedPrior, refit_prior
+from inntf.models.residual_flow import residual_flow
 
-__all__ = ["DensityModel", "Flow", "FlowGan", "RefittedPrior", "autoregressive_flow", "glow", "real_nvp", "refit_prior"]
+__all__ = [
+    "DensityModel",
+    "Flow",
+    "FlowGan",
+    "RefittedPrior",
+    "autoregressive_flow",
+    "glow",
+    "real_nvp",
+    "refit_prior",
+    "residual_flow",
+]

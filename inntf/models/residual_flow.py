@@ -1,0 +1,158 @@
+"""The factory of residual flows, on vectors and on images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from inntf.blocks.actnorm import ActNorm
+from inntf.blocks.residual import ResidualBlock
+from inntf.blocks.squeeze import Squeeze
+from inntf.compose.chain import Chain
+from inntf.compose.multiscale import Multiscale
+from inntf.compose.repeat import Repeat
+from inntf.core import Block
+from inntf.core.errors import explain
+from inntf.core.shapes import Shape
+from inntf.models.flow import Flow
+from inntf.nets.activations import LipSwish
+from inntf.nets.spectral_conv import SpectralConv2D
+from inntf.nets.spectral_dense import SpectralDense
+from inntf.numerics.log_det_estimators import ExactLogDet, LogDetEstimator, PowerSeries, RussianRoulette
+
+_LOG_DETS = {"exact": ExactLogDet, "series": PowerSeries, "roulette": RussianRoulette}
+_KERNELS = (3, 1, 3)
+_SMALL = 1e-3  # of the last layer at the start: blocks begin near the identity
+
+
+def residual_flow(
+    *,
+    event_shape: Shape | int,
+    depth: int = 10,
+    hidden: Sequence[int] | int | None = None,
+    coefficient: float = 0.9,
+    activation: Callable[[], keras.layers.Layer] = LipSwish,
+    log_det: str | LogDetEstimator | None = None,
+    actnorm: bool = True,
+    levels: int = 0,
+    factor_out: bool = False,
+    priors: str = "learned",
+    preprocessing: Sequence[Block] = (),
+    network: Callable[[int], keras.layers.Layer] | None = None,
+    max_iterations: int = 5,
+    tolerance: float | None = None,
+    refine: str | None = None,
+    repeat: bool = True,
+    dtype: Any = None,
+    name: str = "residual_flow",
+) -> Flow:
+    r"""A flow of residual blocks `x + g(x)`, $\mathrm{Lip}(g) < 1$: `depth` steps of [ActNorm, ResidualBlock] a level.
+
+    In g the activation comes before each linear layer, the first one too, and every linear layer is spectrally
+    normalized to `coefficient`, so $\mathrm{Lip}(g) \le c^k$ for k layers.  The norms follow the weights in training only if
+    they are updated: in `fit` by `inntf.training.SpectralNormCallback` (or by the blocks, once a forward call in training),
+    in a loop of your own by `inntf.training.update_spectral_norms`; `certify_spectral_norms(rescale=True)` makes them hold.
+
+    Args:
+        event_shape: `(dim,)` or `dim` for vectors, `(height, width, channels)` for images.
+        depth: residual blocks a level.
+        hidden: widths of g's hidden layers; for images channels of its 3x3-1x1-3x3 convolutions (two numbers, or one
+            for both).  By default `(128, 128, 128)` and `(64, 64)`.
+        coefficient: largest spectral norm of each linear layer, below 1.
+        activation: makes a 1-Lipschitz activation layer, `LipSwish` by default.
+        log_det: `"exact"`, `"roulette"`, `"series"`, or an estimator; by default exact for up to 8 numbers, unbiased beyond.
+        actnorm: whether each step begins with an ActNorm.
+        levels: of an image, each begun by a squeeze; 0 does not squeeze at all.
+        factor_out: whether half of the channels leave after each level but the last (`Multiscale`).
+        priors: with `factor_out`, `"learned"` or `"fixed"`, see `Multiscale`.
+        preprocessing: blocks before the first level, such as `[Dequantize(), Logit()]`.
+        network: makes g from its number of channels, in place of all of the above.
+        max_iterations: the most power iterations of an update of a spectral norm.
+        tolerance: largest error of the inverse of a block that passes, see `ResidualBlock`.
+        refine: `"float64"` refines the inverse, see `ResidualBlock`.
+        repeat: scan over the steps of a level (`Repeat`), so that tracing time does not grow with depth.
+        dtype: dtype or policy of the blocks.
+        name: name of the flow.
+
+    Returns:
+        A `Flow` with a standard normal base, built.
+
+    Raises:
+        ValueError: if the depth is not positive, the coefficient not between 0 and 1, `log_det` unknown, levels are asked
+            of vectors or the image does not divide, or `hidden` does not fit.
+
+    Source: Chen et al., "Residual Flows for Invertible Generative Modeling" (2019); Behrmann et al., "Invertible Residual
+        Networks" (2019).
+
+    Example:
+        >>> flow = residual_flow(event_shape=2, depth=2, hidden=(8,))
+        >>> flow.log_prob(flow.sample(3, seed=0)).shape
+        TensorShape([3])
+    """
+    event = (event_shape,) if isinstance(event_shape, int) else tuple(event_shape)
+    widths = _widths(hidden, len(event) == 3)
+    _check(len(event), depth, coefficient, log_det, levels, factor_out)
+
+    def g(channels: int) -> keras.layers.Layer:
+        if network is not None:
+            return network(channels)
+        common = {"coefficient": coefficient, "max_iterations": max_iterations, "update_every_call": False, "dtype": dtype}
+        layers: list[keras.layers.Layer] = []
+        for i, units in enumerate((*widths, channels)):
+            last = i == len(widths)
+            start = keras.initializers.VarianceScaling(_SMALL**2 if last else 1.0, "fan_avg", "uniform")
+            made = (
+                SpectralDense(units, kernel_initializer=start, **common)
+                if len(event) == 1
+                else SpectralConv2D(units, _KERNELS[i], kernel_initializer=start, **common)
+            )
+            layers += [activation(), made]
+        return keras.Sequential(layers)
+
+    def step() -> Block:
+        estimator = _LOG_DETS[log_det]() if isinstance(log_det, str) else _fresh(log_det)
+        block = ResidualBlock(network=g, log_det=estimator, tolerance=tolerance, refine=refine, dtype=dtype)
+        return Chain([ActNorm(dtype=dtype), block], dtype=dtype) if actnorm else block
+
+    def steps() -> list[Block]:
+        return [Repeat(step, depth)] if repeat and depth > 1 else [step() for _ in range(depth)]
+
+    stages = [Chain([Squeeze(), *steps()], dtype=dtype) for _ in range(levels)] or [Chain(steps(), dtype=dtype)]
+    body = Multiscale(stages, priors=priors, dtype=dtype) if factor_out else Chain(stages, dtype=dtype)
+    block = Chain([*preprocessing, body], dtype=dtype) if preprocessing else body
+    return Flow(block, event_shape=event, name=name)
+
+
+def _widths(hidden: Sequence[int] | int | None, image: bool) -> tuple[int, ...]:
+    if hidden is None:
+        return (64, 64) if image else (128, 128, 128)
+    widths = (hidden,) * (2 if image else 1) if isinstance(hidden, int) else tuple(hidden)
+    if image and len(widths) != len(_KERNELS) - 1:
+        raise ValueError(
+            explain(
+                "residual_flow",
+                received=f"hidden={widths} for an image",
+                expected="two numbers of channels, or one for both",
+                remedy="Pass network=... for another architecture.",
+            )
+        )
+    return widths
+
+
+def _fresh(estimator: LogDetEstimator | None) -> LogDetEstimator | None:
+    return None if estimator is None else type(estimator).from_config(estimator.get_config())
+
+
+def _check(ndims: int, depth: int, coefficient: float, log_det: Any, levels: int, factor_out: bool) -> None:
+    problems = {
+        f"depth={depth}": (depth < 1, "at least 1"),
+        f"coefficient={coefficient}": (not 0 < coefficient < 1, "a number between 0 and 1"),
+        f"log_det={log_det!r}": (isinstance(log_det, str) and log_det not in _LOG_DETS, f"one of {sorted(_LOG_DETS)}"),
+        f"levels={levels}": (levels < 0 or (ndims == 1 and levels > 0), "0 for vectors, 0 or more for images"),
+        f"factor_out={factor_out}": (factor_out and not levels, "levels to factor out of"),
+    }
+    for received, (wrong, expected) in problems.items():
+        if wrong:
+            raise ValueError(explain("residual_flow", received=received, expected=expected, remedy="See its arguments."))
