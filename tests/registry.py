@@ -16,6 +16,7 @@ from inntf.blocks import (
     Dequantize,
     ExactAdditiveCoupling,
     Haar,
+    InjectivePadding,
     InvertibleConv1x1,
     InvertibleLinear,
     Logit,
@@ -41,6 +42,11 @@ VECTOR, IMAGE = (5,), (4, 4, 3)
 def unit(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Numbers between 0 and 1, clear of the ends: the domain of a logit."""
     return rng.uniform(0.05, 0.95, size=shape)
+
+
+def padded(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Normal numbers whose last two channels are zero."""
+    return rng.standard_normal(shape) * (np.arange(shape[-1]) < shape[-1] - 2)
 
 
 def mlp(dtype: str) -> MLP:
@@ -119,6 +125,10 @@ DIFFERENCES = (
 STEPS = dict.fromkeys(DIFFERENCES, "a step function; its gradient is that of the identity")
 OFF_GRID = dict.fromkeys(DIFFERENCES, "a difference leaves the grid; tests/blocks compares with the gradient without rounding")
 OFF_GRID["distribution_samples"] = "samples of a continuous base are off the grid; SnapToGrid at the chain's end takes them"
+WIDER = dict.fromkeys(
+    ("forward_log_det_is_that_of_the_jacobian", "inverse_log_det_is_that_of_the_jacobian"),
+    "the Jacobian is not square; its volume factor is 1",
+) | {"builds_lazily_from_the_latent_side": "a latent does not tell how many channels hold data"}
 RANDOM = "each call draws fresh noise"
 ESTIMATES = dict.fromkeys(
     (
@@ -182,6 +192,7 @@ CASES = {
     "haar-channel-major": Case(lambda d: Haar(order="channel_major", dtype=d), IMAGE),
     # Without noise and rounding it is a bijection; those have tests of their own.
     "dequantize-smooth": Case(lambda d: Dequantize(8, noise="center", rounding="none", dtype=d), IMAGE),
+    "injective-padding": Case(lambda d: InjectivePadding(5, dtype=d), IMAGE, None, sample_z=padded, exempt=WIDER),
     "logit": Case(lambda d: Logit(dtype=d), VECTOR, sample_x=unit),
     "rescale": Case(lambda d: Rescale(2.0, -0.5, dtype=d), VECTOR),
     "rescale-channels": Case(lambda d: Rescale([1.0, -2.0, 0.5], [0.0, 1.0, 2.0], dtype=d), IMAGE),

@@ -8,6 +8,7 @@ from inntf.blocks.coupling_spline import SplineCoupling
 from inntf.blocks.coupling_two_sided import TwoSidedCoupling
 from inntf.blocks.dequantize import Dequantize
 from inntf.blocks.haar import Haar
+from inntf.blocks.injective_padding import InjectivePadding
 from inntf.blocks.inverse_certificate import InverseCertificate, InverseNotReached
 from inntf.blocks.linear import InvertibleConv1x1, InvertibleLinear
 from inntf.blocks.logit import Logit
@@ -29,6 +30,7 @@ __all__ = [
     "Haar",
     "HalfSplit",
     "IndexSplit",
+    "InjectivePadding",
     "InverseCertificate",
     "InverseNotReached",
     "InvertibleConv1x1",
