@@ -119,8 +119,12 @@ def residual_flow(
     def steps() -> list[Block]:
         return [Repeat(step, depth)] if repeat and depth > 1 else [step() for _ in range(depth)]
 
-    stages = [Chain([Squeeze(), *steps()], dtype=dtype) for _ in range(levels)] or [Chain(steps(), dtype=dtype)]
-    body = Multiscale(stages, priors=priors, dtype=dtype) if factor_out else Chain(stages, dtype=dtype)
+    if levels:
+        stages = [Chain([Squeeze(), *steps()], dtype=dtype) for _ in range(levels)]
+        body: Block = Multiscale(stages, priors=priors, dtype=dtype) if factor_out else Chain(stages, dtype=dtype)
+    else:
+        made = steps()
+        body = made[0] if len(made) == 1 else Chain(made, dtype=dtype)
     block = Chain([*preprocessing, body], dtype=dtype) if preprocessing else body
     return Flow(block, event_shape=event, name=name)
 

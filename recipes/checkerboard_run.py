@@ -1,0 +1,136 @@
+"""What `python -m recipes.checkerboard` does: train the three flows, map them, report, export."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from inntf.compose import Repeat
+from inntf.models import Flow
+from inntf.serving import export
+from inntf.training import certify_spectral_norms
+from recipes import checkerboard_data as data
+from recipes.checkerboard import RECIPE, Config
+from recipes.checkerboard_figures import draw
+from recipes.checkerboard_maps import Mapper, describe, grid_axis
+from recipes.checkerboard_models import NAMES, make_flow
+from recipes.checkerboard_training import Likelihood, train
+from recipes.common import files
+from recipes.common.errors import as_user_error
+from recipes.common.run_folder import RunFolder
+from recipes.common.strategy import make_strategy
+
+HIGHEST_NLL, SLACK = 3.90, 0.02
+LARGEST_ERROR = 1e-3
+BROKEN_FACTOR = 100.0
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Train, map, write `result.json`, `report.png`, the maps and the SavedModels; returns the result."""
+    strategy = make_strategy(config.strategy)
+    with RunFolder.open(config, RECIPE.name, may_change=["steps_affine", "steps_residual"]) as folder:
+        if folder.finished:
+            print(f"{folder.path} holds a finished run; its result stands.")
+            return folder.result()
+        done: dict[str, Any] = folder.progress().get("models", {})
+        maps, samples, exported = {}, {}, {}
+        for name in NAMES if config.model == "all" else (config.model,):
+            keras.utils.set_random_seed(config.seed)
+            with strategy.scope(), as_user_error():
+                flow = make_flow(name, config)
+            history = train(flow, name, config, strategy, folder)
+            norms = certify_spectral_norms(flow.block, rescale=True)  # from here on the spectral norms hold exactly
+            stored = folder.path / f"maps_{name}.npz"
+            if name not in done or not stored.exists():
+                print(f"{name}: mapping the grid ...", flush=True)
+                found = Mapper(flow)(grid_axis(config.grid_step))
+                with files.atomic(stored) as beside:
+                    np.savez_compressed(beside, axis=grid_axis(config.grid_step), **found)
+                done[name] = {**measure(flow, found, norms, config), "history": history}
+                folder.note_progress(**{**folder.progress(), "models": done})
+            maps[name] = dict(np.load(stored))
+            samples[name] = flow.sample(4000, seed=config.seed).numpy()
+            exported[name] = str(export_flow(flow, name, config, done[name]))
+        points = data.test_set(4000, config.seed).numpy()
+        folder.write_figure("report.png", draw(config, done, maps, samples, points))
+        metrics = {name: {k: v for k, v in numbers.items() if k != "history"} for name, numbers in done.items()}
+        result = folder.finish(metrics, claims=claims(metrics), exported=exported, entropy=data.ENTROPY)
+    print(summary(result))
+    print(f"report: {folder.path / 'report.png'}\nresult: {folder.path / 'result.json'}")
+    print("\n".join(f"SavedModel: {where}" for where in exported.values()))
+    print(f"tensorboard --logdir {folder.logs}")
+    return result
+
+
+def measure(flow: Flow, maps: dict[str, np.ndarray], norms: dict[str, float], config: Config) -> dict[str, Any]:
+    """Test likelihood, the maps in numbers, bounds."""
+    log_prob = Likelihood(flow)(data.test_set(config.test_samples, config.seed))
+    bounds = flow.block.lipschitz_bounds()
+    return {
+        "test_nll": float(-np.mean(log_prob)),
+        "test_nll_standard_error": float(np.std(log_prob) / math.sqrt(len(log_prob))),
+        "grid": describe(maps, grid_axis(config.grid_step)),
+        "certified_forward": float(bounds.forward),
+        "certified_inverse": float(bounds.inverse),
+        "largest_certified_norm": max(norms.values(), default=None),
+        "weights": int(sum(np.prod(w.shape) for w in flow.block.trainable_weights)),
+    }
+
+
+def export_flow(flow: Flow, name: str, config: Config, numbers: dict[str, Any]) -> pathlib.Path:
+    """The flow as a SavedModel, `checkerboard_NAME/VERSION`."""
+    card = {"recipe": "checkerboard", "variant": name, "preset": config.preset, "seed": config.seed}
+    card |= {"measured": {k: v for k, v in numbers.items() if k != "history"}}
+    folder = pathlib.Path(config.export_dir or "saved_models").expanduser() / f"checkerboard_{name}"
+    if name == "residual" and isinstance(flow.block, Repeat):
+        # The inverse has a gradient of its own, which TensorFlow cannot save from within a loop.
+        flow = Flow(flow.block.unroll(), event_shape=2, name=name)
+    return export(flow, folder, card=card, batch=data.test_set(64, config.seed))
+
+
+def claims(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The paper's claims, each with what this run shows."""
+    out: dict[str, Any] = {}
+    for name, m in metrics.items():
+        inside = data.ENTROPY - SLACK <= m["test_nll"] <= HIGHEST_NLL
+        out[f"{name}: test NLL from ln 32 - {SLACK} to {HIGHEST_NLL:.2f}"] = bool(inside)
+    if "residual" in metrics:
+        grid = metrics["residual"]["grid"]
+        out["residual: every value on the grid is finite"] = grid["nonfinite_values"] == 0
+        out["residual: errors of both round trips below 1e-3 on the whole grid"] = float(grid["largest_error"]) < LARGEST_ERROR
+    for name in ("affine_sigmoid", "affine_half"):
+        if name in metrics:
+            error = metrics[name]["grid"]["error"]
+            out[f"{name}: share of the errors outside that are not finite"] = error["outside"]["nonfinite_share"]
+            ratio = float(error["outside"]["max"]) / float(error["inside"]["max"])
+            out[f"{name}: largest finite error outside over that inside"] = ratio
+    if "affine_sigmoid" in metrics:
+        out["affine_sigmoid: broken outside of the data (not finite, or 100 times)"] = broken(metrics["affine_sigmoid"])
+    return out
+
+
+def broken(m: dict[str, Any]) -> bool:
+    """Whether the inverse fails outside of the data's square: values that are not finite, or errors 100 times those inside."""
+    error = m["grid"]["error"]
+    outside = error["outside"]
+    return outside["nonfinite_share"] > 0 or float(outside["max"]) >= BROKEN_FACTOR * float(error["inside"]["max"])
+
+
+def summary(result: dict[str, Any]) -> str:
+    """A table for the terminal."""
+    lines = [f"{'':16s}{'test NLL':>10s}{'NaN or inf':>12s}{'error inside':>14s}{'outside':>12s}{'condition':>12s}"]
+    for name, m in result["metrics"].items():
+        grid = m["grid"]
+        condition = max(float(grid["condition_number"][where]["max"]) for where in ("inside", "outside"))
+        cells = [f"{m['test_nll']:>10.4f}", f"{grid['nonfinite_values']:>12d}"]
+        cells += [f"{float(grid['error'][where]['max']):>{w}.3g}" for where, w in (("inside", 14), ("outside", 12))]
+        lines.append(f"{name:16s}" + "".join(cells) + f"{condition:>12.3g}")
+    lines += [
+        f"{'yes' if v is True else 'NO' if v is False else format(float(v), '.3g'):>10s}  {k}"
+        for k, v in result["claims"].items()
+    ]
+    return "\n".join(lines)

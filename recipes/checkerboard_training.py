@@ -1,0 +1,151 @@
+"""Train one flow: fresh samples every step, progress bar, TensorBoard, checkpoints, going on where it stopped."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from inntf.models import Flow
+from inntf.training import update_spectral_norms
+from recipes import checkerboard_data as data
+from recipes.checkerboard_figures import map_figure
+from recipes.checkerboard_maps import Mapper, describe, grid_axis
+from recipes.common.errors import UserError
+from recipes.common.run_folder import RunFolder
+from recipes.common.strategy import check_batch_size, distributed_step, loss_share
+from recipes.common.tensorboard import Summaries
+
+_COARSE = 0.5  # grid step of the looks at the inverse during training
+
+
+def settings(name: str, config: Any) -> tuple[int, float]:
+    """Number of steps and highest learning rate of a flow."""
+    if name == "residual":
+        return config.steps_residual, config.rate_residual
+    return config.steps_affine, config.rate_affine
+
+
+def train(flow: Flow, name: str, config: Any, strategy: tf.distribute.Strategy, folder: RunFolder) -> list[dict[str, float]]:
+    """Minimize `-mean log_prob` to the last step, from the newest checkpoint if there is one; returns the logged numbers."""
+    steps, rate = settings(name, config)
+    check_batch_size(strategy, config.batch_size)
+    with strategy.scope():
+        optimizer = keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(rate, steps) if config.schedule == "cosine" else rate
+        )
+        optimizer.build(flow.block.trainable_weights)
+    watch = Watch(flow, name, optimizer, config, folder)
+    start = watch.restore()
+    if start >= steps:
+        return watch.history
+    step_function = make_step(flow, optimizer, strategy, normed=name == "residual")
+    batches = iter(strategy.experimental_distribute_dataset(data.batches(config.batch_size, config.seed, start)))
+    losses: list[tf.Tensor] = []
+    with tqdm(total=steps, initial=start, desc=name, unit="step", mininterval=1.0) as bar:
+        for step in range(start + 1, steps + 1):
+            losses.append(step_function(next(batches)))
+            bar.update()
+            if step % config.log_every == 0 or step == steps:
+                watch.look(step, float(np.mean([loss.numpy() for loss in losses])))
+                bar.set_postfix({key: f"{watch.history[-1][key]:.4g}" for key in ("train_nll", "test_nll", "error_max")})
+                losses.clear()
+    return watch.history
+
+
+def make_step(flow: Flow, optimizer: Any, strategy: tf.distribute.Strategy, *, normed: bool) -> Any:
+    """A compiled function of a batch: one step of the optimizer, then (if `normed`) one update of the spectral norms."""
+    weights = flow.block.trainable_weights
+
+    def step(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(flow.log_prob(x))
+            share = loss_share(loss)
+        optimizer.apply(tape.gradient(share, [w.value for w in weights]), weights)
+        return loss
+
+    over_replicas = distributed_step(strategy, step)
+    if not normed:
+        return over_replicas
+    # Many tiny products one after the other: XLA makes one program of them, where there is one device.
+    update = tf.function(lambda: update_spectral_norms(flow.block), jit_compile=strategy.num_replicas_in_sync == 1)
+
+    def both(x: tf.Tensor) -> tf.Tensor:
+        loss = over_replicas(x)
+        update()
+        return loss
+
+    return both
+
+
+class Likelihood:
+    """`log_prob` of many samples, float64, by one traced function."""
+
+    def __init__(self, flow: Flow):
+        self._log_prob = tf.function(flow.log_prob, [tf.TensorSpec([None, 2], tf.float32)])
+
+    def __call__(self, x: tf.Tensor, batch_size: int = 2000) -> np.ndarray:
+        parts = [self._log_prob(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
+        return np.concatenate([part.numpy().astype(np.float64) for part in parts])
+
+
+class Watch:
+    """Every so many steps: likelihoods and a coarse look at the inverse to TensorBoard; a checkpoint if all is finite."""
+
+    def __init__(self, flow: Flow, name: str, optimizer: Any, config: Any, folder: RunFolder):
+        self._flow, self._name, self._config, self._folder = flow, name, config, folder
+        self._board = Summaries(folder.logs / name)
+        self._map, self._axis = Mapper(flow), grid_axis(_COARSE)
+        self._likelihood, self._test = Likelihood(flow), data.test_set(config.test_samples, config.seed)
+        self._step = tf.Variable(0, dtype=tf.int64)
+        self._started = time.monotonic()
+        self._checkpoint = tf.train.Checkpoint(block=flow.block, optimizer=optimizer, step=self._step)
+        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder.checkpoints / name), max_to_keep=2)
+        self.history: list[dict[str, float]] = []
+
+    def restore(self) -> int:
+        """Step of the newest checkpoint, loaded; 0 without one."""
+        if self._manager.latest_checkpoint is None:
+            return 0
+        try:
+            self._checkpoint.restore(self._manager.latest_checkpoint).assert_existing_objects_matched()
+        except (tf.errors.OpError, AssertionError, ValueError) as error:
+            raise UserError(
+                f"{self._name}: the checkpoint {self._manager.latest_checkpoint} cannot be read ({type(error).__name__})",
+                remedy="Remove that checkpoint, or start anew in another --out.",
+            ) from error
+        self.history = list(self._folder.progress().get("histories", {}).get(self._name, []))
+        return int(self._step)
+
+    def look(self, step: int, train_nll: float) -> None:
+        """Measure, write, keep."""
+        if not all(np.all(np.isfinite(w)) for w in self._flow.block.get_weights()):
+            raise UserError(
+                f"{self._name}: weights became NaN or infinite before step {step}; the last good checkpoint was kept",
+                remedy="Lower --rate-affine or --rate-residual.",
+            )
+        maps = self._map(self._axis)
+        found = describe(maps, self._axis)
+        numbers = {
+            "train_nll": train_nll,
+            "test_nll": float(-np.mean(self._likelihood(self._test))),
+            "error_inside": found["error"]["inside"]["max"],
+            "error_outside": found["error"]["outside"]["max"],
+            "error_max": found["largest_error"],
+            "condition_number": found["condition_number"]["outside"]["max"],
+            "nonfinite_values": found["nonfinite_values"],
+            "seconds": time.monotonic() - self._started,
+        }
+        self._board.scalars(step, numbers, prefix="checkerboard")
+        self._board.figure(step, "maps", map_figure(maps, f"{self._name}, step {step}"))
+        self._board.flush()
+        self.history.append({"step": step, **numbers})
+        self._step.assign(step)
+        self._manager.save(checkpoint_number=step)
+        before = self._folder.progress()
+        histories = {**before.get("histories", {}), self._name: self.history}
+        self._folder.note_progress(**{**before, "histories": histories})
