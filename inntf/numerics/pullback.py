@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python import pywrap_tfe
 
 Function = Callable[[tf.Tensor], tf.Tensor]
+_UNROLL = 8  # the most rows written out; a loop keeps the graph small
 
 
 @contextlib.contextmanager
@@ -77,11 +78,15 @@ class Pullback:
             ValueError: if the event has an unknown size.
         """
         dim = event_size(self.x)
-        rows = []
-        for i in range(dim):
-            unit = tf.reshape(tf.one_hot(i, dim, dtype=self.x.dtype), [1, *self.x.shape[1:]])
-            rows.append(tf.reshape(self(tf.broadcast_to(unit, tf.shape(self.x))), [-1, dim]))
-        return tf.stack(rows, 1)
+
+        def row(unit: tf.Tensor) -> tf.Tensor:
+            unit = tf.reshape(unit, [1, *self.x.shape[1:]])
+            return tf.reshape(self(tf.broadcast_to(unit, tf.shape(self.x))), [-1, dim])
+
+        units = tf.eye(dim, dtype=self.x.dtype)
+        if dim > _UNROLL:
+            return tf.transpose(tf.map_fn(row, units, parallel_iterations=1), [1, 0, 2])
+        return tf.stack([row(units[i]) for i in range(dim)], 1)
 
 
 class DensePullback:
