@@ -94,7 +94,7 @@ class _Implicit:
         return FixedPoint(*root(z, *sources))
 
     def _again(self, z: tf.Tensor, sources: list[tf.Tensor], x: tf.Tensor) -> tf.Tensor:
-        known = _Implicit(self.function, self.lipschitz, lambda z, sources, start: _known(x), self.rounding)
+        known = _Implicit(self.function, self.lipschitz, lambda z, sources, start: _known(tf.identity(x)), self.rounding)
         return known(z, sources).x
 
     def transposed_solve(self, v: tf.Tensor, x: tf.Tensor, sources: list[tf.Tensor]) -> tf.Tensor:
