@@ -5,6 +5,8 @@ from inntf.models.density_model import DensityModel
 from inntf.models.factories import glow, real_nvp
 from inntf.models.flow import Flow
 from inntf.models.flow_gan import FlowGan
+from inntf.models.i_resnet_classifier import i_resnet_classifier
+from inntf.models.invertible_classifier import IResNetClassifier, Reconstruction
 from inntf.models.prior_refit import RefittedPrior, refit_prior
 from inntf.models.residual_flow import residual_flow
 
@@ -12,9 +14,12 @@ __all__ = [
     "DensityModel",
     "Flow",
     "FlowGan",
+    "IResNetClassifier",
+    "Reconstruction",
     "RefittedPrior",
     "autoregressive_flow",
     "glow",
+    "i_resnet_classifier",
     "real_nvp",
     "refit_prior",
     "residual_flow",

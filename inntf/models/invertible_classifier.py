@@ -1,0 +1,190 @@
+"""A keras.Model that classifies by an invertible body and a head, and runs backwards with a bound on the error."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inntf.blocks import ActNorm, ResidualBlock
+from inntf.compose.chain import Chain
+from inntf.core import Block
+from inntf.core.errors import explain
+from inntf.nets.spectral_layer import certify_norms, update_norms
+
+
+class Reconstruction(NamedTuple):
+    """What `IResNetClassifier.invert` returns.
+
+    Attributes:
+        x: `(batch, height, width, channels)`, what has these features.
+        error_bound: `(batch,)`, no less than the l2 distance to the exact inverse.
+
+    Source: inntf.
+
+    Example:
+        >>> Reconstruction(tf.zeros([1, 4, 4, 1]), tf.zeros([1])).error_bound.shape
+        TensorShape([1])
+    """
+
+    x: tf.Tensor
+    error_bound: tf.Tensor
+
+
+@keras.saving.register_keras_serializable("inntf")
+class IResNetClassifier(keras.Model):
+    """`logits = h(F(x))` with an invertible body F of residual blocks and a small head h; made by `i_resnet_classifier`.
+
+    `compile` and `fit` as any Keras model; no log-determinant is computed.  After training `certify` makes the spectral norms
+    hold exactly; from then on `invert` is certain to converge, and its error bound to hold.
+
+    Args:
+        body: a built `Chain`, images to features.
+        head: a layer, features to logits `(batch, classes)`.
+        invertible: whether the body's residual blocks are contractions, so that an inverse is promised.
+        name: name of the model.
+
+    Call arguments: `(batch, height, width, channels)`.  Returns logits `(batch, classes)`.
+
+    Raises:
+        TypeError: if the body is no built `Chain`.
+
+    Source: Behrmann et al., "Invertible Residual Networks" (2019), section 5.2.
+
+    Example:
+        >>> from inntf.models import i_resnet_classifier
+        >>> model = i_resnet_classifier(event_shape=(8, 8, 1), classes=3, blocks=(1, 1), hidden=(4, 4), channels=4)
+        >>> x = tf.random.normal([5, 8, 8, 1]); _ = model.initialize(x); _ = model.certify(x)
+        >>> bool(tf.reduce_max(tf.abs(model.invert(model.features(x)).x - x)) < 1e-4)
+        True
+    """
+
+    def __init__(
+        self, body: Chain, head: keras.layers.Layer, *, invertible: bool = True, name: str | None = None, **kwargs: Any
+    ):
+        super().__init__(name=name, **kwargs)
+        self.autocast = False  # the body must not be given 16-bit images
+        if not isinstance(body, Chain) or not body.built:
+            raise TypeError(
+                explain(
+                    "IResNetClassifier", received=str(body), expected="a built Chain", remedy="Make it by i_resnet_classifier."
+                )
+            )
+        self.body, self.head, self.invertible = body, head, invertible
+        head.build((None, *body._z_event_shape))
+        self.built = True
+
+    def call(self, x: Any, training: bool | None = None) -> tf.Tensor:
+        """Logits, `(batch, classes)`; in training, after one update of the spectral norms."""
+        if training and self.trainable:
+            update_norms(self.body)
+        return self.head(self.features(x), training=training)
+
+    def features(self, x: Any) -> tf.Tensor:
+        """`F(x)`, `(batch, *features)`."""
+        x = tf.cast(tf.convert_to_tensor(x), self.body.variable_dtype)
+        for block in self.body:
+            x = _value(block, x)
+        return x
+
+    def initialize(self, x: Any) -> IResNetClassifier:
+        """Data-dependent initialization of the ActNorms on a batch; returns self."""
+        x = tf.cast(tf.convert_to_tensor(x), self.body.variable_dtype)
+        for block in self.body:
+            x = block.initialize(x) if isinstance(block, ActNorm) else _value(block, x)
+        return self
+
+    def invert(self, features: Any) -> Reconstruction:
+        """The images with these features, and a bound on their error.
+
+        An error e of a block's output is at most `Lip(F_i^{-1}) e` in its input, and the block's own inverse
+        adds what its certificate says, or a few roundings.  The bound is that of the worst case: far above the error.
+
+        Args:
+            features: `(batch, *features)`, such as `features(x)`.
+
+        Returns:
+            `Reconstruction(x, error_bound)`; the bound is infinite where a block's branch is no contraction.
+
+        Raises:
+            ValueError: of a model without the constraint, which promises no inverse.
+        """
+        if not self.invertible:
+            raise ValueError(
+                explain(
+                    f"{self.name}.invert",
+                    received="a model made with coefficient=None",
+                    expected="a constrained one",
+                    remedy="Make it with a coefficient below 1.",
+                )
+            )
+        x = tf.cast(tf.convert_to_tensor(features), self.body.variable_dtype)
+        error = tf.zeros(tf.shape(x)[:1], x.dtype)
+        for block in reversed(list(self.body)):
+            x, error = _back(block, x, error)
+        return Reconstruction(x, error)
+
+    def certify(self, x: Any = None, batch_size: int = 250) -> dict[str, float]:
+        """Make every spectral norm at most its coefficient, by the certified bound.
+
+        Power iteration stops short of the norm, so this shrinks the kernels by a few percent and moves the features.  Given
+        images, the head's batch statistics are taken anew from them.
+
+        Args:
+            x: `(n, height, width, channels)`, some of the training images.
+            batch_size: images a pass.
+
+        Returns:
+            The certified norms by layer; none where the model is not constrained.
+        """
+        norms = certify_norms(self.body, rescale=True)
+        normalization = self.head.layers[0] if isinstance(self.head, keras.Sequential) else None
+        if x is not None and isinstance(normalization, keras.layers.BatchNormalization):
+            features = tf.function(self.features, reduce_retracing=True)
+            found = [features(tf.convert_to_tensor(x[i : i + batch_size])).numpy() for i in range(0, len(x), batch_size)]
+            values = np.concatenate([f.reshape(-1, f.shape[-1]) for f in found]).astype(np.float64)
+            normalization.moving_mean.assign(values.mean(0))
+            normalization.moving_variance.assign(values.var(0))
+        return norms
+
+    def get_config(self) -> dict[str, Any]:
+        """Body, its event shape, head."""
+        return {
+            "body": keras.saving.serialize_keras_object(self.body),
+            "event_shape": list(self.body.event_shape),
+            "head": keras.saving.serialize_keras_object(self.head),
+            "invertible": self.invertible,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> IResNetClassifier:
+        """A model from `get_config()`."""
+        body, head = (keras.saving.deserialize_keras_object(config[key]) for key in ("body", "head"))
+        return cls(body.ensure_built(tuple(config["event_shape"])), head, invertible=config["invertible"], name=config["name"])
+
+
+def _value(block: Block, x: tf.Tensor) -> tf.Tensor:
+    """`forward(x)`; of a residual block without the log-determinant, which costs many times as much."""
+    return x + block.branch(x) if isinstance(block, ResidualBlock) else block.forward_and_log_det(x)[0]
+
+
+def _back(block: Block, z: tf.Tensor, error: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The block's inverse, and what has become of the error."""
+    if isinstance(block, ResidualBlock):
+        x, _, certificate = block.inverse_with_certificate(z)
+        lipschitz = tf.cast(certificate.lipschitz, error.dtype)
+        # Where L is not below 1 the certificate's own bound is infinite.
+        return x, error / tf.maximum(1.0 - lipschitz, 1e-7) + certificate.error_bound
+    x = block.inverse_and_log_det(z)[0]
+    if not isinstance(block, ActNorm):
+        return x, error  # moves entries, or drops some
+    grows = tf.reduce_max(tf.exp(-tf.cast(block.log_scale, x.dtype)))
+    eps = float(np.finfo(x.dtype.as_numpy_dtype).eps)
+    return x, grows * error + 4.0 * eps * (grows * _norm(z) + _norm(x))
+
+
+def _norm(value: tf.Tensor) -> tf.Tensor:
+    return tf.sqrt(tf.reduce_sum(tf.square(value), list(range(1, value.shape.rank))))
