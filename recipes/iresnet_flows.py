@@ -1,0 +1,167 @@
+"""Tasks `density` and `toys`: residual flows beside affine couplings with as many weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inntf.models import DensityModel, Flow
+from inntf.stability import summarize
+from inntf.training import certify_spectral_norms
+from recipes import iresnet_models as models
+from recipes import iresnet_toys as toys
+from recipes.common import files
+from recipes.common.data import batches
+from recipes.common.errors import as_user_error
+from recipes.common.image_data import ImageData
+from recipes.common.run_folder import RunFolder
+from recipes.iresnet_training import fit
+
+NAMES = ("residual", "affine")
+TEST_TOYS = 10_000
+GRID = 120
+EXACT_TERMS = 12  # in the log-determinants of test images
+_TEST_NOISE, _INIT_NOISE = (-1, 0), (-2, 0)  # steps count from 0
+
+
+def density(config: Any, data: ImageData, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict[str, Any]:
+    """Both flows on images; returns their numbers by name."""
+    done: dict[str, Any] = folder.progress().get("density", {})
+    test = _noisy(data.test[: config.test_density], config.seed, _TEST_NOISE)
+    for name in NAMES:
+        if name in done:
+            continue
+        weights = done.get("residual", {}).get("weights")
+        model = _make(lambda name=name, weights=weights: models.make_image_flow(name, config, data.shape, weights), strategy)
+        _compile(model, config.rate_density, config.steps_density, strategy)
+        model.initialize(_noisy(data.train[:256], config.seed, _INIT_NOISE))
+        history = fit(
+            model,
+            f"density_{name}",
+            lambda start: _image_stream(config, data, start),
+            config.steps_density,
+            config.log_every,
+            folder,
+            _looker(model, test[:200], per_dim=math.log2(models.LEVELS)),
+        )
+        print(f"{name} flow on images: measuring ...", flush=True)
+        certify_spectral_norms(model.block, rescale=True)  # from here on the spectral norms hold exactly
+        precise = None
+        if name == "residual":  # log-determinants of less variance, of the same weights
+            precise = models.make_image_flow(name, config, data.shape, exact_terms=EXACT_TERMS)
+            precise.block.set_weights(model.block.get_weights())
+        numbers = _measure(precise or model.flow, test, math.log2(models.LEVELS))
+        samples = sample_in_batches(model.flow, 32, config.seed)
+        with files.atomic(folder.path / f"density_{name}.npz") as beside:
+            np.savez_compressed(beside, samples=samples * models.LEVELS - 0.5)
+        model.save_weights(folder.path / f"density_{name}.weights.h5")
+        done[name] = {**numbers, "history": history}
+        folder.note_progress(**{**folder.progress(), "density": done})
+    return done
+
+
+def toy_densities(config: Any, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict[str, Any]:
+    """Both flows on every density in two dimensions; returns their numbers by data set and name."""
+    done: dict[str, Any] = folder.progress().get("toys", {})
+    for data_set in config.toys:
+        found = done.setdefault(data_set, {})
+        test = toys.test_set(data_set, TEST_TOYS, config.seed)
+        for name in NAMES:
+            if name in found:
+                continue
+            weights = found.get("residual", {}).get("weights")
+            model = _make(lambda name=name, weights=weights: models.make_toy_flow(name, config, weights), strategy)
+            _compile(model, config.rate_toys, config.steps_toys, strategy)
+            model.initialize(toys.sample(data_set, 1000, tf.constant([config.seed, _INIT_NOISE[0]], tf.int64)))
+            history = fit(
+                model,
+                f"toys_{data_set}_{name}",
+                lambda start, data_set=data_set: toys.batches(data_set, config.batch_toys, config.seed, start),
+                config.steps_toys,
+                config.log_every,
+                folder,
+                _looker(model, test[:2000]),
+            )
+            certify_spectral_norms(model.block, rescale=True)
+            numbers = _measure(model.flow, test)
+            axis = np.linspace(-toys.SIDE, toys.SIDE, GRID, dtype=np.float32)
+            points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+            values = log_prob(model.flow, points).reshape(GRID, GRID)
+            with files.atomic(folder.path / f"toys_{data_set}_{name}.npz") as beside:
+                np.savez_compressed(beside, log_prob=values)
+            found[name] = {**numbers, "history": history}
+            folder.note_progress(**{**folder.progress(), "toys": done})
+    return done
+
+
+def log_prob(flow: Flow, x: Any, batch_size: int = 250) -> np.ndarray:
+    """`log_prob` of many samples, float64, by one traced function."""
+    size = batch_size if len(flow.event_shape) == 3 else 8 * batch_size
+    traced = tf.function(flow.log_prob, [tf.TensorSpec([None, *flow.event_shape], tf.float32)])
+    parts = [traced(tf.convert_to_tensor(x[i : i + size])).numpy() for i in range(0, len(x), size)]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def sample_in_batches(flow: Flow, n: int, seed: int, batch_size: int = 16) -> np.ndarray:
+    """Samples, the same for the same seed."""
+    sample = tf.function(lambda seed: flow.sample(batch_size, seed=seed))
+    return np.concatenate([sample(tf.constant([seed, i])).numpy() for i in range(0, n, batch_size)])[:n]
+
+
+def _make(make: Callable[[], Flow], strategy: tf.distribute.Strategy) -> DensityModel:
+    with strategy.scope(), as_user_error():
+        return DensityModel(make())
+
+
+def _compile(model: DensityModel, rate: float, steps: int, strategy: tf.distribute.Strategy) -> None:
+    with strategy.scope():
+        # Clipped: the log-determinants of a residual flow are estimates, and now and then one is far off.
+        optimizer = keras.optimizers.Adam(models.learning_rate(rate, steps), beta_2=0.99, global_clipnorm=100.0)
+        model.compile(optimizer)
+        optimizer.build(model.trainable_variables)
+
+
+def _looker(model: DensityModel, x: Any, per_dim: float = 0.0) -> Callable[[], dict[str, float]]:
+    spec = tf.TensorSpec([None, *model.flow.event_shape], tf.float32)
+    traced = tf.function(model.flow.log_prob, [spec])
+    return lambda: {"test_bits_per_dim": _bits(model.flow, float(np.mean(traced(x).numpy().astype(np.float64)))) + per_dim}
+
+
+def _measure(flow: Flow, test: Any, per_dim: float = 0.0) -> dict[str, Any]:
+    norms = certify_spectral_norms(flow.block)
+    values = log_prob(flow, test)
+    some = test[:64]
+    forward = tf.function(lambda x: flow.block.forward_and_log_det(x)[0])
+    back = tf.function(lambda z: flow.block.inverse_and_log_det(z)[0])
+    difference = (np.asarray(some, np.float64) - back(forward(some)).numpy()).reshape(len(some), -1)
+    bounds = flow.block.lipschitz_bounds()
+    return {
+        "bits_per_dim": _bits(flow, float(np.mean(values))) + per_dim,
+        "bits_per_dim_standard_error": _bits(flow, float(np.std(values))) / -math.sqrt(len(values)),
+        "log_prob_nonfinite_share": float(np.mean(~np.isfinite(values))),
+        "weights": models.count(flow),
+        "test_samples": len(values),
+        "largest_certified_norm": max(norms.values(), default=None),
+        "certified_forward": float(bounds.forward),
+        "certified_inverse": float(bounds.inverse),
+        "reconstruction_error": summarize(np.linalg.norm(difference, axis=1))._asdict(),
+    }
+
+
+def _bits(flow: Flow, nats: float) -> float:
+    return -nats / (flow.dim * math.log(2.0))
+
+
+def _noisy(pixels: np.ndarray, seed: int, which: tuple[int, int]) -> tf.Tensor:
+    return models.dequantized(tf.constant(pixels), tf.constant([seed + 7 * which[1], which[0]]))
+
+
+def _image_stream(config: Any, data: ImageData, start: int) -> tf.data.Dataset:
+    stream = batches(data.train, config.batch_size, config.seed, augment=data.mirrors, start=start).enumerate(start)
+    seed = tf.constant(config.seed, tf.int64)
+    return stream.map(lambda step, pixels: models.dequantized(pixels, tf.stack([seed, step])))

@@ -1,0 +1,169 @@
+"""The networks of the i-ResNet experiments: classifiers, residual flows, and couplings with as many weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inntf.blocks import Dequantize, Logit
+from inntf.compose import Chain
+from inntf.core import Block
+from inntf.models import Flow, IResNetClassifier, glow, i_resnet_classifier, real_nvp, residual_flow
+from inntf.nets import LipSwish, MaxMin
+from inntf.numerics import RussianRoulette
+
+LEVELS = 256
+_WIDEST = 4096
+ACTIVATIONS = {"elu": "elu", "max_min": MaxMin, "lip_swish": LipSwish}
+
+
+# ---- classifiers ------------------------------------------------------------------------------------------------
+
+
+def make_classifier(config: Any, shape: tuple[int, int, int], classes: int, coefficient: float | None) -> IResNetClassifier:
+    """The same network for every coefficient; with plain convolutions for `None`.  Compiled."""
+    model = i_resnet_classifier(
+        event_shape=shape,
+        classes=classes,
+        blocks=config.blocks,
+        hidden=config.hidden,
+        channels=config.channels,
+        squeeze_first=config.squeeze_first,
+        coefficient=coefficient,
+        activation=ACTIVATIONS[config.activation],
+        max_iterations=config.power_iterations,
+    )
+    rate = learning_rate(config.rate_classify, config.steps_classify, config.schedule)
+    decay = config.weight_decay or None
+    if config.optimizer == "sgd":
+        optimizer: Any = keras.optimizers.SGD(rate, momentum=0.9, weight_decay=decay)
+    else:
+        optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
+    model.compile(
+        optimizer,
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+    )
+    optimizer.build(model.trainable_variables)
+    return model
+
+
+def learning_rate(highest: float, steps: int, schedule: str = "cosine") -> keras.optimizers.schedules.LearningRateSchedule:
+    """Up from zero over the first twentieth of the steps, then half a cosine; or `steps`: a fifth after 30, 60 and 80 %."""
+    if schedule == "steps":
+        ends = [max(1, round(share * steps)) for share in (0.3, 0.6, 0.8)]
+        return keras.optimizers.schedules.PiecewiseConstantDecay(ends, [highest * 0.2**k for k in range(4)])
+    up = max(1, steps // 20)
+    return keras.optimizers.schedules.CosineDecay(0.0, max(1, steps - up), warmup_target=highest, warmup_steps=up)
+
+
+def unit(pixels: Any) -> tf.Tensor:
+    """Pixels 0 to 255 as the classifiers see them, 0 to 1."""
+    return tf.cast(pixels, tf.float32) / (LEVELS - 1.0)
+
+
+# ---- flows on images --------------------------------------------------------------------------------------------
+
+
+def make_image_flow(
+    name: str, config: Any, shape: tuple[int, int, int], weights: int | None = None, exact_terms: int = 2
+) -> Flow:
+    """`residual` or `affine`: a logit, then `levels` of a squeeze and `depth` blocks; nothing is factored out.
+
+    Args:
+        name: which of the two.
+        config: settings of the run.
+        shape: of the images.
+        weights: how many the couplings should have.
+        exact_terms: of the residual flow's log-determinants, which are unbiased whatever their number.
+
+    Returns:
+        A flow over images on [0, 1), bin width 1/256.
+    """
+    common: dict[str, Any] = {"event_shape": shape, "levels": config.levels, "factor_out": False, "name": name}
+    if name == "residual":
+        return residual_flow(
+            **common,
+            depth=config.depth,
+            hidden=config.hidden_density,
+            coefficient=config.coefficient_density,
+            log_det=RussianRoulette(exact_terms=exact_terms, gradient="neumann"),
+            max_iterations=config.power_iterations,
+            preprocessing=[Logit(alpha=config.logit)],
+        )
+
+    def make(hidden: int, depth: int, **more: Any) -> Flow:
+        return glow(**common, depth=depth, hidden=hidden, seed=config.seed, preprocessing=[Logit(alpha=config.logit)], **more)
+
+    width = matched_width(lambda w: config.depth * count(make(w, 1, repeat=False)), weights)
+    return make(width, config.depth)
+
+
+def dequantized(pixels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Pixels 0 to 255 with uniform noise on [0, 1), `(batch, ...)`; the same for the same two integers."""
+    u = tf.random.stateless_uniform(tf.shape(pixels), seed, maxval=1.0 - 2.0**-12)  # rounding must not reach the next bin
+    return (tf.cast(pixels, tf.float32) + tf.ensure_shape(u, pixels.shape)) / LEVELS
+
+
+def over_pixels(flow: Flow) -> Flow:
+    """The same flow over integer pixels: bin centres in front; no noise, so that a served model repeats itself."""
+    shape = tuple(flow.event_shape)
+    block = Chain([Dequantize(LEVELS, noise="center"), flow.block])
+    return Flow(block, event_shape=shape, name=f"{flow.name}_over_pixels")
+
+
+# ---- flows in two dimensions ------------------------------------------------------------------------------------
+
+
+def make_toy_flow(name: str, config: Any, weights: int | None = None) -> Flow:
+    """`residual` or `affine` in two dimensions, `depth_toys` blocks."""
+    if name == "residual":
+        return residual_flow(
+            event_shape=2,
+            depth=config.depth_toys,
+            hidden=config.hidden_toys,
+            coefficient=config.coefficient_density,
+            log_det="exact",
+            max_iterations=config.power_iterations,
+            name=name,
+        )
+    layers = len(config.hidden_toys)
+
+    def make(hidden: int, depth: int, **more: Any) -> Flow:
+        return real_nvp(event_shape=2, depth=depth, hidden=(hidden,) * layers, activation="silu", name=name, **more)
+
+    return make(matched_width(lambda w: config.depth_toys * count(make(w, 1, repeat=False)), weights), config.depth_toys)
+
+
+# ---- weights ----------------------------------------------------------------------------------------------------
+
+
+def count(flow: Flow | Block) -> int:
+    """Number of trainable weights."""
+    block = flow.block if isinstance(flow, Flow) else flow
+    return int(sum(np.prod(w.shape) for w in block.trainable_weights))
+
+
+def matched_width(weights: Callable[[int], int], target: int | None) -> int:
+    """The width for which a network whose number of weights is a quadratic of its width comes nearest to a number.
+
+    >>> matched_width(lambda w: w * w + 3 * w + 5, 118)  # 10: 135, 9: 113
+    9
+
+    Args:
+        weights: number of weights by width; asked for three widths.
+        target: the number wanted; `None` is no number.
+
+    Returns:
+        The width, at least 1.
+    """
+    if target is None:
+        raise ValueError("matched_width: received no number of weights, expected one. Count those of the other model.")
+    known = [4, 8, 16]
+    quadratic = np.polyfit(known, [weights(width) for width in known], 2)
+    widths = np.arange(1, _WIDEST + 1)
+    return int(widths[np.argmin(np.abs(np.polyval(quadratic, widths) - target))])
