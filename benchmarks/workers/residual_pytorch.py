@@ -1,0 +1,71 @@
+"""normflows' copy of residual-flows: `PEER_PYTHON -m benchmarks.workers.residual_pytorch ESTIMATOR GRADIENT`."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import warnings
+from importlib import metadata
+
+from benchmarks.workers.loop import claim_output, serve, timed
+
+warnings.filterwarnings("ignore")
+WIDTHS, BATCH, COEFFICIENT = [2, 128, 128, 128, 128, 2], 500, 0.9 ** (1 / 5)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("estimator", choices=("series", "roulette", "exact"))
+    parser.add_argument("gradient", choices=("autodiff", "neumann"))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--blocks", type=int, default=10)
+    args = parser.parse_args()
+    answers = claim_output()
+    import normflows
+    import torch
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+
+    def block():
+        return normflows.flows.Residual(
+            normflows.nets.LipschitzMLP(WIDTHS, lipschitz_const=COEFFICIENT, max_lipschitz_iter=5, init_zeros=False),
+            reduce_memory=args.gradient == "neumann",  # Neumann gradient, computed in the forward pass
+            n_power_series=10 if args.estimator == "series" else None,
+            brute_force=args.estimator == "exact",
+        )
+
+    build, _, model = timed(
+        lambda: normflows.NormalizingFlow(
+            normflows.distributions.DiagGaussian(2, trainable=False), [block() for _ in range(args.blocks)]
+        )
+    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    x = torch.randn(BATCH, 2)
+
+    def step():
+        optimizer.zero_grad()
+        loss = model.forward_kld(x)
+        loss.backward()
+        optimizer.step()
+        normflows.utils.update_lipschitz(model, 5)
+        return float(loss.detach())
+
+    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    first_seconds, first_cpu, loss = timed(step)
+    networks = (p for flow in model.flows for p in flow.iresblock.nnet.parameters())
+    serve(
+        answers,
+        {"step": step},
+        library=f"normflows {metadata.version('normflows')}, torch {torch.__version__}",
+        parameters=sum(p.numel() for p in networks),
+        build_seconds=build,
+        start_mib=start,
+        first_step_seconds=first_seconds,
+        first_step_cpu=first_cpu,
+        loss=loss,
+    )
+
+
+if __name__ == "__main__":
+    main()
