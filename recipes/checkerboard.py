@@ -32,11 +32,11 @@ class Config(RecipeConfig):
     """affine_sigmoid: scale in (0, 1); affine_half: scale in (0.5, 1); residual: residual flow."""
     blocks_affine: int = 100
     """Blocks of the affine flows, of two couplings each, with exchanged roles."""
-    blocks_residual: int = 16
+    blocks_residual: int = 40
     """Blocks of the residual flow."""
     hidden_affine: tuple[int, ...] = (64, 64)
     """Widths of the couplings' networks."""
-    hidden_residual: tuple[int, ...] = (64, 64, 64)
+    hidden_residual: tuple[int, ...] = (128,)
     """Widths of the residual blocks' networks."""
     coefficient: float = 0.8
     """Largest spectral norm of each linear layer of the residual flow."""
@@ -46,11 +46,11 @@ class Config(RecipeConfig):
     """Samples a step."""
     steps_affine: int = 1000
     """Steps of each affine flow."""
-    steps_residual: int = 2000
+    steps_residual: int = 1500
     """Steps of the residual flow."""
     rate_affine: float = 3e-3
     """Learning rate of the affine flows (Adam) at its highest."""
-    rate_residual: float = 3e-3
+    rate_residual: float = 1e-2
     """Learning rate of the residual flow (Adam) at its highest."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Learning rate: constant, or falling to zero by a half cosine."""

@@ -19,8 +19,8 @@ from recipes.common import figures
 # How each map is shown: title, colour map, lowest and highest colour, logarithmic.
 _SHOWN = {
     "density": ("Density p(x)", "viridis", 0.0, 2 / 32, False),
-    "error": ("Reconstruction error |x - inverse(forward(x))|", "inferno", 1e-8, 1.0, True),
-    "latent_error": ("Reconstruction error |z - forward(inverse(z))|", "inferno", 1e-8, 1.0, True),
+    "error": ("Error |x - inverse(forward(x))|", "inferno", 1e-8, 1.0, True),
+    "latent_error": ("Error |z - forward(inverse(z))|", "inferno", 1e-8, 1.0, True),
     "log_det_difference": ("|log_det - log|det J||", "inferno", 1e-8, 1.0, True),
     "condition_number": ("Condition number of the Jacobian", "cividis", 1.0, 1e8, True),
 }
@@ -84,10 +84,11 @@ def draw(
         The figure.
     """
     names = list(results)
+    blank = [lambda axes: axes.set_axis_off()] * (3 - len(names))  # panels keep their size in a run of fewer flows
     rows = [[lambda axes: figures.draw_table(axes, *_table(results), title="On the grid over [-8, 8]^2")]]
     for shown, (title, *_) in _SHOWN.items():
-        rows.append([_panel(maps[name], shown, f"{title}\n{LABELS[name]}") for name in names])
-    rows.append([_scatter(samples[name], f"Samples: {LABELS[name]}") for name in names])
+        rows.append([_panel(maps[name], shown, f"{title}\n{LABELS[name]}") for name in names] + blank)
+    rows.append([_scatter(samples[name], f"Samples: {LABELS[name]}") for name in names] + blank)
     rows.append(
         [
             _scatter(data, "Data"),
@@ -95,12 +96,12 @@ def draw(
                 axes,
                 {LABELS[n]: _curve(results[n]["history"], "test_nll") for n in names}
                 | {"entropy of the data": ([0, max(h["step"] for n in names for h in results[n]["history"])], [ENTROPY] * 2)},
-                "Negative log-likelihood of test samples, nats",
+                "Test negative log-likelihood, nats",
             ),
             lambda axes: figures.draw_curves(
                 axes,
                 {LABELS[n]: _curve(results[n]["history"], "error_outside") for n in names},
-                "Largest finite error outside of the data (coarse grid)",
+                "Largest finite error outside",
                 log=True,
             ),
         ]
@@ -112,8 +113,8 @@ def draw(
         f"{config.grid_step:g}, preset {config.preset}, seed {config.seed}",
         footer="Dashed: the square of the data.  Pink: NaN or infinite.  Values beyond the ends of a colour bar have the "
         "colour of its end.",
-        heights=[1.5, *[3.7] * len(_SHOWN), 3.7, 3.4],
-        width=max(12.0, 4.4 * len(names)),
+        heights=[2.3, *[3.7] * len(_SHOWN), 3.7, 3.4],
+        width=13.0,
     )
 
 
