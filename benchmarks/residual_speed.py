@@ -30,6 +30,7 @@ OURS, TORCH = "benchmarks.workers.residual_ours", "benchmarks.workers.residual_p
 def _ours(estimator: str) -> dict[str, tuple[str, ...]]:
     return {
         "inntf auto": (OURS, estimator, "autodiff", "auto", "repeat"),
+        "inntf auto, Neumann": (OURS, estimator, "neumann", "auto", "repeat"),
         "inntf auto, unrolled": (OURS, estimator, "autodiff", "auto", "unrolled"),
         "inntf auto, XLA": (OURS, estimator, "autodiff", "auto", "xla"),
         "inntf products, autodiff": (OURS, estimator, "autodiff", "products", "repeat"),
