@@ -13,6 +13,7 @@ from inntf.blocks import (
     AdditiveCoupling,
     AffineCoupling,
     ChannelSplit,
+    ContinuousBlock,
     Dequantize,
     ExactAdditiveCoupling,
     Haar,
@@ -140,6 +141,8 @@ ESTIMATES = dict.fromkeys(
     "an estimate with one draw of noise, another for each row of a batch; tests of the estimators compare its mean",
 )
 FLAT = {"builds_lazily_from_the_latent_side": "the latent is flat, so the image's shape cannot be told from it"}
+
+SOLVER = (1e-6, 1e-11)  # tolerances of the continuous block in float32 and float64
 
 CASES = {
     "actnorm-vector": Case(lambda d: ActNorm(dtype=d), VECTOR),
@@ -274,6 +277,14 @@ CASES = {
         lambda d: Repeat(lambda: ResidualBlock(network=contraction(d), dtype=d), 2, backprop="reversible", dtype=d),
         (3,),
         perturb=0.05,
+        tolerance=10,
+    ),
+    "continuous-conditional": Case(
+        lambda d: ContinuousBlock(
+            dynamics=MLP((4,), activation="tanh"), rtol=SOLVER[d == "float64"], atol=SOLVER[d == "float64"], dtype=d
+        ),
+        (2,),
+        (1,),
         tolerance=10,
     ),
     "multiscale": Case(lambda d: Multiscale([level(d), level(d)], dtype=d), (4, 4, 2), exempt=FLAT),

@@ -2,6 +2,8 @@
 
 from inntf.blocks.actnorm import ActNorm
 from inntf.blocks.autoregressive import MaskedAutoregressive
+from inntf.blocks.continuous import ContinuousBlock
+from inntf.blocks.continuous_solver import SolverNotFinished
 from inntf.blocks.coupling import AdditiveCoupling, AffineCoupling
 from inntf.blocks.coupling_exact import ExactAdditiveCoupling
 from inntf.blocks.coupling_spline import SplineCoupling
@@ -25,6 +27,7 @@ __all__ = [
     "AffineCoupling",
     "ChannelSplit",
     "CheckerboardSplit",
+    "ContinuousBlock",
     "Dequantize",
     "ExactAdditiveCoupling",
     "Haar",
@@ -41,6 +44,7 @@ __all__ = [
     "Rescale",
     "ResidualBlock",
     "SnapToGrid",
+    "SolverNotFinished",
     "SplineCoupling",
     "Split",
     "Squeeze",

@@ -3,6 +3,7 @@
 from inntf.models.autoregressive_flow import autoregressive_flow
 from inntf.models.density_model import DensityModel
 from inntf.models.factories import glow, real_nvp
+from inntf.models.ffjord import ffjord
 from inntf.models.flow import Flow
 from inntf.models.flow_gan import FlowGan
 from inntf.models.i_resnet_classifier import i_resnet_classifier
@@ -18,6 +19,7 @@ __all__ = [
     "Reconstruction",
     "RefittedPrior",
     "autoregressive_flow",
+    "ffjord",
     "glow",
     "i_resnet_classifier",
     "real_nvp",

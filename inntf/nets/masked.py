@@ -166,8 +166,8 @@ class MaskedMLP(keras.layers.Layer):
         Every unit is computed once, so all entries together cost about one evaluation of the network.
 
         Args:
-            choose: `(given[i], output[i]) -> (entry, extra)`, given `(batch,)` and `(batch, out_channels)`, returning `(batch,)`
-                twice.
+            choose: `(given[i], output[i]) -> (entry, extra)`, of `(batch,)` and `(batch, out_channels)`; both it returns are
+                `(batch,)`.
             given: `(batch, dim)`, handed over entry by entry.
             condition: `(batch, width)`, if built with one.
 

@@ -20,6 +20,7 @@ from inntf.numerics.log_det_estimators import (
     log_det_interval,
     truncation_bound,
 )
+from inntf.numerics.ode import OdeSolution, solve_ode
 from inntf.numerics.scales import ExpScale, Scale, SigmoidScale, SoftplusScale
 from inntf.numerics.spectral import (
     conv_power_iteration,
@@ -42,6 +43,7 @@ __all__ = [
     "JacobianExtremes",
     "Linearization",
     "LogDetEstimator",
+    "OdeSolution",
     "Poisson",
     "PowerSeries",
     "RussianRoulette",
@@ -80,6 +82,7 @@ __all__ = [
     "singular_triplets",
     "snap_to_grid",
     "solve_fixed_point",
+    "solve_ode",
     "spectral_norm",
     "spline_forward",
     "spline_inverse",

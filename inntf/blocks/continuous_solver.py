@@ -1,0 +1,134 @@
+"""Running the equation of a continuous block, eagerly or in a graph, and saying so where it does not get through."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from inntf.nets.pure import PureNetwork
+from inntf.numerics.ode import solve_ode
+from inntf.numerics.trace import value_and_trace
+
+if TYPE_CHECKING:
+    from inntf.blocks.continuous import ContinuousBlock
+
+_local = threading.local()
+
+
+class SolverNotFinished(tf.errors.InvalidArgumentError):
+    """The solver of a continuous block ran out of steps, or its state is not finite.
+
+    A `tf.errors.InvalidArgumentError`, which is what the same failure raises inside a graph: one `except` serves both.
+
+    Source: inntf.
+
+    Example:
+        >>> issubclass(SolverNotFinished, tf.errors.InvalidArgumentError)
+        True
+    """
+
+    def __init__(self, message: str):
+        super().__init__(None, None, message)
+
+
+class Solver:
+    """Solves the equation of one block; a plain object, out of sight of trackers.
+
+    Called eagerly it runs a graph traced once a direction, for any batch size: a solver's loop of single operations
+    takes minutes.
+
+    Args:
+        block: the block.
+    """
+
+    def __init__(self, block: ContinuousBlock):
+        self.block = block
+        self.network: PureNetwork | None = None
+        self._traced: dict[Any, Any] = {}
+
+    def __call__(
+        self, value: tf.Tensor, condition: tf.Tensor | None, noise: list[tf.Tensor] | None, inverse: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The value at the other end, and the log-determinant; checked."""
+        given = {"value": value, "weights": tuple(self.network.values())}
+        if condition is not None:
+            given["condition"] = tf.cast(condition, value.dtype)
+        if noise is not None:
+            given["noise"] = tuple(noise)
+        if tf.executing_eagerly():
+            out, log_det, evaluations, reached = self._graph(given, inverse)(given)
+        else:
+            out, log_det, evaluations, reached = self._solve(given, inverse)
+        noted = getattr(_local, "noted", None)
+        if noted is not None:
+            noted.append(evaluations)
+        message = (
+            f"SolverNotFinished: {self.block.name}: the solver has not reached the end with a finite state within "
+            f"max_steps={self.block.max_steps}. Where the input is finite, the velocity is too steep: allow more steps or a "
+            "larger rtol and atol, or keep the weights of the dynamics small."
+        )
+        if tf.executing_eagerly():
+            if not bool(reached):
+                raise SolverNotFinished(message)
+            return out, log_det
+        check = tf.debugging.Assert(reached, [message])
+        with tf.control_dependencies([check]):  # under XLA, which drops it, the numbers are NaN
+            return tf.identity(out), tf.identity(log_det)
+
+    def _graph(self, given: dict[str, Any], inverse: bool) -> Any:
+        key = (inverse, *sorted(given))
+        if key not in self._traced:
+            any_batch = {
+                name: tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), part)
+                for name, part in given.items()
+                if name != "weights"
+            }
+            weights = tuple(tf.TensorSpec(w.shape, w.dtype) for w in given["weights"])
+            self._traced[key] = tf.function(
+                lambda given: self._solve(given, inverse),
+                input_signature=[{**any_batch, "weights": weights}],
+                autograph=False,
+            )
+        return self._traced[key]
+
+    def _solve(self, given: dict[str, Any], inverse: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        block, value, weights = self.block, given["value"], given["weights"]
+        floats = [i for i, w in enumerate(weights) if w.dtype.is_floating]
+        constants: dict[str, Any] = {"floats": tuple(weights[i] for i in floats)}
+        if "condition" in given:
+            constants["condition"] = given["condition"]
+        sign = tf.constant(-1.0 if inverse else 1.0, value.dtype)
+
+        def velocity(s: tf.Tensor, y: tf.Tensor, floats_now: Any, condition: Any, noise: Any) -> tuple[tf.Tensor, tf.Tensor]:
+            now = list(weights)
+            for i, w in zip(floats, floats_now, strict=True):
+                now[i] = w
+            more = [tf.fill([tf.shape(y)[0], 1], 1.0 - s if inverse else s)] if block.time else []
+            more += [] if condition is None else [condition]
+            v, trace = value_and_trace(lambda y: self.network(tf.concat([y, *more], -1), now), y, noise)
+            return sign * v, sign * trace
+
+        # A function of its own is traced once, where the solver's stages and the adjoint would each trace it.
+        once = tf.function(velocity, autograph=False)
+
+        def dynamics(s: tf.Tensor, state: Any, floats: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+            return once(s, state[0], floats, condition, given.get("noise"))
+
+        start = (value, tf.zeros_like(value[:, 0]))
+        found = solve_ode(dynamics, start, rtol=block.rtol, atol=block.atol, max_steps=block.max_steps, constants=constants)
+        out, log_det = found.state
+        return out, log_det, found.evaluations, found.reached
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[list[tf.Tensor]]:
+        """Within it the numbers of evaluations are noted."""
+        before = getattr(_local, "noted", None)
+        _local.noted = []
+        try:
+            yield _local.noted
+        finally:
+            _local.noted = before
