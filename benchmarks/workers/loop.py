@@ -1,0 +1,46 @@
+"""The protocol of a worker: one request a line on standard input, one line of JSON on standard output.
+
+It imports no library, so that it runs under every Python that is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+
+def claim_output():
+    """Standard output for answers alone: what libraries print goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answers
+
+
+def timed(action: Callable[[], object]) -> tuple[float, float, object]:
+    """Wall seconds, CPU seconds of all threads, result."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    out = action()
+    return time.perf_counter() - wall, time.process_time() - cpu, out
+
+
+def serve(answers, actions: dict[str, Callable[[], object]], **about: object) -> None:
+    """Say what is known, then answer `NAME COUNT` until the input ends."""
+    _say(answers, about)
+    for line in sys.stdin:
+        name, count = line.split()
+        walls, cpus = [], []
+        for _ in range(int(count)):
+            wall, cpu, _ = timed(actions[name])
+            walls.append(wall)
+            cpus.append(cpu)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        _say(answers, {"wall": walls, "cpu": cpus, "peak_mib": peak})
+
+
+def _say(answers, what: dict) -> None:
+    answers.write(json.dumps(what) + "\n")
+    answers.flush()
