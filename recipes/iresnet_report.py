@@ -96,7 +96,7 @@ def _toys(found: dict[str, Any], folder: pathlib.Path) -> tuple[list[list[figure
         [lambda axes: figures.draw_table(axes, *_flow_table(pairs), title="Densities in two dimensions")],
         [_density(folder, data_set, name) for data_set, pair in found.items() for name in pair],
     ]
-    return rows, [0.8 + 0.3 * len(pairs), 3.2]
+    return rows, [2.4, 3.2]
 
 
 def _density(folder: pathlib.Path, data_set: str, name: str) -> figures.Panel:
