@@ -45,7 +45,8 @@ class ChannelSplit(Split):
 
     def part(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """`(kept, moved)`."""
-        first, last = x[..., : self._cut], x[..., self._cut :]
+        # One operation, whose gradient is one: two slices would each be padded with zeros, and added.
+        first, last = tf.split(x, [self._cut, self._size - self._cut], -1)
         return (last, first) if self.swap else (first, last)
 
     def join(self, kept: tf.Tensor, moved: tf.Tensor) -> tf.Tensor:

@@ -147,8 +147,10 @@ def _draw(template: Block, source: Block, initializers: dict[int, Any]) -> list[
             config = initializer.get_config() if isinstance(initializer, keras.initializers.Initializer) else None
             if config is None or config.get("seed") is not None:
                 return None
-            # The same initializer object would draw the same numbers again.
-            value = type(initializer).from_config(config)(variable.shape, dtype=variable.dtype)
+            if isinstance(initializer, keras.initializers.Zeros):
+                value = np.zeros(variable.shape)
+            else:  # the same initializer object would draw the same numbers again
+                value = type(initializer).from_config(config)(variable.shape, dtype=variable.dtype)
         out.append(np.asarray(value, np.dtype(str(keras.backend.standardize_dtype(variable.dtype)))))
     return out
 

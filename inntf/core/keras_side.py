@@ -10,9 +10,18 @@ import tensorflow as tf
 from inntf.core import checks, configuration, shapes
 from inntf.core.faces import is_tfp, tfb
 
+_PLAIN = frozenset({bool, int, float, str, type(None), tf.TensorShape})
+
 
 class KerasSide:
     """Mixin of `Block`: the methods that Keras calls."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Keras searches every value for layers and variables; plain ones hold none, and deep models make many blocks.
+        if type(value) in _PLAIN and "_tracker" in self.__dict__:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Of a bijector or a distribution: TFP's composition; of a tensor, symbolic or not: the Keras layer."""

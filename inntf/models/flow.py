@@ -14,6 +14,7 @@ from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.faces import LiveVariables
 from inntf.core.shapes import Shape, static
+from inntf.models.parts import in_parts
 
 tfd = tfp.distributions
 
@@ -214,7 +215,10 @@ class Flow(tfd.Distribution):
         z = self._base.sample(shape, seed=seed)
         if not (isinstance(temperature, int | float) and temperature == 1.0):
             z = self._tempered(z, temperature)
-        x, log_det = self._block.inverse_and_log_det(z, condition)
+        if condition is None:
+            x, log_det = in_parts(self._block.inverse_and_log_det, z, self._base.event_shape.rank)
+        else:
+            x, log_det = self._block.inverse_and_log_det(z, condition)
         return x, z, log_det
 
     def _tempered(self, z: tf.Tensor, temperature: Any) -> tf.Tensor:
