@@ -30,11 +30,11 @@ class Config(RecipeConfig):
     """Drawn anew every step; --data-dir is not used."""
     model: Literal["all", "affine_sigmoid", "affine_half", "residual"] = "all"
     """affine_sigmoid: scale in (0, 1); affine_half: scale in (0.5, 1); residual: residual flow."""
-    blocks_affine: int = 100
+    blocks_affine: int = 70
     """Blocks of the affine flows, of two couplings each, with exchanged roles."""
     blocks_residual: int = 40
     """Blocks of the residual flow."""
-    hidden_affine: tuple[int, ...] = (64, 64)
+    hidden_affine: tuple[int, ...] = (64, 64, 64)
     """Widths of the couplings' networks."""
     hidden_residual: tuple[int, ...] = (128,)
     """Widths of the residual blocks' networks."""
@@ -44,11 +44,11 @@ class Config(RecipeConfig):
     """Power iterations of each spectral norm after every step."""
     batch_size: int = 500
     """Samples a step."""
-    steps_affine: int = 1000
+    steps_affine: int = 800
     """Steps of each affine flow."""
     steps_residual: int = 1500
     """Steps of the residual flow."""
-    rate_affine: float = 3e-3
+    rate_affine: float = 5e-3
     """Learning rate of the affine flows (Adam) at its highest."""
     rate_residual: float = 1e-2
     """Learning rate of the residual flow (Adam) at its highest."""
@@ -56,7 +56,7 @@ class Config(RecipeConfig):
     """Learning rate: constant, or falling to zero by a half cosine."""
     test_samples: int = 20_000
     """Samples of the test likelihood."""
-    log_every: int = 250
+    log_every: int = 100
     """Steps between summaries, checkpoints and looks at the inverse."""
     grid_step: float = 0.1
     """Distance of the grid's points on [-8, 8]^2 (0.05 in the paper)."""

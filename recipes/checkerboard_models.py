@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
-
-import keras
 
 from inntf.blocks import AffineCoupling, ChannelSplit
 from inntf.compose import Chain, Repeat
 from inntf.models import Flow, residual_flow
-from inntf.nets import LipSwish
+from inntf.nets import MLP
 from inntf.numerics import SigmoidScale
 
 NAMES = ("affine_sigmoid", "affine_half", "residual")
@@ -37,24 +34,8 @@ def make_flow(name: str, config: Any) -> Flow:
     scale = SigmoidScale(low=0.5 if name == "affine_half" else 0.0)
 
     def coupling(swap: bool) -> AffineCoupling:
-        return AffineCoupling(
-            conditioner=lambda channels: swish_network(config.hidden_affine, channels),
-            scale=scale,
-            split=ChannelSplit(swap=swap),
-        )
+        # Nothing starts at zero, as in the paper: a coupling is no identity at the start.
+        network = MLP(config.hidden_affine, activation="silu", zero_last=False)
+        return AffineCoupling(conditioner=network, scale=scale, split=ChannelSplit(swap=swap))
 
     return Flow(Repeat(lambda: Chain([coupling(False), coupling(True)]), config.blocks_affine), event_shape=2, name=name)
-
-
-def swish_network(hidden: Sequence[int], out_channels: int) -> keras.Sequential:
-    """The paper's network: the activation comes before each linear layer, on the input too; nothing starts at zero.
-
-    Weights and biases start uniform within `1/sqrt(inputs)`, as in the paper's code.
-    """
-    layers: list[keras.layers.Layer] = []
-    inputs = 1
-    for units in (*hidden, out_channels):
-        start = keras.initializers.RandomUniform(-(inputs**-0.5), inputs**-0.5)
-        layers += [LipSwish(), keras.layers.Dense(units, kernel_initializer=start, bias_initializer=start)]
-        inputs = units
-    return keras.Sequential(layers)

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from inntf.compose import Repeat
 from inntf.models import Flow
 from inntf.serving import export
 from inntf.training import certify_spectral_norms
@@ -86,9 +85,6 @@ def export_flow(flow: Flow, name: str, config: Config, numbers: dict[str, Any]) 
     card = {"recipe": "checkerboard", "variant": name, "preset": config.preset, "seed": config.seed}
     card |= {"measured": {k: v for k, v in numbers.items() if k != "history"}}
     folder = pathlib.Path(config.export_dir or "saved_models").expanduser() / f"checkerboard_{name}"
-    if name == "residual" and isinstance(flow.block, Repeat):
-        # The inverse has a gradient of its own, which TensorFlow cannot save from within a loop.
-        flow = Flow(flow.block.unroll(), event_shape=2, name=name)
     return export(flow, folder, card=card, batch=data.test_set(64, config.seed))
 
 
