@@ -26,8 +26,8 @@ _RULES: dict[type, Callable[[Any], tf.Tensor]] = {}
 def lipschitz_tensor(layer: Any) -> tf.Tensor:
     r"""Upper bound of the l2 Lipschitz constant of a network at inference, a float64 scalar computed by TensorFlow.
 
-    The same promise as `lipschitz_constant`, which is for eager use: $\mathrm{Lip} \le \prod_i \|W_i\| \, \mathrm{Lip}(a_i)$ with
-    every norm bounded from above.  Here the norms are Gram iterations, `gram_bound` and `conv_gram_bound`: they follow the
+    The promise of `lipschitz_constant`, which is for eager use: $\mathrm{Lip} \le \prod_i \|W_i\| \, \mathrm{Lip}(a_i)$ with
+    every norm bounded above.  Here the norms are Gram iterations, `gram_bound` and `conv_gram_bound`: they follow the
     weights in a `tf.function`, in a loop over stacked weights, under XLA and in a SavedModel, and are at most about half a
     percent larger (more for convolutions on images of a few pixels, where `lipschitz_constant` forms the matrix).
 
