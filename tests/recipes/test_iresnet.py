@@ -77,7 +77,7 @@ def test_learning_rate_goes_up_and_down():
 
 
 def test_dequantized_stays_in_its_bin():
-    pixels = tf.repeat(tf.range(256, dtype=tf.uint8)[None], 50, 0)
+    pixels = tf.repeat(tf.cast(tf.range(256), tf.uint8)[None], 50, 0)
     x = models.dequantized(pixels, tf.constant([1, 2])).numpy().astype(np.float64)
     np.testing.assert_array_equal(np.floor(x * 256), pixels.numpy())
     assert x.min() >= 0 and x.max() < 1
