@@ -34,7 +34,8 @@ class Summaries:
         """Write numbers under `prefix/name`; NaN and infinity are written too, TensorBoard marks them."""
         with self._writer.as_default(step=int(step)):
             for name, value in values.items():
-                tf.summary.scalar(_tag(prefix, name), float(value))
+                # A Python float beyond float32's range is an error, an array of float64 becomes infinite.
+                tf.summary.scalar(_tag(prefix, name), np.asarray(value, np.float64))
 
     def histogram(self, step: int, name: str, values: np.ndarray) -> None:
         """Write the distribution of the finite ones of some numbers."""

@@ -15,6 +15,7 @@ from inntf import Block, Flow
 from recipes import checkerboard_data as data
 from recipes.checkerboard_maps import Mapper, describe, grid_axis, inside, measure_jacobians, worst
 from recipes.checkerboard_run import broken
+from recipes.common.tensorboard import Summaries
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -90,6 +91,12 @@ def test_maps_keep_and_count_what_is_not_finite():
     assert found["nonfinite_values"] == bad.sum() + (~np.isfinite(maps["latent_error"])).sum() > 0
     assert found["largest_error"] == math.inf
     assert broken({"grid": found})
+
+
+def test_summaries_take_errors_beyond_float32(tmp_path):
+    with Summaries(tmp_path) as board:
+        board.scalars(1, {"error": 4e45, "infinite": math.inf})
+    assert list(tmp_path.glob("events.out.tfevents*"))
 
 
 def test_broken_means_not_finite_or_a_hundred_times():
