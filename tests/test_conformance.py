@@ -17,6 +17,10 @@ CHECKS = {
 # What does not look at numbers runs in float32; its twin in float64 is left to `-m slow`, for the suite's time.
 ONCE = {name for name in CHECKS if f"check_{name}" in {*vars(saving), *vars(errors)}} | {"xla_agrees", "functional_model_fits"}
 
+# Tracing an adaptive solver and its adjoint takes seconds each time.
+HEAVY = {"continuous-conditional"}
+HEAVY_CHECKS = {"vectorized_map_agrees", "xla_agrees", "saved_model"}
+
 
 def _parameters():
     for name, case in CASES.items():
@@ -25,7 +29,7 @@ def _parameters():
                 reason = case.exempt.get(check)
                 # Strict: an exemption that is no longer needed fails.
                 marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-                if dtype == "float64" and check in ONCE:
+                if (dtype == "float64" and (check in ONCE or name in HEAVY)) or (name in HEAVY and check in HEAVY_CHECKS):
                     marks.append(pytest.mark.slow)
                 yield pytest.param(name, dtype, check, id=f"{name}-{dtype}-{check}", marks=marks)
 
