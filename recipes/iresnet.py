@@ -12,8 +12,9 @@ Tasks: `classify` trains the same network for each coefficient and once without 
 from the features with certified norms; `density` compares a residual flow on images with affine couplings (Glow) that have as
 many weights; `toys` does so in two dimensions.
 
-Expected of `small`: accuracy at 0.9 within 1.5 points of the unconstrained twin and falling with the coefficient;
-reconstruction errors below 1e-4; bits/dim of the residual flow below those of the couplings.  Results: recipes/README.md.
+To be shown: accuracy at 0.9 within 1.5 points of the unconstrained twin and falling with the coefficient; reconstruction
+errors below 1e-4; bits/dim of the residual flow below those of the couplings.  A first run of `small` falls short of the first
+and the last of these: recipes/README.md has the figures.
 """
 
 from __future__ import annotations
