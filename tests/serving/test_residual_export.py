@@ -33,11 +33,6 @@ serve = model.signatures
 results = {"x": serve["inverse"](z=tf.constant(given["z"]))["x"].numpy()}
 results |= {k: v.numpy() for k, v in serve["forward"](x=tf.constant(given["x"])).items()}
 results["sample"] = serve["sample"](n=tf.constant(5), seed=tf.constant([1, 2]), temperature=tf.constant(1.0))["x"].numpy()
-z = tf.constant(given["z"])
-with tf.GradientTape() as tape:
-    tape.watch(z)
-    loss = tf.reduce_sum(model.inverse(z)["x"] ** 2)
-results["gradient"] = tape.gradient(loss, z).numpy()
 vectors = [v for v in model.variables if v.shape.rank == 2 and v.shape[1:] in ([2], [8])]
 for v in model.variables:
     if v.shape.rank == 3:
@@ -70,5 +65,4 @@ def test_residual_flow_elsewhere(tmp_path):
     np.testing.assert_allclose(found["z"], z, atol=1e-5)
     np.testing.assert_allclose(found["log_det"], log_det, atol=1e-5)
     np.testing.assert_allclose(found["sample"], flow.sample(5, seed=(1, 2)), atol=1e-4)
-    assert np.isfinite(found["gradient"]).all() and np.abs(found["gradient"]).max() > 0.1
     assert found["refused"]
