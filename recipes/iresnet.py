@@ -1,6 +1,6 @@
 """i-ResNet: a residual network that classifies as well as an unconstrained one, runs backwards, and is a density.
 
-    python -m recipes.iresnet                           # about 15 minutes on two cores that do nothing else
+    python -m recipes.iresnet                           # estimated at 15 minutes on two idle cores; not measured as a whole
     python -m recipes.iresnet --preset smoke            # a minute
     python -m recipes.iresnet --dataset fashion_mnist --data-dir DIR
     python -m recipes.iresnet --task classify --coefficients 0.9
