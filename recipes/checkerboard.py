@@ -10,7 +10,8 @@ possible negative log-likelihood is the entropy of the data, ln 32 = 3.4657 nats
 
 Expected of `small`: negative log-likelihood of all three between ln 32 - 0.02 and 3.90 nats; on the grid over [-8, 8]^2 the
 residual flow without a value that is not finite and with errors below 1e-3; the first affine flow broken outside of the
-data: values that are not finite, or errors 100 times those inside.  The affine flows' settings are not confirmed: see recipes/README.md.
+data: values that are not finite, or errors 100 times those inside.  The settings of the affine flows
+are not confirmed: see recipes/README.md.
 """
 
 from __future__ import annotations

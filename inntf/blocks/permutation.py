@@ -114,4 +114,3 @@ class Permutation(Block):
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
         """Exactly 1 both ways."""
         return LipschitzBounds(1.0, 1.0)
-
