@@ -64,7 +64,7 @@ def i_resnet_classifier(
 
     Example:
         >>> model = i_resnet_classifier(event_shape=(8, 8, 3), classes=10, blocks=(1, 1), hidden=(4, 4), channels=8)
-        >>> model(tf.zeros([2, 8, 8, 3])).shape
+        >>> model(keras.ops.zeros([2, 8, 8, 3])).shape
         TensorShape([2, 10])
     """
     if len(blocks) != len(hidden) or not blocks:

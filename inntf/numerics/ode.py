@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -96,6 +97,21 @@ def solve_ode(
     return OdeSolution(end, 1 + tf.cast(found.diagnostics.num_ode_fn_evaluations, tf.int32), tf.reduce_all(tf.stack(finite)))
 
 
+def _with_wide_tableau(step: types.FunctionType) -> types.FunctionType:
+    # TFP turns its coefficients, Python floats, into float32 before it casts them: in float64 2e-8 would be left of every step
+    # at any tolerance.  The same code with coefficients that are float64 from the start; TFP's own stay as they are.
+    tableau = step.__globals__["_TABLEAU"]
+    wide = {name: _widened(value) for name, value in tableau._asdict().items() if name != "a"}
+    scope = {**step.__globals__, "_TABLEAU": tableau._replace(**wide)}
+    copy = types.FunctionType(step.__code__, scope, step.__name__, step.__defaults__, step.__closure__)
+    copy.__kwdefaults__ = step.__kwdefaults__
+    return copy
+
+
+def _widened(weights: Any) -> Any:
+    return [_widened(w) for w in weights] if isinstance(weights, list) else np.float64(weights)
+
+
 class _DormandPrince(tfp.math.ode.DormandPrince):
     """TFP's solver towards one final time: its last step ends there, and it always ends."""
 
@@ -103,11 +119,13 @@ class _DormandPrince(tfp.math.ode.DormandPrince):
         super().__init__(**kwargs)
         self._target, self._most = target, int(max_steps) * self.ODE_FN_EVALS_PER_STEP
 
+    _wide_step = _with_wide_tableau(tfp.math.ode.DormandPrince._step)
+
     def _step(self, solver_state: Any, diagnostics: Any, **kwargs: Any) -> tuple[Any, Any]:
         dt, start = solver_state.step_size, solver_state.current_time
         # A hair beyond: TFP goes on until the time is past the target, and a step of length zero would never end.
         left = self._target - start + 8 * float(np.finfo(dt.dtype.as_numpy_dtype).eps)
-        state, diagnostics = super()._step(solver_state._replace(step_size=tf.minimum(dt, left)), diagnostics, **kwargs)
+        state, diagnostics = self._wide_step(solver_state._replace(step_size=tf.minimum(dt, left)), diagnostics, **kwargs)
         lost = (diagnostics.num_ode_fn_evaluations > self._most) | ~tf.math.is_finite(state.step_size)
         lost = lost & (state.current_time <= self._target)
 
