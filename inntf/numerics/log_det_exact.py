@@ -68,9 +68,14 @@ def log_abs_det_of_identity_plus(jacobian: tf.Tensor) -> tf.Tensor:
     if dim == 0:
         return tf.zeros(tf.shape(jacobian)[:-2], jacobian.dtype)
     if dim <= 3:
-        excess = _EXCESS[dim]([[jacobian[..., i, j] for j in range(dim)] for i in range(dim)])
+        entries = [[jacobian[..., i, j] for j in range(dim)] for i in range(dim)]
+        excess = _EXCESS[dim](entries)
+        # Near a singular matrix 1 + t has lost its digits, which the determinant itself has.
+        far = excess < -0.5
+        det = _DET[dim]([[entries[i][j] + 1 if i == j else entries[i][j] for j in range(dim)] for i in range(dim)])
+        det, excess = tf.where(far, det, tf.ones_like(det)), tf.where(far, tf.zeros_like(excess), excess)
         # (1 + t)^2 = 1 + t (2 + t): the digits of a small t are kept, and the sign of 1 + t does not matter.
-        return tf.math.log1p(excess * (2 + excess)) / 2
+        return tf.where(far, tf.math.log(tf.abs(det)), tf.math.log1p(excess * (2 + excess)) / 2)
     triangle = tf.linalg.qr(tf.eye(dim, dtype=jacobian.dtype) + jacobian).r
     return tf.reduce_sum(tf.math.log(tf.abs(tf.linalg.diag_part(triangle))), -1)
 
@@ -81,12 +86,15 @@ def _excess_2(j: list[list[tf.Tensor]]) -> tf.Tensor:
 
 
 def _excess_3(j: list[list[tf.Tensor]]) -> tf.Tensor:
-    whole = (
+    return j[0][0] + j[1][1] + j[2][2] + _minor(j, 0, 1) + _minor(j, 0, 2) + _minor(j, 1, 2) + _det_3(j)
+
+
+def _det_3(j: list[list[tf.Tensor]]) -> tf.Tensor:
+    return (
         j[0][0] * _minor(j, 1, 2)
         - j[0][1] * (j[1][0] * j[2][2] - j[1][2] * j[2][0])
         + j[0][2] * (j[1][0] * j[2][1] - j[1][1] * j[2][0])
     )
-    return j[0][0] + j[1][1] + j[2][2] + _minor(j, 0, 1) + _minor(j, 0, 2) + _minor(j, 1, 2) + whole
 
 
 def _minor(j: list[list[tf.Tensor]], a: int, b: int) -> tf.Tensor:
@@ -94,3 +102,4 @@ def _minor(j: list[list[tf.Tensor]], a: int, b: int) -> tf.Tensor:
 
 
 _EXCESS = {1: lambda j: j[0][0], 2: _excess_2, 3: _excess_3}
+_DET = {1: lambda j: j[0][0], 2: lambda j: _minor(j, 0, 1), 3: _det_3}

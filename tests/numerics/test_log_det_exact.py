@@ -60,6 +60,15 @@ def test_small_log_determinants_keep_their_digits():
     np.testing.assert_allclose(log_abs_det_of_identity_plus(tiny), [exact], rtol=1e-4)
 
 
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_near_a_singular_matrix_float32_keeps_its_digits(dim):
+    jacobian = tf.Variable(np.diag(np.full(dim, -0.99)).astype("float32"))
+    with tf.GradientTape() as tape:
+        log_det = log_abs_det_of_identity_plus(jacobian)
+    np.testing.assert_allclose(log_det, dim * np.log(0.01), rtol=1e-5)
+    np.testing.assert_allclose(tape.gradient(log_det, jacobian), 100 * np.eye(dim), rtol=1e-4, atol=1e-3)
+
+
 def test_network_is_evaluated_once_and_every_weight_has_its_gradient():
     network = keras.Sequential([keras.layers.Dense(5, activation="tanh"), keras.layers.Dense(3)])
     calls = []
