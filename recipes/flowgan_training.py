@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from inntf.training import write_stability
 from recipes import flowgan_models as models
 from recipes.common.batches import batches
 from recipes.common.errors import UserError
 from recipes.common.image_data import ImageData
+from recipes.common.progress import Progress
 from recipes.common.run_folder import RunFolder
 from recipes.common.tensorboard import Summaries
 
@@ -39,26 +39,6 @@ def train(gan: Any, name: str, steps: int, config: Any, data: ImageData, folder:
         callbacks=[watch, Progress(name, epochs * per_epoch, start)],
     )
     return watch.history
-
-
-class Progress(keras.callbacks.Callback):
-    """One bar for the whole training."""
-
-    def __init__(self, name: str, steps: int, start: int):
-        super().__init__()
-        self._bar = tqdm(total=steps, initial=start, desc=name, unit="step", mininterval=1.0)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """One step further."""
-        self._bar.update()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Show the losses."""
-        self._bar.set_postfix({k: f"{float(v):.3g}" for k, v in (logs or {}).items()})
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Close the bar."""
-        self._bar.close()
 
 
 class Watch(keras.callbacks.Callback):

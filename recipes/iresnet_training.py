@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from recipes.common.errors import UserError
+from recipes.common.progress import Progress
 from recipes.common.run_folder import RunFolder
 from recipes.common.tensorboard import Summaries
 
@@ -58,29 +58,9 @@ def fit(
             steps_per_epoch=per_look,
             verbose=0,
             shuffle=False,  # the dataset is shuffled already
-            callbacks=[Progress(name, per_look * looks, start), watch],
+            callbacks=[Progress(name, per_look * looks, start, digits=4), watch],
         )
     return watch.history
-
-
-class Progress(keras.callbacks.Callback):
-    """One bar for the whole training."""
-
-    def __init__(self, name: str, steps: int, start: int):
-        super().__init__()
-        self._bar = tqdm(total=steps, initial=start, desc=name, unit="step", mininterval=1.0)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """One step further."""
-        self._bar.update()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Show the losses."""
-        self._bar.set_postfix({k: f"{float(v):.4g}" for k, v in (logs or {}).items()})
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Close the bar."""
-        self._bar.close()
 
 
 class Watch(keras.callbacks.Callback):
