@@ -57,7 +57,10 @@ class Coupling(Block):
 
     def raw_parameters(self, kept: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
         """The conditioner's output at the moved places, `(..., parameters_per_channel * channels)`, in the value's dtype."""
-        raw = self.conditioner(merge_condition(self, self.split.view(kept), condition))
+        return self._raw_parameters(self.conditioner, kept, condition)
+
+    def _raw_parameters(self, network: Callable, kept: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
+        raw = network(merge_condition(self, self.split.view(kept), condition))
         return self.split.parameters(tf.cast(raw, kept.dtype))
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -110,12 +113,12 @@ class Coupling(Block):
         return self.split.join(kept, moved), self.split.join(d_kept, d_moved), d_sources
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
-        """Data-dependent initialization of what the conditioner holds; returns `forward(x)`."""
+        """Data-dependent initialization of what the conditioner holds, whose `initialize` returns its output; `forward(x)`."""
         if not hasattr(self.conditioner, "initialize"):
             return self.forward_and_log_det(x, condition)[0]
-        kept, _ = self.split.part(x)
-        self.conditioner.initialize(merge_condition(self, self.split.view(kept), condition))
-        return self.forward_and_log_det(x, condition)[0]
+        kept, moved = self.split.part(x)
+        raw = self._raw_parameters(self.conditioner.initialize, kept, condition)
+        return self.split.join(kept, self.transform(moved, raw)[0])
 
     def config_arguments(self) -> dict[str, Any]:
         """Constructor arguments, with the conditioner as the layer it has become."""
