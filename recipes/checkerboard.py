@@ -45,7 +45,7 @@ class Config(RecipeConfig):
     """Power iterations of each spectral norm after every step."""
     batch_size: int = 500
     """Samples a step."""
-    steps_affine: int = 800
+    steps_affine: int = 2000
     """Steps of each affine flow."""
     steps_residual: int = 1500
     """Steps of the residual flow."""
