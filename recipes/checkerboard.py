@@ -45,7 +45,7 @@ class Config(RecipeConfig):
     """Power iterations of each spectral norm after every step."""
     batch_size: int = 500
     """Samples a step."""
-    steps_affine: int = 2000
+    steps_affine: int = 1000
     """Steps of each affine flow."""
     steps_residual: int = 1500
     """Steps of the residual flow."""
@@ -54,7 +54,9 @@ class Config(RecipeConfig):
     rate_residual: float = 1e-2
     """Learning rate of the residual flow (Adam) at its highest."""
     schedule: Literal["constant", "cosine"] = "cosine"
-    """Learning rate: constant, or falling to zero by a half cosine."""
+    """Learning rate: constant, or up from zero over the first twentieth of the steps and down again by a half cosine."""
+    clip_norm: float | None = 1.0
+    """Largest norm of a gradient over all weights, None for none: a deep affine flow has spikes that throw it far back."""
     test_samples: int = 20_000
     """Samples of the test likelihood."""
     log_every: int = 100
@@ -85,6 +87,7 @@ _PAPER = Config(
     rate_affine=1e-3,
     rate_residual=1e-3,
     schedule="constant",
+    clip_norm=None,
     log_every=1000,
     grid_step=0.05,
 )

@@ -17,6 +17,7 @@ from recipes.checkerboard_figures import map_figure
 from recipes.checkerboard_maps import Mapper, describe, grid_axis
 from recipes.common.errors import UserError
 from recipes.common.run_folder import RunFolder
+from recipes.common.schedule import warm_cosine
 from recipes.common.strategy import check_batch_size, distributed_step, loss_share
 from recipes.common.tensorboard import Summaries
 
@@ -36,7 +37,7 @@ def train(flow: Flow, name: str, config: Any, strategy: tf.distribute.Strategy, 
     check_batch_size(strategy, config.batch_size)
     with strategy.scope():
         optimizer = keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(rate, steps) if config.schedule == "cosine" else rate
+            warm_cosine(rate, steps) if config.schedule == "cosine" else rate, global_clipnorm=config.clip_norm
         )
         optimizer.build(flow.block.trainable_weights)
     watch = Watch(flow, name, optimizer, config, folder)

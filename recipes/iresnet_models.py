@@ -15,6 +15,7 @@ from inntf.core import Block
 from inntf.models import Flow, IResNetClassifier, glow, i_resnet_classifier, real_nvp, residual_flow
 from inntf.nets import LipSwish, MaxMin
 from inntf.numerics import RussianRoulette
+from recipes.common.schedule import warm_cosine
 
 LEVELS = 256
 _WIDEST = 4096
@@ -57,8 +58,7 @@ def learning_rate(highest: float, steps: int, schedule: str = "cosine") -> keras
     if schedule == "steps":
         ends = [max(1, round(share * steps)) for share in (0.3, 0.6, 0.8)]
         return keras.optimizers.schedules.PiecewiseConstantDecay(ends, [highest * 0.2**k for k in range(4)])
-    up = max(1, steps // 20)
-    return keras.optimizers.schedules.CosineDecay(0.0, max(1, steps - up), warmup_target=highest, warmup_steps=up)
+    return warm_cosine(highest, steps)
 
 
 def unit(pixels: Any) -> tf.Tensor:
