@@ -55,7 +55,7 @@ def main() -> None:
     from inntf.compose import worst_drift
 
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(args.threads)
     keras.utils.set_random_seed(0)
     tf.zeros([]).numpy()
     model, shape = make_model(args.mode, args.depth)

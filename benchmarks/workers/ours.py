@@ -26,7 +26,7 @@ def main():
     from inntf.models import glow, real_nvp
 
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(args.threads)
     keras.utils.set_random_seed(0)
     _ = tfp.distributions.Normal  # TFP is imported at its first use
     tf.zeros([]).numpy()

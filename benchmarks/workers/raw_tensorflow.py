@@ -174,7 +174,7 @@ def main():
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(args.threads)
     tf.zeros([]).numpy()
     shape = [32, 32, 32, 3] if args.workload == "glow" else [1000, 4]
     x = (

@@ -33,7 +33,7 @@ def main():
     from inntf.training import update_spectral_norms
 
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(args.threads)
     keras.utils.set_random_seed(0)
     # Gaussian probes, as the peer's.
     settings = {"noise": "gaussian", "gradient": args.gradient, "dense": None if args.how == "auto" else False}
