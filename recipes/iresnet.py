@@ -32,7 +32,7 @@ class Config(RecipeConfig):
 
     task: Literal["all", "classify", "density", "toys"] = "all"
     """all: the three one after the other."""
-    coefficients: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8, 0.9)
+    coefficients: tuple[float, ...] = (0.5, 0.7, 0.9)
     """Largest spectral norms of a convolution in the classifiers; the twin without constraint comes with them."""
     blocks: tuple[int, ...] = (2, 2, 2)
     """Residual blocks a stage of the classifier."""
@@ -42,11 +42,11 @@ class Config(RecipeConfig):
     """Channels of the first stage; what the image lacks is padded with zeros."""
     squeeze_first: bool = True
     """Whether to halve the resolution before the first stage (not in the paper)."""
-    activation: Literal["elu", "max_min", "lip_swish"] = "elu"
-    """Of the classifiers' residual networks."""
-    batch_size: int = 32
+    activation: Literal["elu", "max_min", "lip_swish"] = "max_min"
+    """Of the classifiers' residual networks (elu in the paper)."""
+    batch_size: int = 64
     """Images a step, of classifiers and of the flows on images."""
-    steps_classify: int = 1000
+    steps_classify: int = 3000
     """Steps of each classifier."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """Of the classifiers; sgd with momentum 0.9."""
@@ -88,7 +88,7 @@ class Config(RecipeConfig):
     """Steps of each flow in two dimensions."""
     rate_toys: float = 5e-3
     """Highest learning rate in two dimensions."""
-    power_iterations: int = 3
+    power_iterations: int = 1
     """The most power iterations of each spectral norm a step."""
     log_every: int = 100
     """Steps between summaries and checkpoints."""
@@ -115,9 +115,11 @@ _SMOKE = Config(
     log_every=4,
 )
 _PAPER = Config(
+    coefficients=(0.5, 0.6, 0.7, 0.8, 0.9),
     blocks=(7, 7, 7),
     hidden=(32, 64, 128),
     squeeze_first=False,
+    activation="elu",
     batch_size=128,
     steps_classify=78_000,
     optimizer="sgd",
@@ -137,6 +139,7 @@ _PAPER = Config(
     hidden_toys=(128, 128, 128, 128),
     steps_toys=50_000,
     rate_toys=1e-3,
+    power_iterations=3,
     log_every=1000,
 )
 
