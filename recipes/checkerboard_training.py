@@ -15,7 +15,7 @@ from inntf.training import update_spectral_norms
 from recipes import checkerboard_data as data
 from recipes.checkerboard_figures import map_figure
 from recipes.checkerboard_maps import Mapper, describe, grid_axis
-from recipes.common.errors import UserError
+from recipes.common.checkpoints import Checkpoints
 from recipes.common.run_folder import RunFolder
 from recipes.common.schedule import warm_cosine
 from recipes.common.strategy import check_batch_size, distributed_step, loss_share
@@ -41,9 +41,9 @@ def train(flow: Flow, name: str, config: Any, strategy: tf.distribute.Strategy, 
         )
         optimizer.build(flow.block.trainable_weights)
     watch = Watch(flow, name, optimizer, config, folder)
-    start = watch.restore()
+    start = watch.checkpoints.restore()
     if start >= steps:
-        return watch.history
+        return watch.checkpoints.history
     step_function = make_step(flow, optimizer, strategy, normed=name == "residual")
     batches = iter(strategy.experimental_distribute_dataset(data.batches(config.batch_size, config.seed, start)))
     losses: list[tf.Tensor] = []
@@ -53,9 +53,11 @@ def train(flow: Flow, name: str, config: Any, strategy: tf.distribute.Strategy, 
             bar.update()
             if step % config.log_every == 0 or step == steps:
                 watch.look(step, float(np.mean([loss.numpy() for loss in losses])))
-                bar.set_postfix({key: f"{watch.history[-1][key]:.4g}" for key in ("train_nll", "test_nll", "error_max")})
+                bar.set_postfix(
+                    {key: f"{watch.checkpoints.history[-1][key]:.4g}" for key in ("train_nll", "test_nll", "error_max")}
+                )
                 losses.clear()
-    return watch.history
+    return watch.checkpoints.history
 
 
 def make_step(flow: Flow, optimizer: Any, strategy: tf.distribute.Strategy, *, normed: bool) -> Any:
@@ -98,37 +100,16 @@ class Watch:
     """Every so many steps: likelihoods and a coarse look at the inverse to TensorBoard; a checkpoint if all is finite."""
 
     def __init__(self, flow: Flow, name: str, optimizer: Any, config: Any, folder: RunFolder):
-        self._flow, self._name, self._config, self._folder = flow, name, config, folder
+        self._flow, self._name = flow, name
         self._board = Summaries(folder.logs / name)
         self._map, self._axis = Mapper(flow), grid_axis(_COARSE)
         self._likelihood, self._test = Likelihood(flow), data.test_set(config.test_samples, config.seed)
-        self._step = tf.Variable(0, dtype=tf.int64)
         self._started = time.monotonic()
-        self._checkpoint = tf.train.Checkpoint(block=flow.block, optimizer=optimizer, step=self._step)
-        self._manager = tf.train.CheckpointManager(self._checkpoint, str(folder.checkpoints / name), max_to_keep=2)
-        self.history: list[dict[str, float]] = []
-
-    def restore(self) -> int:
-        """Step of the newest checkpoint, loaded; 0 without one."""
-        if self._manager.latest_checkpoint is None:
-            return 0
-        try:
-            self._checkpoint.restore(self._manager.latest_checkpoint).assert_existing_objects_matched()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
-            raise UserError(
-                f"{self._name}: the checkpoint {self._manager.latest_checkpoint} cannot be read ({type(error).__name__})",
-                remedy="Remove that checkpoint, or start anew in another --out.",
-            ) from error
-        self.history = list(self._folder.progress().get("histories", {}).get(self._name, []))
-        return int(self._step)
+        self.checkpoints = Checkpoints(folder, name, block=flow.block, optimizer=optimizer)
 
     def look(self, step: int, train_nll: float) -> None:
         """Measure, write, keep."""
-        if not all(np.all(np.isfinite(w)) for w in self._flow.block.get_weights()):
-            raise UserError(
-                f"{self._name}: weights became NaN or infinite before step {step}; the last good checkpoint was kept",
-                remedy="Lower --rate-affine or --rate-residual.",
-            )
+        self.checkpoints.refuse_nonfinite(self._flow.block.get_weights(), step, "Lower --rate-affine or --rate-residual.")
         maps = self._map(self._axis)
         found = describe(maps, self._axis)
         numbers = {
@@ -144,9 +125,4 @@ class Watch:
         self._board.scalars(step, numbers, prefix="checkerboard")
         self._board.figure(step, "maps", map_figure(maps, f"{self._name}, step {step}"))
         self._board.flush()
-        self.history.append({"step": step, **numbers})
-        self._step.assign(step)
-        self._manager.save(checkpoint_number=step)
-        before = self._folder.progress()
-        histories = {**before.get("histories", {}), self._name: self.history}
-        self._folder.note_progress(**{**before, "histories": histories})
+        self.checkpoints.keep(step, numbers)
