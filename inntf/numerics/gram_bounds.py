@@ -50,27 +50,49 @@ def gram_bound(matrix: tf.Tensor, squarings: int = 10) -> tf.Tensor:
     return tf.where(tf.math.is_finite(bound), bound, np.inf * tf.ones_like(bound))
 
 
-def conv_gram_bound(kernel: tf.Tensor, size: tuple[int | None, int | None] | None, squarings: int = 8) -> tf.Tensor:
+def conv_gram_bound(
+    kernel: tf.Tensor,
+    size: tuple[int | None, int | None] | None,
+    squarings: int = 8,
+    padding: str = "same",
+    exact_below: int = 512,
+) -> tf.Tensor:
     r"""Upper bound of the norm of a convolution of stride 1, $\max_\omega \sigma_{\max}(\hat K(\omega))$ by Gram iteration.
 
     The frequencies are those of the torus of `n + k - 1` pixels an axis, of which the convolution is a compression; without
-    a size, or beyond 48 x 48, those of a grid fine enough to bound every real frequency, as in `conv_norm_bound`.
+    a size, or beyond 48 x 48, those of a grid fine enough to bound every real frequency, as in `conv_norm_bound`.  On images
+    of a few pixels, where the torus is the looser the smaller they are (15 % on 4 x 4), the matrix of the convolution itself
+    is formed, as there.
 
     Args:
         kernel: `(kernel_height, kernel_width, in_channels, out_channels)`.
         size: (height, width) of the images in pixels, or `None`.
         squarings: as in `gram_bound`; 8 are at most 0.4 % too large for 64 channels.
+        padding: "same" or "valid", which matters where the matrix is formed.
+        exact_below: form the matrix if it has at most so many rows or columns.
 
     Returns:
         The bound, a float64 scalar.
 
+    Raises:
+        ValueError: on an unknown padding.
+
     Source: Sedghi, Gupta, Long, "The Singular Values of Convolutional Layers" (2019); Delattre et al. (2023).
 
     Example:
-        >>> round(float(conv_gram_bound(tf.ones([3, 3, 1, 1]), (8, 8))), 2)  # 9 at frequency 0
+        >>> round(float(conv_gram_bound(tf.ones([3, 3, 1, 1]), (8, 8), exact_below=0)), 2)  # 9 at frequency 0
         9.01
+        >>> round(float(conv_gram_bound(tf.ones([3, 3, 1, 1]), (8, 8))), 2)  # the matrix itself: (1 + 2 cos(pi / 9))^2
+        8.3
     """
+    if padding not in ("same", "valid"):
+        raise ValueError(f"conv_gram_bound: received padding {padding!r}, expected 'same' or 'valid'. Choose one of them.")
     taps = tuple(kernel.shape[:2])
+    if size is not None and None not in tuple(size) and taps != (1, 1):
+        across = [_window(n, k, padding) for n, k in zip(size, taps, strict=True)]
+        sides = [math.prod(a.shape[axis] for a in across) * kernel.shape[1 + axis] for axis in (1, 2)]
+        if 0 < min(sides) <= exact_below:
+            return gram_bound(_matrix(kernel, across), squarings + 2)
     torus = None if size is None or None in tuple(size) else tuple(n + k - 1 for n, k in zip(size, taps, strict=True))
     margin = 1.0
     if torus is None or math.prod(torus) > _LARGEST_TORUS:
@@ -89,3 +111,18 @@ def conv_gram_bound(kernel: tf.Tensor, size: tuple[int | None, int | None] | Non
     # A complex matrix as a real one of twice the size, with the same norm.
     symbol = tf.concat([tf.concat([real, -imaginary], -1), tf.concat([imaginary, real], -1)], -2)
     return margin * tf.reduce_max(gram_bound(symbol, squarings))
+
+
+def _window(n: int, taps: int, padding: str) -> np.ndarray:
+    """`(taps, inputs, outputs)` of one axis: whether that tap of an output sees that input."""
+    before = (taps - 1) // 2 if padding == "same" else 0
+    tap, at, out = np.ogrid[:taps, :n, : n if padding == "same" else max(0, n - taps + 1)]
+    return (at == out + tap - before).astype(np.float64)
+
+
+def _matrix(kernel: tf.Tensor, across: list[np.ndarray]) -> tf.Tensor:
+    """The convolution as a matrix, `(inputs, outputs)`; the graph keeps the two small windows only."""
+    (rows, columns), (ins, outs) = across, kernel.shape[2:]
+    some = tf.einsum("bwx,abio->awxio", tf.constant(columns), tf.cast(kernel, tf.float64))
+    full = tf.einsum("ahy,awxio->hwiyxo", tf.constant(rows), some)
+    return tf.reshape(full, [rows.shape[1] * columns.shape[1] * ins, rows.shape[2] * columns.shape[2] * outs])

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from inntf.blocks import InverseNotReached, ResidualBlock
 from inntf.compose import Repeat
-from inntf.nets import LipschitzMLP, lipschitz_constant, lipschitz_tensor
+from inntf.nets import ConvNet, LipschitzMLP, SpectralConv2D, lipschitz_constant, lipschitz_tensor
 from inntf.numerics import PowerSeries
 
 
@@ -92,7 +92,29 @@ def test_constant_is_never_stale():
 def test_graph_constant_is_a_bound_for_images():
     made = ResidualBlock(seed=1).ensure_built((6, 6, 3))
     exact = lipschitz_constant(made.network)[0]
-    assert exact * (1 - 1e-6) <= float(lipschitz_tensor(made.network)) <= 1.25 * exact
+    assert exact * (1 - 1e-6) <= float(lipschitz_tensor(made.network)) <= 1.01 * exact
+
+
+def test_a_certified_block_on_a_tiny_image_is_inverted_in_a_graph_too():
+    """On 4x4 pixels the torus is 15 % too large a layer: three layers of 0.9 would look like no contraction."""
+    arguments = {"coefficient": 0.9, "update_every_call": False}
+    network = ConvNet(
+        24,
+        activation="elu",
+        zero_last=False,
+        convolution=SpectralConv2D,
+        convolution_arguments=arguments,
+        kernel_sizes=(3, 1, 3),
+    )
+    made = ResidualBlock(network=network, on_failure="raise", seed=1).ensure_built((4, 4, 24))
+    for layer in network.convolutions:
+        # Positive kernels: all is in the lowest frequency, where a border weighs most.
+        layer.kernel.assign(tf.abs(tf.random.stateless_normal(layer.kernel.shape, [3, 4])))
+    assert made.certify(rescale=True) == pytest.approx(0.9**3, rel=1e-3)
+    x = tf.random.stateless_normal([3, 4, 4, 24], [1, 2])
+    z = made.forward_and_log_det(x)[0]
+    back = tf.function(lambda z: made.inverse_and_log_det(z)[0])(z)
+    np.testing.assert_allclose(back, x, atol=1e-4)
 
 
 def test_unknown_layer_is_refused_in_a_graph_only():

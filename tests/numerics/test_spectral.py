@@ -90,6 +90,26 @@ def test_table_of_norms_8x8(k, strides, padding):
     assert bound < 1.5 * true  # a bound, not a loose one: zero padding loses norm on so small an image
 
 
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("taps", "size"), [((3, 3), (4, 4)), ((2, 3), (5, 4)), ((5, 1), (6, 7)), ((1, 1), (3, 3))])
+def test_gram_bound_of_a_small_image_is_the_norm(taps, size, padding):
+    kernel = np.abs(random_kernel(*taps, 3, 2, seed=sum(taps)))  # where borders weigh most
+    true = zero_padded_norm(kernel, size, 1, padding)
+    bound = float(numerics.conv_gram_bound(tf.constant(kernel), size, padding=padding))
+    torus = float(numerics.conv_gram_bound(tf.constant(kernel), size, padding=padding, exact_below=0))
+    compiled = tf.function(lambda k: numerics.conv_gram_bound(k, size, padding=padding), jit_compile=True)
+    assert true <= bound <= 1.002 * true
+    assert bound <= torus * (1 + 1e-6)
+    assert float(compiled(tf.constant(kernel))) == pytest.approx(bound, rel=1e-9)
+    if taps == (3, 3) and padding == "same":
+        assert torus > 1.1 * true
+
+
+def test_gram_bound_refuses_an_unknown_padding():
+    with pytest.raises(ValueError, match="'same' or 'valid'"):
+        numerics.conv_gram_bound(tf.ones([3, 3, 1, 1]), (4, 4), padding="reflect")
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize(("k", "strides"), [(3, 1), (5, 1), (3, 2), (5, 2)])
 def test_circular_norm_is_exact(k, strides, channels):
