@@ -1,6 +1,6 @@
 """Checkerboard: three flows learn the same density in two dimensions; one of them loses its inverse outside of the data.
 
-    python -m recipes.checkerboard                      # estimated at 10 minutes on two idle cores
+    python -m recipes.checkerboard                      # 16 to 25 minutes on one core beside another process
     python -m recipes.checkerboard --preset smoke       # a minute
     python -m recipes.checkerboard --model residual --seed 1 --out runs/checkerboard/residual-1
 
@@ -10,8 +10,7 @@ possible negative log-likelihood is the entropy of the data, ln 32 = 3.4657 nats
 
 Expected of `small`: negative log-likelihood of all three between ln 32 - 0.02 and 3.90 nats; on the grid over [-8, 8]^2 the
 residual flow without a value that is not finite and with errors below 1e-3; the first affine flow broken outside of the
-data: values that are not finite, or errors 100 times those inside.  The settings of the affine flows
-are not confirmed: see recipes/README.md.
+data: values that are not finite, or errors 100 times those inside.  Three seeds show all of it: recipes/README.md.
 """
 
 from __future__ import annotations

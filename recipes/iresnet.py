@@ -1,6 +1,6 @@
 """i-ResNet: a residual network that classifies as well as an unconstrained one, runs backwards, and is a density.
 
-    python -m recipes.iresnet                           # estimated at 15 minutes on two idle cores; not measured as a whole
+    python -m recipes.iresnet                           # estimated at 40 minutes on two cores; classify alone took 34 on one
     python -m recipes.iresnet --preset smoke            # a minute
     python -m recipes.iresnet --dataset fashion_mnist --data-dir DIR
     python -m recipes.iresnet --task classify --coefficients 0.9
@@ -13,8 +13,8 @@ from the features with certified norms; `density` compares a residual flow on im
 many weights; `toys` does so in two dimensions.
 
 To be shown: accuracy at 0.9 within 1.5 points of the unconstrained twin and falling with the coefficient; reconstruction
-errors below 1e-4; bits/dim of the residual flow below those of the couplings.  A first run of `small` falls short of the first
-and the last of these: recipes/README.md has the figures.
+errors below 1e-4; bits/dim of the residual flow below those of the couplings.  `small` shows all but the last of these:
+recipes/README.md has the figures.
 """
 
 from __future__ import annotations
