@@ -9,6 +9,7 @@ import tensorflow as tf
 
 _MARGIN = 1e-9  # relative, for rounding in float64
 _LARGEST_TORUS = 48 * 48  # frequencies; beyond, the grid for every size is cheaper
+_LARGEST_MATRIX = 2**22  # entries, 32 MiB; what is larger has a side that is not that small, or channels by the hundred
 _SAMPLES_PER_DEGREE = 16
 
 
@@ -69,7 +70,7 @@ def conv_gram_bound(
         size: (height, width) of the images in pixels, or `None`.
         squarings: as in `gram_bound`; 8 are at most 0.4 % too large for 64 channels.
         padding: "same" or "valid", which matters where the matrix is formed.
-        exact_below: form the matrix if it has at most so many rows or columns.
+        exact_below: form the matrix if it has at most so many rows or columns (and four million entries).
 
     Returns:
         The bound, a float64 scalar.
@@ -91,7 +92,7 @@ def conv_gram_bound(
     if size is not None and None not in tuple(size) and taps != (1, 1):
         across = [_window(n, k, padding) for n, k in zip(size, taps, strict=True)]
         sides = [math.prod(a.shape[axis] for a in across) * kernel.shape[1 + axis] for axis in (1, 2)]
-        if 0 < min(sides) <= exact_below:
+        if 0 < min(sides) <= exact_below and math.prod(sides) <= _LARGEST_MATRIX:
             return gram_bound(_matrix(kernel, across), squarings + 2)
     torus = None if size is None or None in tuple(size) else tuple(n + k - 1 for n, k in zip(size, taps, strict=True))
     margin = 1.0

@@ -105,6 +105,12 @@ def test_gram_bound_of_a_small_image_is_the_norm(taps, size, padding):
         assert torus > 1.1 * true
 
 
+def test_gram_bound_forms_no_huge_matrix():
+    """22 x 22 pixels of one channel are 484 rows, but with 64 channels 15 million entries."""
+    kernel = tf.constant(random_kernel(3, 3, 1, 64))
+    assert float(numerics.conv_gram_bound(kernel, (22, 22))) == float(numerics.conv_gram_bound(kernel, (22, 22), exact_below=0))
+
+
 def test_gram_bound_refuses_an_unknown_padding():
     with pytest.raises(ValueError, match="'same' or 'valid'"):
         numerics.conv_gram_bound(tf.ones([3, 3, 1, 1]), (4, 4), padding="reflect")
