@@ -19,7 +19,8 @@ def make_conditioner(owner: keras.layers.Layer, conditioner: Conditioner, out_ch
     Args:
         owner: the block that asks; a network made here takes its dtype policy.
         conditioner: a Keras layer, used as it is (one with an attribute `out_channels` that is `None` gets it set,
-            and one of ours without a dtype the owner's dtype policy);
+            and one of ours without a dtype the owner's dtype policy; one with a method
+            `initialize(x)`, which returns its output, is initialized from data with its owner);
             or a function of the number of output channels that makes one.
         out_channels: width of the last axis that the block needs.
 
