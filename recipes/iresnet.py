@@ -9,12 +9,11 @@ Paper: "Invertible Residual Networks", section 5.  Its classifier's errors on CI
 coefficient of 0.9, 8.7 % at 0.5; its densities: 1.06 bits/dim on MNIST and 3.45 on CIFAR-10 (Glow: 1.05, 3.35).
 
 Tasks: `classify` trains the same network for each coefficient and once without a constraint, then reconstructs test images
-from the features with certified norms; `density` compares a residual flow on images with affine couplings (Glow) that have as
-many weights; `toys` does so in two dimensions.
+from the features with certified norms; `density` compares a residual flow on images with affine couplings that have as many
+weights (Glow, and Real NVP, which like the residual flow begins at full resolution); `toys` does so in two dimensions.
 
 To be shown: accuracy at 0.9 within 1.5 points of the unconstrained twin and falling with the coefficient; reconstruction
-errors below 1e-4; bits/dim of the residual flow below those of the couplings.  `small` shows all of it but the last on
-images: recipes/README.md has the figures.
+errors below 1e-4; bits/dim of the residual flow below those of the couplings.  recipes/README.md has the figures of `small`.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Config(RecipeConfig):
     activation: Literal["elu", "max_min", "lip_swish"] = "max_min"
     """Of the classifiers' residual networks (elu in the paper)."""
     batch_size: int = 64
-    """Images a step, of classifiers and of the flows on images."""
+    """Images a step of the classifiers."""
     steps_classify: int = 3000
     """Steps of each classifier."""
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -62,17 +61,25 @@ class Config(RecipeConfig):
     """Test images that are reconstructed."""
     levels: int = 2
     """Squeezes of the flows on images, each followed by blocks."""
-    depth: int = 6
-    """Residual blocks a level; as many couplings on the other side."""
-    hidden_density: int = 32
+    unsqueezed: int = 16
+    """Residual blocks before the first squeeze; as many couplings of one color of the checkerboard on the other side."""
+    depth: tuple[int, ...] = (10, 2)
+    """Residual blocks a level; as many couplings on the other side, where that also starts at full resolution."""
+    depth_glow: int = 6
+    """Couplings a level of the Glow on the other side."""
+    hidden_density: int = 16
     """Hidden channels of the residual flow's networks; those of the couplings follow from the number of weights."""
+    activation_density: Literal["lip_swish", "concat_lip_swish"] = "concat_lip_swish"
+    """Of the residual flow's networks (lip_swish in Residual Flows)."""
     coefficient_density: float = 0.98
     """Largest spectral norm of a layer in the residual flows."""
     logit: float = 1e-6
     """Margin of the logit in front of the flows on images (0.05 for natural images)."""
-    steps_density: int = 600
+    batch_density: int = 32
+    """Images a step of the flows."""
+    steps_density: int = 1000
     """Steps of each flow on images."""
-    rate_density: float = 2e-3
+    rate_density: float = 6e-3
     """Highest learning rate of the flows."""
     test_density: int = 1000
     """The most test images of the flows."""
@@ -103,7 +110,10 @@ _SMOKE = Config(
     steps_classify=4,
     test_images=64,
     reconstructed=8,
-    depth=1,
+    unsqueezed=1,
+    depth=(1, 1),
+    depth_glow=1,
+    batch_density=16,
     hidden_density=8,
     steps_density=4,
     test_density=32,
@@ -128,7 +138,11 @@ _PAPER = Config(
     schedule="steps",
     reconstructed=10_000,
     levels=3,
-    depth=16,
+    unsqueezed=0,
+    depth=(16, 16, 16),
+    depth_glow=16,
+    activation_density="lip_swish",
+    batch_density=128,
     hidden_density=512,
     coefficient_density=0.9,
     logit=0.05,

@@ -22,7 +22,7 @@ from recipes.common.image_data import ImageData
 from recipes.common.run_folder import RunFolder
 from recipes.iresnet_training import fit
 
-NAMES = ("residual", "affine")
+TOYS = ("residual", "affine")
 TEST_TOYS = 10_000
 GRID = 120
 EXACT_TERMS = 12  # in the log-determinants of test images
@@ -30,10 +30,11 @@ _TEST_NOISE, _INIT_NOISE = (-1, 0), (-2, 0)  # steps count from 0
 
 
 def density(config: Any, data: ImageData, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict[str, Any]:
-    """Both flows on images; returns their numbers by name."""
+    """The flows on images; returns their numbers by name."""
     done: dict[str, Any] = folder.progress().get("density", {})
     test = _noisy(data.test[: config.test_density], config.seed, _TEST_NOISE)
-    for name in NAMES:
+    # Without blocks at full resolution the third would be the second again.
+    for name in (*TOYS, "affine_unsqueezed") if config.unsqueezed else TOYS:
         if name in done:
             continue
         weights = done.get("residual", {}).get("weights")
@@ -71,7 +72,7 @@ def toy_densities(config: Any, strategy: tf.distribute.Strategy, folder: RunFold
     for data_set in config.toys:
         found = done.setdefault(data_set, {})
         test = toys.test_set(data_set, TEST_TOYS, config.seed)
-        for name in NAMES:
+        for name in TOYS:
             if name in found:
                 continue
             weights = found.get("residual", {}).get("weights")
@@ -162,6 +163,6 @@ def _noisy(pixels: np.ndarray, seed: int, which: tuple[int, int]) -> tf.Tensor:
 
 
 def _image_stream(config: Any, data: ImageData, start: int) -> tf.data.Dataset:
-    stream = batches(data.train, config.batch_size, config.seed, augment=data.mirrors, start=start).enumerate(start)
+    stream = batches(data.train, config.batch_density, config.seed, augment=data.mirrors, start=start).enumerate(start)
     seed = tf.constant(config.seed, tf.int64)
     return stream.map(lambda step, pixels: models.dequantized(pixels, tf.stack([seed, step])))

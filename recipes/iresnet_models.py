@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.blocks import Dequantize, Logit
+from inntf.blocks import (
+    ActNorm,
+    AffineCoupling,
+    ChannelSplit,
+    CheckerboardSplit,
+    Dequantize,
+    InvertibleConv1x1,
+    Logit,
+    Squeeze,
+)
 from inntf.compose import Chain
 from inntf.core import Block
 from inntf.models import Flow, IResNetClassifier, glow, i_resnet_classifier, real_nvp, residual_flow
-from inntf.nets import LipSwish, MaxMin
-from inntf.numerics import RussianRoulette
+from inntf.nets import ConcatLipSwish, ConvNet, LipSwish, MaxMin
+from inntf.numerics import RussianRoulette, SigmoidScale
 from recipes.common.schedule import warm_cosine
 
 LEVELS = 256
 _WIDEST = 4096
-ACTIVATIONS = {"elu": "elu", "max_min": MaxMin, "lip_swish": LipSwish}
+ACTIVATIONS = {"elu": "elu", "max_min": MaxMin, "lip_swish": LipSwish, "concat_lip_swish": ConcatLipSwish}
 
 
 # ---- classifiers ------------------------------------------------------------------------------------------------
@@ -72,10 +81,11 @@ def unit(pixels: Any) -> tf.Tensor:
 def make_image_flow(
     name: str, config: Any, shape: tuple[int, int, int], weights: int | None = None, exact_terms: int = 2
 ) -> Flow:
-    """`residual` or `affine`: a logit, then `levels` of a squeeze and `depth` blocks; nothing is factored out.
+    """A logit, then blocks at full resolution and after each of `levels` squeezes; nothing is factored out.
 
     Args:
-        name: which of the two.
+        name: `residual`, `affine` (Glow: no couplings at full resolution) or `affine_unsqueezed` (as many couplings as the
+            residual flow has blocks, at the same resolutions).
         config: settings of the run.
         shape: of the images.
         weights: how many the couplings should have.
@@ -84,23 +94,54 @@ def make_image_flow(
     Returns:
         A flow over images on [0, 1), bin width 1/256.
     """
+    first = [Logit(alpha=config.logit)]
     common: dict[str, Any] = {"event_shape": shape, "levels": config.levels, "factor_out": False, "name": name}
     if name == "residual":
         return residual_flow(
             **common,
             depth=config.depth,
+            unsqueezed=config.unsqueezed,
             hidden=config.hidden_density,
+            activation=ACTIVATIONS[config.activation_density],
             coefficient=config.coefficient_density,
             log_det=RussianRoulette(exact_terms=exact_terms, gradient="neumann"),
             max_iterations=config.power_iterations,
-            preprocessing=[Logit(alpha=config.logit)],
+            preprocessing=first,
         )
+    if name == "affine_unsqueezed":
+        depths = (config.unsqueezed, *config.depth)
+        width = matched_width(lambda w: _couplings_weights(shape, depths, w), weights)
+        return Flow(Chain([*first, *_couplings(depths, width)]), event_shape=shape, name=name)
 
     def make(hidden: int, depth: int, **more: Any) -> Flow:
-        return glow(**common, depth=depth, hidden=hidden, seed=config.seed, preprocessing=[Logit(alpha=config.logit)], **more)
+        return glow(**common, depth=depth, hidden=hidden, seed=config.seed, preprocessing=first, **more)
 
-    width = matched_width(lambda w: config.depth * count(make(w, 1, repeat=False)), weights)
-    return make(width, config.depth)
+    width = matched_width(lambda w: config.depth_glow * count(make(w, 1, repeat=False)), weights)
+    return make(width, config.depth_glow)
+
+
+def _couplings(depths: Sequence[int], hidden: int) -> list[Block]:
+    """Steps of Real NVP: the colors of a checkerboard take turns, after a squeeze the channels, mixed by Glow's convolution."""
+
+    def step(squeezes: int, i: int) -> Block:
+        split = ChannelSplit() if squeezes else CheckerboardSplit(swap=i % 2 == 1)
+        mix = [InvertibleConv1x1(seed=i)] if squeezes else []
+        return Chain([ActNorm(), *mix, AffineCoupling(conditioner=ConvNet(hidden), scale=SigmoidScale(), split=split)])
+
+    return [
+        block
+        for squeezes, depth in enumerate(depths)
+        for block in [*([Squeeze()] if squeezes else []), *(step(squeezes, i) for i in range(depth))]
+    ]
+
+
+def _couplings_weights(shape: tuple[int, int, int], depths: Sequence[int], hidden: int) -> int:
+    total = 0
+    for squeezes, depth in enumerate(depths):
+        event = (shape[0] >> squeezes, shape[1] >> squeezes, shape[2] << 2 * squeezes)
+        one = _couplings([0] * squeezes + [1], hidden)[-1].ensure_built(event)
+        total += depth * count(one)
+    return total
 
 
 def dequantized(pixels: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

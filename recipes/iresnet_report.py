@@ -13,7 +13,7 @@ from recipes.common import figures
 from recipes.iresnet_classify import FREE
 from recipes.iresnet_toys import SIDE
 
-LABELS = {"residual": "residual flow", "affine": "affine couplings"}
+LABELS = {"residual": "residual flow", "affine": "affine couplings", "affine_unsqueezed": "couplings, full resolution"}
 
 
 def draw(config: Any, results: dict[str, Any], folder: pathlib.Path) -> Figure:
@@ -38,7 +38,7 @@ def draw(config: Any, results: dict[str, Any], folder: pathlib.Path) -> Figure:
         "i-ResNet: classification, reconstruction, density",
         rows,
         subtitle=f"{config.dataset}, preset {config.preset}, seed {config.seed}",
-        footer="Errors: l2 an image, pixels 0 to 1.  Flows of a pair: equally many weights.  Pink: NaN or infinite.",
+        footer="Errors: l2 an image, pixels 0 to 1.  Flows of a table: equally many weights.  Pink: NaN or infinite.",
         heights=heights,
     )
 

@@ -30,13 +30,14 @@ _SMALL = 1e-3  # of the last layer at the start: blocks begin near the identity
 def residual_flow(
     *,
     event_shape: Shape | int,
-    depth: int = 10,
+    depth: int | Sequence[int] = 10,
     hidden: Sequence[int] | int | None = None,
     coefficient: float = 0.9,
     activation: Callable[[], keras.layers.Layer] = LipSwish,
     log_det: str | LogDetEstimator | None = None,
     actnorm: bool = True,
     levels: int = 0,
+    unsqueezed: int = 0,
     factor_out: bool = False,
     priors: str = "learned",
     preprocessing: Sequence[Block] = (),
@@ -55,16 +56,21 @@ def residual_flow(
     they are updated: in `fit` by `inntf.training.SpectralNormCallback` (or by the blocks, once a forward call in training),
     in a loop of your own by `inntf.training.update_spectral_norms`; `certify_spectral_norms(rescale=True)` makes them hold.
 
+    **Images.**  Blocks at full resolution (`unsqueezed`) have the fewest weights and the most arithmetic, and do most for the
+    likelihood; so does an activation that keeps more of its slope, `ConcatLipSwish`: recipes/README.md has figures.
+
     Args:
         event_shape: `(dim,)` or `dim` for vectors, `(height, width, channels)` for images.
-        depth: residual blocks a level.
+        depth: residual blocks a level: one number, or one for each of `levels`.
         hidden: widths of g's hidden layers; for images channels of its 3x3-1x1-3x3 convolutions (two numbers, or one
             for both).  By default `(128, 128, 128)` and `(64, 64)`.
         coefficient: largest spectral norm of each linear layer, below 1.
-        activation: makes a 1-Lipschitz activation layer, `LipSwish` by default.
+        activation: makes a 1-Lipschitz activation layer, `LipSwish` by default; it may change the number of channels
+            (`inntf.nets.ConcatLipSwish`).
         log_det: `"exact"`, `"roulette"`, `"series"`, or an estimator; by default exact for up to 8 numbers, unbiased beyond.
         actnorm: whether each step begins with an ActNorm.
         levels: of an image, each begun by a squeeze; 0 does not squeeze at all.
+        unsqueezed: with `levels`, residual blocks on the image before its first squeeze.
         factor_out: whether half of the channels leave after each level but the last (`Multiscale`).
         priors: with `factor_out`, `"learned"` or `"fixed"`, see `Multiscale`.
         preprocessing: blocks before the first level, such as `[Dequantize(), Logit()]`.
@@ -80,8 +86,8 @@ def residual_flow(
         A `Flow` with a standard normal base, built.
 
     Raises:
-        ValueError: if the depth is not positive, the coefficient not between 0 and 1, `log_det` unknown, levels are asked
-            of vectors or the image does not divide, or `hidden` does not fit.
+        ValueError: if a depth is not positive or their number not that of levels, the coefficient not between 0 and 1,
+            `log_det` unknown, levels are asked of vectors or the image does not divide, or `hidden` does not fit.
 
     Source: Chen et al., "Residual Flows for Invertible Generative Modeling" (2019); Behrmann et al., "Invertible Residual
         Networks" (2019).
@@ -93,7 +99,8 @@ def residual_flow(
     """
     event = (event_shape,) if isinstance(event_shape, int) else tuple(event_shape)
     widths = _widths(hidden, len(event) == 3)
-    _check(len(event), depth, coefficient, log_det, levels, factor_out)
+    depths = (depth,) * max(levels, 1) if isinstance(depth, int) else tuple(depth)
+    _check(len(event), depths, coefficient, log_det, levels, unsqueezed, factor_out)
 
     def g(channels: int) -> keras.layers.Layer:
         if network is not None:
@@ -116,14 +123,16 @@ def residual_flow(
         block = ResidualBlock(network=g, log_det=estimator, tolerance=tolerance, refine=refine, dtype=dtype)
         return Chain([ActNorm(dtype=dtype), block], dtype=dtype) if actnorm else block
 
-    def steps() -> list[Block]:
-        return [Repeat(step, depth)] if repeat and depth > 1 else [step() for _ in range(depth)]
+    def steps(n: int) -> list[Block]:
+        return [Repeat(step, n)] if repeat and n > 1 else [step() for _ in range(n)]
 
     if levels:
-        stages = [Chain([Squeeze(), *steps()], dtype=dtype) for _ in range(levels)]
+        stages = [Chain([Squeeze(), *steps(n)], dtype=dtype) for n in depths]
+        if unsqueezed:  # part of the first level: nothing leaves before the first squeeze
+            stages[0] = Chain([*steps(unsqueezed), Squeeze(), *steps(depths[0])], dtype=dtype)
         body: Block = Multiscale(stages, priors=priors, dtype=dtype) if factor_out else Chain(stages, dtype=dtype)
     else:
-        made = steps()
+        made = steps(depths[0])
         body = made[0] if len(made) == 1 else Chain(made, dtype=dtype)
     block = Chain([*preprocessing, body], dtype=dtype) if preprocessing else body
     return Flow(block, event_shape=event, name=name)
@@ -149,12 +158,21 @@ def _fresh(estimator: LogDetEstimator | None) -> LogDetEstimator | None:
     return None if estimator is None else type(estimator).from_config(estimator.get_config())
 
 
-def _check(ndims: int, depth: int, coefficient: float, log_det: Any, levels: int, factor_out: bool) -> None:
+def _check(
+    ndims: int, depths: Sequence[int], coefficient: float, log_det: Any, levels: int, unsqueezed: int, factor_out: bool
+) -> None:
     problems = {
-        f"depth={depth}": (depth < 1, "at least 1"),
+        f"depth={', '.join(map(str, depths))}": (
+            len(depths) != max(levels, 1) or min(depths, default=0) < 1,
+            f"at least 1 block a level, one number or {max(levels, 1)}",
+        ),
         f"coefficient={coefficient}": (not 0 < coefficient < 1, "a number between 0 and 1"),
         f"log_det={log_det!r}": (isinstance(log_det, str) and log_det not in _LOG_DETS, f"one of {sorted(_LOG_DETS)}"),
         f"levels={levels}": (levels < 0 or (ndims == 1 and levels > 0), "0 for vectors, 0 or more for images"),
+        f"unsqueezed={unsqueezed}": (
+            unsqueezed < 0 or (unsqueezed > 0 and not levels),
+            "0 or more, and levels (without squeezes, depth alone counts the blocks)",
+        ),
         f"factor_out={factor_out}": (factor_out and not levels, "levels to factor out of"),
     }
     for received, (wrong, expected) in problems.items():

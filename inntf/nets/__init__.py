@@ -1,6 +1,7 @@
 """Networks inside blocks: conditioners and Lipschitz-bounded layers.  Not invertible themselves."""
 
 from inntf.nets.activations import LipSwish, MaxMin, activation_lipschitz, lip_swish, max_min
+from inntf.nets.concat_lip_swish import ConcatLipSwish, concat_lip_swish
 from inntf.nets.convnet import ConvNet
 from inntf.nets.discriminator import Discriminator
 from inntf.nets.lipschitz import lipschitz_constant
@@ -15,6 +16,7 @@ from inntf.nets.spectral_layer import SpectralLayer, certify_norms, spectral_lay
 
 __all__ = [
     "MLP",
+    "ConcatLipSwish",
     "ConditionPyramid",
     "ConvNet",
     "Discriminator",
@@ -27,6 +29,7 @@ __all__ = [
     "SpectralLayer",
     "activation_lipschitz",
     "certify_norms",
+    "concat_lip_swish",
     "lip_swish",
     "lipschitz_constant",
     "lipschitz_tensor",

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inntf.blocks import Dequantize, Rescale
+from inntf.blocks import Dequantize, Rescale, ResidualBlock
 from inntf.models import residual_flow
-from inntf.nets import SpectralDense
+from inntf.nets import ConcatLipSwish, SpectralDense
 from inntf.numerics import ExactLogDet, PowerSeries
 from inntf.training import certify_spectral_norms
 
@@ -69,6 +69,30 @@ def test_images_by_levels(factor_out, latent):
     assert flow.log_prob(x).shape == (3,)
 
 
+@pytest.mark.parametrize("factor_out", [False, True])
+def test_blocks_at_full_resolution_and_a_depth_a_level(factor_out):
+    flow = residual_flow(
+        event_shape=(4, 4, 1),
+        levels=2,
+        depth=(2, 1),
+        unsqueezed=3,
+        hidden=4,
+        activation=ConcatLipSwish,
+        factor_out=factor_out,
+        repeat=False,
+        log_det=PowerSeries(terms=2),
+        dtype="float64",
+    )
+    flow = roughened(flow)
+    networks = [block.network.layers for block in flow.block._flatten_layers() if isinstance(block, ResidualBlock)]
+    assert sorted(layers[1].singular_vector.shape[1] for layers in networks) == [1, 2, 2, 4, 4, 4]
+    assert [type(layer).__name__ for layer in networks[0]] == ["ConcatLipSwish", "SpectralConv2D"] * 3
+    x = tf.random.stateless_normal([3, 4, 4, 1], [1, 2], dtype=tf.float64)
+    z, _ = flow.block.forward_and_log_det(x)
+    assert np.abs(z - tf.reshape(x, z.shape)).max() > 0.1
+    np.testing.assert_allclose(flow.block.inverse_and_log_det(z)[0], x, atol=1e-8)
+
+
 def test_a_network_and_an_estimator_of_ones_own():
     made = []
 
@@ -84,6 +108,9 @@ def test_a_network_and_an_estimator_of_ones_own():
     ("arguments", "word"),
     [
         ({"depth": 0}, "depth=0"),
+        ({"event_shape": (4, 4, 1), "levels": 2, "depth": (1, 2, 3)}, "depth=1, 2, 3"),
+        ({"event_shape": (4, 4, 1), "levels": 2, "depth": (1, 0)}, "depth=1, 0"),
+        ({"event_shape": (4, 4, 1), "unsqueezed": 2}, "unsqueezed=2"),
         ({"coefficient": 1.0}, "coefficient=1.0"),
         ({"log_det": "guess"}, "roulette"),
         ({"levels": 1}, "levels=1"),

@@ -75,6 +75,31 @@ def test_softmax_and_max_min():
         nets.max_min(tf.ones([2, 3]))
 
 
+@pytest.mark.parametrize("activation", [nets.concat_lip_swish, lambda x: nets.concat_lip_swish(x, 3.0), nets.ConcatLipSwish()])
+def test_concat_lip_swish(activation):
+    x = tf.constant(np.linspace(-40, 40, 160001)[:, None])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        there, back = tf.split(activation(x), 2, axis=-1)
+    slopes = np.hypot(tape.gradient(there, x), tape.gradient(back, x))
+    declared = nets.ConcatLipSwish.lipschitz
+    assert declared <= 1 and declared - 1e-5 <= slopes.max() <= declared + 1e-6
+    np.testing.assert_allclose(slopes.min(), np.sqrt(0.5) / 1.1044, rtol=1e-6)
+    np.testing.assert_allclose(back, activation(-x)[:, :1], atol=1e-5)  # the other half is the mirrored one
+
+
+def test_concat_lip_swish_in_a_network():
+    net = keras.Sequential([L.Dense(4), nets.ConcatLipSwish(), L.Dense(3)])
+    assert net(tf.ones([2, 5])).shape == (2, 3) and net.compute_output_shape((2, 5)) == (2, 3)
+    bound = lipschitz_constant(net)[0]
+    assert bound == pytest.approx(np.prod([np.linalg.norm(layer.kernel.numpy(), 2) for layer in net.layers[::2]]), rel=1e-4)
+    assert 1 <= float(nets.lipschitz_tensor(net)) / bound < 1.02
+    again = keras.Sequential.from_config(net.get_config())
+    again(tf.ones([2, 5]))
+    again.set_weights(net.get_weights())
+    np.testing.assert_array_equal(again(tf.ones([2, 5])), net(tf.ones([2, 5])))
+
+
 def test_what_is_not_declared_is_infinite():
     for unknown in ("exponential", lambda x: 3 * x, L.ReLU(threshold=1.0), L.PReLU()):
         assert math.isinf(activation_lipschitz(unknown))

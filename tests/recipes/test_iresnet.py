@@ -55,11 +55,13 @@ def test_batches_depend_on_seed_and_step_alone():
 
 
 def test_couplings_have_as_many_weights_as_the_residual_flow():
-    for config in (RECIPE.presets["smoke"], Config(levels=1, depth=2, depth_toys=2)):
+    for config in (RECIPE.presets["smoke"], Config(levels=1, unsqueezed=3, depth=(2,), depth_glow=2, depth_toys=2)):
         residual = models.count(models.make_toy_flow("residual", config))
         assert models.count(models.make_toy_flow("affine", config, residual)) == pytest.approx(residual, rel=0.05)
-    image = models.count(models.make_image_flow("residual", config, (8, 8, 1)))
-    assert models.count(models.make_image_flow("affine", config, (8, 8, 1), image)) == pytest.approx(image, rel=0.05)
+        image = models.count(models.make_image_flow("residual", config, (8, 8, 1)))
+        for name in ("affine", "affine_unsqueezed"):
+            couplings = models.make_image_flow(name, config, (8, 8, 1), image)
+            assert models.count(couplings) == pytest.approx(image, rel=0.05), name
 
 
 def test_matched_width_finds_the_nearest():
@@ -105,6 +107,8 @@ def test_claims_can_fail():
     assert not any(v for v in bad.values() if isinstance(v, bool)) and bad[correlation] < -0.99
     pair = {"residual": {"bits_per_dim": 2.0, "weights": 10}, "affine": {"bits_per_dim": 1.9, "weights": 10}}
     assert claims({"density": pair})["images: bits/dim of the residual flow below the couplings'"] is False
+    pair["affine"], pair["affine_unsqueezed"] = {"bits_per_dim": 2.1, "weights": 10}, pair["affine"]
+    assert claims({"density": pair})["images: bits/dim of the residual flow below the couplings'"] is False, "the best counts"
 
 
 # ---- the whole ------------------------------------------------------------------------------------------------
@@ -167,8 +171,9 @@ def test_the_densities_leave_theirs(tmp_path):
     done = iresnet(*arguments)
     assert done.returncode == 0, done.stderr[-3000:]
     metrics = check_common(tmp_path, done)
+    assert set(metrics["density"]) == {"residual", "affine", "affine_unsqueezed"}
+    assert set(metrics["toys"]["checkerboard"]) == {"residual", "affine"}
     for pair in (metrics["density"], metrics["toys"]["checkerboard"]):
-        assert set(pair) == {"residual", "affine"}
         for m in pair.values():
             assert np.isfinite(m["bits_per_dim"]) and m["log_prob_nonfinite_share"] == 0
             assert m["reconstruction_error"]["max"] < 1e-2
