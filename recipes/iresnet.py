@@ -79,7 +79,7 @@ class Config(RecipeConfig):
     """Images a step of the flows."""
     steps_density: int = 1000
     """Steps of each flow on images."""
-    rate_density: float = 6e-3
+    rate_density: float = 1e-2
     """Highest learning rate of the flows."""
     test_density: int = 1000
     """The most test images of the flows."""
