@@ -1,4 +1,4 @@
-"""How a composition backpropagates: from stored activations, or from activations recomputed by the inverse."""
+"""How a composition backpropagates: from stored activations, or from recomputed ones, by the inverse or from checkpoints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from inntf.core.errors import explain
 
-_MODES = ("stored", "reversible")
+_MODES = ("stored", "reversible", "checkpointed")
 _ON_DRIFT = ("recompute", "raise", "warn")
 _local = threading.local()
 
@@ -23,8 +23,9 @@ class Backprop:
     """The settings of `Chain` and `Repeat`, checked.
 
     Args:
-        mode: `"stored"` or `"reversible"`.
-        checkpoint_every: blocks between true activations that are kept to check against; `None`: about `sqrt(depth)`.
+        mode: `"stored"`, `"reversible"` or `"checkpointed"`.
+        checkpoint_every: blocks between true activations that are kept, to check against or to start from; `None`: about
+            `sqrt(depth)` in reversible mode, 1 in checkpointed mode.
         drift_tolerance: largest error of a reconstructed activation that passes, relative to the root mean square of
             the true one; `None`: the square root of the dtype's epsilon; infinity: no guard, and nothing kept.
         on_drift: `"recompute"` the segment from its checkpoint, `"raise"`, or `"warn"` and go on with the reconstruction.
@@ -54,22 +55,21 @@ class Backprop:
                 )
             )
 
-    @property
-    def reversible(self) -> bool:
-        """Whether to recompute, unless `backprop_mode` says otherwise."""
-        return (getattr(_local, "mode", None) or self.mode) == "reversible"
-
     def now(self) -> Backprop:
         """The settings as `backprop_mode` leaves them."""
-        return dataclasses.replace(self, drift_tolerance=math.inf) if getattr(_local, "unguarded", False) else self
+        mode = getattr(_local, "mode", None) or self.mode
+        tolerance = math.inf if getattr(_local, "unguarded", False) else self.drift_tolerance
+        return dataclasses.replace(self, mode=mode, drift_tolerance=tolerance)
 
     @property
     def guarded(self) -> bool:
         """Whether reconstructions are compared with checkpoints."""
-        return self.drift_tolerance is None or math.isfinite(self.drift_tolerance)
+        return self.mode == "reversible" and (self.drift_tolerance is None or math.isfinite(self.drift_tolerance))
 
     def segment(self, depth: int) -> int:
         """Blocks from one checkpoint to the next."""
+        if self.mode == "checkpointed":
+            return min(depth, self.checkpoint_every or 1)
         if not self.guarded:
             return depth
         return min(depth, self.checkpoint_every or max(1, round(math.sqrt(depth))))
@@ -88,7 +88,7 @@ def backprop_mode(mode: str, guarded: bool = True) -> Iterator[None]:
     Use `"stored"` for second derivatives and Jacobian products of a reversible model.
 
     Args:
-        mode: `"stored"` or `"reversible"`.
+        mode: `"stored"`, `"reversible"` or `"checkpointed"`.
         guarded: `False` switches the drift guard off.
 
     Raises:
@@ -98,8 +98,8 @@ def backprop_mode(mode: str, guarded: bool = True) -> Iterator[None]:
 
     Example:
         >>> with backprop_mode("stored"):
-        ...     Backprop("reversible").reversible
-        False
+        ...     Backprop("reversible").now().mode
+        'stored'
     """
     Backprop(mode)
     before = getattr(_local, "mode", None), getattr(_local, "unguarded", False)

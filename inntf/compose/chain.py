@@ -26,7 +26,7 @@ class Chain(Composition):
     Args:
         blocks: the blocks, first applied first.
         backprop, checkpoint_every, drift_tolerance, on_drift: `backprop="reversible"` trains in memory that does not grow with
-            depth; the others guard its accuracy.  See `Composition`.
+            depth, `"checkpointed"` keeps the blocks' inputs only; the others guard the accuracy.  See `Composition`.
         event_ndims, name, dtype, trainable, validate_args: as in `Block`; the dtype is that of the widest block by default.
 
     Shapes: those of the first and the last block; `log_det`: `(batch,)`.

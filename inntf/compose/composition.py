@@ -23,9 +23,11 @@ class Composition(Block):
 
     Args:
         backprop: `"stored"` keeps the activations of the forward pass for the gradients; `"reversible"` recomputes them
-            by the inverse, so memory does not grow with depth, at about 4/3 of the arithmetic.  Gradients of first order only.
-        checkpoint_every: every so many blocks the true activation is kept and the reconstruction compared with it;
-            `None`: about `sqrt(depth)`.
+            by the inverse, so memory does not grow with depth, at about 4/3 of the arithmetic; `"checkpointed"` keeps the
+            blocks' inputs and recomputes what is inside of them, at the same arithmetic: for blocks whose inverse is
+            an iteration (`ResidualBlock`, `ContinuousBlock`) or whose latent is coarse.  Gradients of first order only.
+        checkpoint_every: every so many blocks the true activation is kept.  Reversible: the reconstruction is compared with
+            it; `None`: about `sqrt(depth)`.  Checkpointed: the others are computed from it, once more if it is not 1; `None`: 1.
         drift_tolerance: largest error of a reconstruction relative to the root mean square of the activation;
             `None`: the square root of the dtype's epsilon; infinity: no guard and no checkpoints.
         on_drift: `"recompute"` the segment from its checkpoint, so that the gradient is right; `"raise"` (under XLA, which
@@ -59,8 +61,9 @@ class Composition(Block):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         # Block after block, or the last one first and each by its inverse.
         steps = [Step(block, inverse) for block in (reversed(blocks) if inverse else blocks)]
-        if self.backprop.reversible:
-            return run(steps, value, condition, self.backprop.now(), self._drift_guard())
+        settings = self.backprop.now()
+        if settings.mode != "stored":
+            return run(steps, value, condition, settings, self._drift_guard() if settings.guarded else None)
         log_dets = []
         for step in steps:
             value, log_det = step.apply(value, condition)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from inntf.compose.chain import Chain
 from inntf.compose.composition import Composition
-from inntf.compose.reversible_scan import reversible, step_back
+from inntf.compose.reversible_scan import recomputed, step_back
 from inntf.compose.scan import Scan, stored
 from inntf.compose.stacking import Same, Template, sources
 from inntf.core import Block, LipschitzBounds
@@ -35,7 +35,7 @@ class Repeat(Composition):
             which stands for its configuration.  Use a `Chain` for a step of several blocks.
         n: number of blocks.
         backprop, checkpoint_every, drift_tolerance, on_drift: `backprop="reversible"` trains in memory that does not grow with
-            depth; the others guard its accuracy.  See `Composition`.
+            depth, `"checkpointed"` keeps the blocks' inputs only; the others guard the accuracy.  See `Composition`.
         event_ndims, name, dtype, trainable, validate_args: as in `Block`; the dtype is the blocks' by default.
 
     Shapes: those of the block, which must keep the event shape; `log_det`: `(batch,)`.
@@ -120,9 +120,10 @@ class Repeat(Composition):
         return self._scan(z, condition, inverse=True)
 
     def _scan(self, value: tf.Tensor, condition: tf.Tensor | None, inverse: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        if self.backprop.reversible:
+        settings = self.backprop.now()
+        if settings.mode != "stored":
             scan = Scan(self._template, self.n, inverse, apart=True)
-            return reversible(scan, value, condition, self.backprop.now(), self._drift_guard())
+            return recomputed(scan, value, condition, settings, self._drift_guard() if settings.guarded else None)
         return stored(Scan(self._template, self.n, inverse), value, condition)
 
     def forward_backprop(

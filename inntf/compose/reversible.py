@@ -1,4 +1,4 @@
-"""Reversible backpropagation through blocks one after the other."""
+"""Backpropagation through blocks one after the other that recomputes activations, by inverses or from checkpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from inntf.core import Block
 from inntf.core.backprop import call_context, pullback, within
 
 _SECOND = (
-    "inntf: reversible backpropagation has no second derivative. Compute it within inntf.compose.backprop_mode('stored'), "
+    "inntf: backpropagation that recomputes activations has no second derivative. Compute it within inntf.compose.backprop_mode('stored'), "
     "or make the model with backprop='stored'."
 )
 
@@ -46,9 +46,9 @@ def differentiable(variable: keras.Variable) -> bool:
 
 
 def run(
-    steps: Sequence[Step], value: tf.Tensor, condition: tf.Tensor | None, settings: Backprop, guard: DriftGuard
+    steps: Sequence[Step], value: tf.Tensor, condition: tf.Tensor | None, settings: Backprop, guard: DriftGuard | None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Apply the steps in order; backwards, recompute every activation from the result.
+    """Apply the steps in order; backwards, recompute every activation from the result or from the checkpoints.
 
     The weights enter as tensors, so nothing depends on how variables are captured, and a layer which updates a
     state (a moving average, a seed) does so once: backwards it computes from the old state, and its update is dropped.
@@ -84,13 +84,16 @@ def run(
                 for s in reversed(range(len(kept))):
                     segment = steps[s * every : (s + 1) * every]
                     parts = _parts(segment, held, given)
-                    seen = prints[s * every : (s + 1) * every]
-                    rebuilt, between, grads = _rebuild(segment, seen, parts, held, at, d_out, d_log_det, condition)
-                    if settings.guarded:
-                        args = (segment, parts, held, kept[s], d_out, d_log_det, condition)
-                        grads, drift = guard.check(rebuilt, kept[s], between, grads, lambda args=args: _from_checkpoint(*args))
-                        worst, rebuilt = tf.maximum(worst, drift), kept[s]
-                    at, d_out = rebuilt, grads[0]
+                    args = (segment, parts, held, kept[s], d_out, d_log_det, condition)
+                    if settings.mode == "checkpointed":
+                        grads = _from_checkpoint(*args)
+                    else:
+                        seen = prints[s * every : (s + 1) * every]
+                        at, between, grads = _rebuild(segment, seen, parts, held, at, d_out, d_log_det, condition)
+                        if settings.guarded:
+                            grads, drift = guard.check(at, kept[s], between, grads, lambda args=args: _from_checkpoint(*args))
+                            worst, at = tf.maximum(worst, drift), kept[s]
+                    d_out = grads[0]
                     for tensor, grad in zip(parts, grads[1:], strict=True):
                         total[id(tensor)] = grad if total[id(tensor)] is None else total[id(tensor)] + grad
                 if settings.guarded:

@@ -1,4 +1,4 @@
-"""Reversible backpropagation through a loop over stacked weights."""
+"""Backpropagation through a loop over stacked weights that recomputes activations, by inverses or from checkpoints."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from inntf.compose.scan import Scan, no_log_det
 from inntf.core.backprop import Gradients, call_context, pullback, within
 
 
-def reversible(
-    scan: Scan, value: tf.Tensor, condition: tf.Tensor | None, settings: Backprop, guard: DriftGuard
+def recomputed(
+    scan: Scan, value: tf.Tensor, condition: tf.Tensor | None, settings: Backprop, guard: DriftGuard | None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Apply the blocks in order; backwards, a second loop recomputes every activation from the result.
+    """Apply the blocks in order; backwards, a second loop recomputes every activation, from the result or from checkpoints.
 
     Kept are the result and one true activation a segment of `checkpoint_every` blocks.
     """
@@ -64,7 +64,7 @@ def step_back(
     """The whole loop as one step of a reversible composition around it: its input, and the gradients there.
 
     Nothing is guarded here: the composition compares the input with what it has kept, and where that has drifted it gets the
-    gradients anew from there, through `reversible` with its own checkpoints.
+    gradients anew from there, through `recomputed` with its own checkpoints.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(sources)
@@ -129,7 +129,7 @@ class _Loops:
         prints: list[tf.Tensor],
         d_out: tf.Tensor,
         d_log_det: tf.Tensor,
-        guard: DriftGuard,
+        guard: DriftGuard | None,
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], tf.Tensor]:
         """Gradients by the input, the condition (a scalar zero without) and the matrices; and the worst drift."""
         scan, every = self.scan, self.every
@@ -145,13 +145,18 @@ class _Loops:
             s = self.segments - 1 - c
             start = s * every
             length = tf.minimum(every, scan.n - start)
-            rebuilt, between, *grads = self.rebuild(start, length, at, d_at, d_log_det, prints)
-            if self.settings.guarded:
-                true = tf.ensure_shape(tf.gather(kept, s), at.shape)
-                grads, drift = guard.check(
-                    rebuilt, true, between, grads, lambda: self.from_checkpoint(start, length, true, d_at, d_log_det)
-                )
-                rebuilt, worst = true, tf.maximum(worst, drift)
+            true = tf.ensure_shape(tf.gather(kept, s), at.shape)
+
+            def from_there() -> list[tf.Tensor]:
+                return self.from_checkpoint(start, length, true, d_at, d_log_det)
+
+            if self.settings.mode == "checkpointed":
+                rebuilt, grads = true, from_there()
+            else:
+                rebuilt, between, *grads = self.rebuild(start, length, at, d_at, d_log_det, prints)
+                if self.settings.guarded:
+                    grads, drift = guard.check(rebuilt, true, between, grads, from_there)
+                    rebuilt, worst = true, tf.maximum(worst, drift)
             new, more, *rows = grads
             new.set_shape(d_at.shape)
             totals = [array.write(s, tf.ensure_shape(r, [every, w])) for array, r, w in zip(totals, rows, widths, strict=True)]
@@ -196,7 +201,8 @@ class _Loops:
         kept = tf.TensorArray(value.dtype, self.every, element_shape=value.shape, clear_after_read=False)
 
         def ahead(k: tf.Tensor, value: tf.Tensor, kept: tf.TensorArray) -> tuple:
-            return k + 1, scan.step(value, self.condition, self.slices(start + k))[0], kept.write(k, value)
+            value = scan.step(value, self.condition, self.slices(start + k))[0]
+            return k + 1, value, kept.write(k + 1, value)
 
         def known(value: tf.Tensor, d_value: tf.Tensor, d_log_det: tf.Tensor, condition: Any, sources: list) -> tuple:
             return value, *pullback(scan.apply, value, d_value, d_log_det, condition, sources)
@@ -209,7 +215,9 @@ class _Loops:
             rows = [array.write(j, row) for array, row in zip(rows, new, strict=True)]
             return k + 1, d_at, d_condition if more is None else d_condition + more, rows
 
-        _, _, kept = _loop(lambda k, *_: k < length, ahead, (tf.constant(0), value, kept), self.every)
+        kept = kept.write(0, value)
+        if self.every > 1:
+            _, _, kept = _loop(lambda k, *_: k < length - 1, ahead, (tf.constant(0), value, kept), self.every - 1)
         first = (tf.constant(0), d_at, self.no_condition(), scan.arrays(scan.weights, self.every))
         _, d_at, d_condition, rows = _loop(lambda k, *_: k < length, block, first, self.every)
         return [d_at, d_condition, *(array.stack() for array in rows)]

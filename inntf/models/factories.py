@@ -56,7 +56,7 @@ def real_nvp(
         condition_network: embeds the condition first.
         repeat: scan over the steps (`Repeat`), so that tracing time does not grow with depth; `False` unrolls them.
         backprop: `"stored"`, or `"reversible"`: activations are recomputed by the inverse in training, under the drift
-            guard of `Chain` and `Repeat`.
+            guard of `Chain` and `Repeat`; or `"checkpointed"`, see there.
         seed: of the permutations; for two dimensions the entries are exchanged.
         dtype: dtype or policy of the blocks.
         name: name of the flow.
@@ -137,7 +137,7 @@ def glow(
         condition_shape: shape of a condition (vector or image), if there is one.
         condition_network: makes the feature maps each level needs, see `Multiscale`.
         backprop: `"stored"`, or `"reversible"`: activations are recomputed by the inverse in training, under the drift
-            guard of `Chain` and `Repeat`.
+            guard of `Chain` and `Repeat`; or `"checkpointed"`, see there.
         seed: of the permutations.
         dtype: dtype or policy of the blocks.
         name: name of the flow.
@@ -182,7 +182,7 @@ def glow(
         if repeat and depth > 1:
             return [Repeat(lambda i: step(level * depth + i), depth, backprop=backprop)]
         made = [step(level * depth + i) for i in range(depth)]
-        return [Chain(made, dtype=dtype, backprop=backprop)] if backprop == "reversible" else made
+        return [Chain(made, dtype=dtype, backprop=backprop)] if backprop != "stored" else made
 
     stages = [Chain([Squeeze(), *steps(level)], dtype=dtype) for level in range(levels)]
     if factor_out:

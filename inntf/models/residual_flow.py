@@ -46,6 +46,7 @@ def residual_flow(
     tolerance: float | None = None,
     refine: str | None = None,
     repeat: bool = True,
+    backprop: str = "stored",
     dtype: Any = None,
     name: str = "residual_flow",
 ) -> Flow:
@@ -79,6 +80,8 @@ def residual_flow(
         tolerance: largest error of the inverse of a block that passes, see `ResidualBlock`.
         refine: `"float64"` refines the inverse, see `ResidualBlock`.
         repeat: scan over the steps of a level (`Repeat`), so that tracing time does not grow with depth.
+        backprop: `"stored"`, or `"checkpointed"`: only the steps' inputs are kept in training, and what is inside of them is
+            computed again, see `Repeat`.  (`"reversible"` works, too, but each step back is an iteration.)
         dtype: dtype or policy of the blocks.
         name: name of the flow.
 
@@ -124,7 +127,10 @@ def residual_flow(
         return Chain([ActNorm(dtype=dtype), block], dtype=dtype) if actnorm else block
 
     def steps(n: int) -> list[Block]:
-        return [Repeat(step, n)] if repeat and n > 1 else [step() for _ in range(n)]
+        if repeat and n > 1:
+            return [Repeat(step, n, backprop=backprop)]
+        made = [step() for _ in range(n)]
+        return [Chain(made, dtype=dtype, backprop=backprop)] if backprop != "stored" else made
 
     if levels:
         stages = [Chain([Squeeze(), *steps(n)], dtype=dtype) for n in depths]

@@ -435,7 +435,7 @@ def test_save_and_load(tmp_path):
     x = vectors()
     block = chain_of(VECTOR["affine"], x, drift_tolerance=1e-3)
     copy = block.copy()
-    assert copy.backprop == block.backprop and copy.backprop.reversible
+    assert copy.backprop == block.backprop and copy.backprop.mode == "reversible"
     np.testing.assert_array_equal(copy.forward_and_log_det(x)[0], block.forward_and_log_det(x)[0])
     module = tf.Module()
     module.block = block
