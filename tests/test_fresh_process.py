@@ -18,10 +18,10 @@ from tests.registry import CASES
 SAVED_MODELS = ("affine-image-image-condition", "spline-vector", "conv1x1-plu", "chain-vector-conditional", "multiscale")
 
 
-def _run(code: str, folder) -> None:
+def _run(code: str, folder, **environment: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -95,3 +95,21 @@ def test_saved_models_load_with_tensorflow_alone(tmp_path, dtype):
         tf.saved_model.save(_served(s.block, inputs), str(tmp_path / name))
         np.savez(tmp_path / f"{name}.npz", **arrays)
     _run(LOAD_SAVED_MODELS, tmp_path)
+
+
+EMPTY_BATCH = """
+import tensorflow as tf
+from inntf.blocks import AffineCoupling
+from inntf.nets import ConvNet
+block = AffineCoupling(split="checkerboard", conditioner=ConvNet(4))
+block.forward_and_log_det(tf.random.normal([2, 4, 4, 3]))
+function = tf.function(block.inverse_and_log_det, input_signature=[tf.TensorSpec([None, 4, 4, 3])])
+for size in (0, 1, 3):
+    x, log_det = function(tf.zeros([size, 4, 4, 3]))
+    assert x.shape == (size, 4, 4, 3) and log_det.shape == (size,), (size, x.shape, log_det.shape)
+"""
+
+
+@pytest.mark.parametrize("kernels", ("0", "1"))
+def test_an_empty_batch_of_images_keeps_its_shape_with_and_without_onednn(kernels, tmp_path):
+    _run(EMPTY_BATCH, tmp_path, TF_ENABLE_ONEDNN_OPTS=kernels)

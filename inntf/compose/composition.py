@@ -27,7 +27,8 @@ class Composition(Block):
             blocks' inputs and recomputes what is inside of them, at the same arithmetic: for blocks whose inverse is
             an iteration (`ResidualBlock`, `ContinuousBlock`) or whose latent is coarse.  Gradients of first order only.
         checkpoint_every: every so many blocks the true activation is kept.  Reversible: the reconstruction is compared with
-            it; `None`: about `sqrt(depth)`.  Checkpointed: the others are computed from it, once more if it is not 1; `None`: 1.
+            it; `None`: about `sqrt(depth)`.  Checkpointed: the others are computed from it, once more if it is not 1;
+            `None`: 1.
         drift_tolerance: largest error of a reconstruction relative to the root mean square of the activation;
             `None`: the square root of the dtype's epsilon; infinity: no guard and no checkpoints.
         on_drift: `"recompute"` the segment from its checkpoint, so that the gradient is right; `"raise"` (under XLA, which

@@ -16,8 +16,8 @@ from inntf.core import Block
 from inntf.core.backprop import call_context, pullback, within
 
 _SECOND = (
-    "inntf: backpropagation that recomputes activations has no second derivative. Compute it within inntf.compose.backprop_mode('stored'), "
-    "or make the model with backprop='stored'."
+    "inntf: backpropagation that recomputes activations has no second derivative. Compute it within "
+    "inntf.compose.backprop_mode('stored'), or make the model with backprop='stored'."
 )
 
 

@@ -339,8 +339,10 @@ def test_dropout_and_moving_statistics_are_computed_once():
             value = tf.reduce_sum(which(x, training=True) ** 3)
         grads = tape.gradient(value, [v._value for v in which.trainable_variables])
         results.append(([g.numpy() for g in grads], [v.numpy() for v in stored.non_trainable_variables]))
+    # A bias before a batch normalization has no gradient: what is left there is rounding of the others' size.
+    rounding = 1e-6 * max(np.abs(g).max() for g in results[0][0])
     for a, c in zip(*(r[0] for r in results), strict=True):
-        np.testing.assert_allclose(a, c, rtol=2e-4, atol=1e-4)
+        np.testing.assert_allclose(a, c, rtol=2e-4, atol=rounding)
     for a, c in zip(*(r[1] for r in results), strict=True):
         np.testing.assert_allclose(a, c, rtol=1e-6)
 
