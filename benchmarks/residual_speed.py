@@ -31,6 +31,8 @@ def _ours(estimator: str) -> dict[str, tuple[str, ...]]:
     return {
         "inntf auto": (OURS, estimator, "autodiff", "auto", "repeat"),
         "inntf auto, Neumann": (OURS, estimator, "neumann", "auto", "repeat"),
+        "inntf auto, checkpointed": (OURS, estimator, "autodiff", "auto", "checkpointed"),
+        "inntf auto, Neumann, checkpointed": (OURS, estimator, "neumann", "auto", "checkpointed"),
         "inntf auto, unrolled": (OURS, estimator, "autodiff", "auto", "unrolled"),
         "inntf auto, XLA": (OURS, estimator, "autodiff", "auto", "xla"),
         "inntf products, autodiff": (OURS, estimator, "autodiff", "products", "repeat"),
@@ -64,7 +66,8 @@ def race(name: str, threads: int, args: argparse.Namespace) -> dict[str, Any]:
     for row, (module, *arguments) in RACES[name].items():
         python = args.peers if module == TORCH else sys.executable
         if python and (args.only is None or row in args.only):
-            workers[row] = Worker(python, module, *arguments, "--threads", str(threads), "--blocks", str(args.blocks))
+            sizes = ("--threads", threads, "--blocks", args.blocks, "--batch", args.batch)
+            workers[row] = Worker(python, module, *arguments, *map(str, sizes))
     rows = {row: {**worker.about, "walls": [], "cpus": []} for row, worker in workers.items()}
     loads = []
     for turn in range(args.turns + 1):
@@ -80,7 +83,7 @@ def race(name: str, threads: int, args: argparse.Namespace) -> dict[str, Any]:
         for clock in ("wall", "cpu"):
             rows[row][clock] = statistics.median(rows[row][clock + "s"])
             rows[row][clock + "_best"] = min(rows[row][clock + "s"])
-    return {"race": name, "threads": threads, "blocks": args.blocks, "load_average": loads, "rows": rows}
+    return {"race": name, "threads": threads, "blocks": args.blocks, "batch": args.batch, "load_average": loads, "rows": rows}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -89,7 +92,8 @@ def table(result: dict[str, Any]) -> str:
     peers = [row for row in rows if row.startswith("normflows")]
     threads = f"{result['threads']} thread" + "s" * (result["threads"] > 1)
     load = statistics.median(result["load_average"])
-    lines = [f"{result['race']}, {result['blocks']} blocks, {threads}; milliseconds a step (medians), load {load:.1f}"]
+    what = f"{result['race']}, {result['blocks']} blocks, batch {result['batch']}, {threads}"
+    lines = [f"{what}; milliseconds a step (medians), load {load:.1f}"]
     head = f"{'':32}{'CPU':>8}{'wall':>8}{'best':>8}{'first s':>9}{'MiB':>7}{'on top':>8}"
     lines.append(head + "".join(f"{'/ ' + peer.removeprefix('normflows, ') + ' (CPU, wall)':>38}" for peer in peers))
     for row, found in rows.items():
@@ -110,6 +114,7 @@ def main() -> None:
     parser.add_argument("--peers", default=os.environ.get("INNTF_PEERS"), help="a Python with normflows and torch")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--blocks", type=int, default=10)
+    parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--turns", type=int, default=8)
     parser.add_argument("--steps", type=int, default=4, help="steps a turn")
     parser.add_argument("--json", type=Path, help="where to write the measurements")

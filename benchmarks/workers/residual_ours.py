@@ -18,9 +18,10 @@ def main():
     parser.add_argument("estimator", choices=("series", "roulette", "exact"))
     parser.add_argument("gradient", choices=("autodiff", "neumann"))
     parser.add_argument("how", choices=("auto", "products"))
-    parser.add_argument("mode", choices=("repeat", "unrolled", "xla"))
+    parser.add_argument("mode", choices=("repeat", "unrolled", "xla", "checkpointed"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--blocks", type=int, default=10)
+    parser.add_argument("--batch", type=int, default=BATCH)
     args = parser.parse_args()
     answers = claim_output()
     import keras
@@ -52,8 +53,10 @@ def main():
         return keras.Sequential(layers)
 
     def make():
-        repeat = args.mode == "repeat"
-        return residual_flow(event_shape=2, depth=args.blocks, network=network, log_det=estimator, actnorm=False, repeat=repeat)
+        repeat = args.mode in ("repeat", "checkpointed")
+        backprop = "checkpointed" if args.mode == "checkpointed" else "stored"
+        settings = {"network": network, "log_det": estimator, "repeat": repeat, "backprop": backprop}
+        return residual_flow(event_shape=2, depth=args.blocks, actnorm=False, **settings)
 
     build, _, flow = timed(make)
     variables = flow.trainable_variables
@@ -68,7 +71,7 @@ def main():
         update_spectral_norms(flow.block)
         return loss
 
-    x = tf.random.stateless_normal([BATCH, 2], [0, 0])
+    x = tf.random.stateless_normal([args.batch, 2], [0, 0])
 
     def step():
         return float(train(x))

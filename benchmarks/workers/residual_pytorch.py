@@ -19,6 +19,7 @@ def main():
     parser.add_argument("gradient", choices=("autodiff", "neumann"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--blocks", type=int, default=10)
+    parser.add_argument("--batch", type=int, default=BATCH)
     args = parser.parse_args()
     answers = claim_output()
     import normflows
@@ -41,7 +42,7 @@ def main():
         )
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    x = torch.randn(BATCH, 2)
+    x = torch.randn(args.batch, 2)
 
     def step():
         optimizer.zero_grad()

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from inntf.core import checks, shapes
+from inntf.core.empty_batch import at_least_one_row
 
 
 def guarded_pair(function: Callable, forward: bool) -> Callable:
@@ -68,28 +69,18 @@ def _evaluate(function: Callable, block: Any, flat: tf.Tensor, condition: tf.Ten
         # An outer mixed-precision layer must not hand this block's weights out in 16 bit.
         with keras.src.backend.AutocastScope(None):
             return _evaluate(function, block, flat, condition)
-    # oneDNN convolutions return the input's shape for an empty batch, and some operations refuse a batch known to be
-    # empty: evaluate one row, keep none.
-    if flat.shape[0] == 0 and not getattr(function, "_initializes", False):
-        one = tf.zeros([1, *flat.shape[1:]], flat.dtype)
-        row = None if condition is None else tf.zeros([1, *condition.shape[1:]], condition.dtype)
-        out, log_det = function(block, one, row)
-        return out[:0], _per_sample(log_det, out)[:0]
-    if flat.shape[0] is None and _may_convolve(flat, condition) and not getattr(function, "_initializes", False):
-        size = tf.shape(flat)[0]
-        out, log_det = function(block, _at_least_one_row(flat), None if condition is None else _at_least_one_row(condition))
+    known = flat.shape[0]
+    # Some operations refuse a batch known to be empty, and oneDNN convolutions get the shape of an empty one wrong.
+    empty = known == 0 or (known is None and _may_convolve(flat, condition))
+    if empty and not getattr(function, "_initializes", False):
+        out, log_det = function(block, at_least_one_row(flat), None if condition is None else at_least_one_row(condition))
+        size = 0 if known == 0 else tf.shape(flat)[0]
         return out[:size], _per_sample(log_det, out)[:size]
     return function(block, flat, condition)
 
 
 def _may_convolve(flat: tf.Tensor, condition: tf.Tensor | None) -> bool:
     return flat.shape.rank > 2 or (condition is not None and condition.shape.rank > 2)
-
-
-def _at_least_one_row(x: tf.Tensor) -> tf.Tensor:
-    """`x`, or a row of zeros where the batch is empty; a batch that is not is handed on without a copy."""
-    missing = tf.maximum(0, 1 - tf.shape(x)[0])
-    return tf.pad(x, [[0, missing], *[[0, 0]] * (x.shape.rank - 1)])
 
 
 def _per_sample(log_det: Any, out: tf.Tensor) -> tf.Tensor:

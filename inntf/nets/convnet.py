@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from inntf.core.empty_batch import any_batch
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
 from inntf.nets.making import policy_of
 
@@ -90,6 +91,7 @@ class ConvNet(keras.layers.Layer):
             if i < len(self.norms):
                 self.norms[i].build(shape)
 
+    @any_batch
     def call(self, x: Any) -> Any:
         """Apply the network."""
         return self._run(x, lambda norm, x: norm(x))

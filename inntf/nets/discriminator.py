@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from inntf.core.empty_batch import any_batch
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
 
@@ -68,6 +69,7 @@ class Discriminator(keras.layers.Layer):
         self.head = SpectralDense(1, **common)
         self.head.build((input_shape[0], input_shape[1] * input_shape[2] * input_shape[3]))
 
+    @any_batch
     def call(self, x: Any) -> Any:
         """Logit that the image is real."""
         for layer in self.convolutions:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from inntf.core.empty_batch import any_batch
 from inntf.core.errors import explain
 
 Size = tuple[int, int]
@@ -120,6 +121,7 @@ class ConditionPyramid(keras.layers.Layer):
             self.sizes = self.sizes or sizes
         return super().__call__(condition, **kwargs)
 
+    @any_batch
     def call(self, condition: Any) -> list[Any]:
         """The maps, one a level."""
         if len(self._condition_event) == 1:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.empty_batch import at_least_one_row
 from inntf.core.errors import explain
 from inntf.nets.spectral_layer import SpectralLayer
 from inntf.numerics.conv_norms import conv_norm_bound
@@ -109,6 +110,8 @@ class SpectralConv2D(SpectralLayer):
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Apply the layer."""
+        if x.shape[0] == 0:
+            return self.call(at_least_one_row(x), training)[:0]
         kernel = tf.cast(self.effective_kernel(training), x.dtype)
         return self.finish(
             # The layout is named: eager second derivatives fail on the default.
