@@ -9,7 +9,8 @@ of the libraries and the model.
 
 Ours is `inntf.models.residual_flow`, by default a scan over the blocks (`Repeat`), in a `tf.function`.  There are two kinds of
 it, both the same random variable as the peer's: "products" takes one vector-Jacobian product a term as the peer does; "auto",
-the default, sees that two products give the whole 2x2 Jacobian and takes the terms from it.
+the default, sees that two products give the whole 2x2 Jacobian and takes the terms from it.  "checkpointed" keeps the inputs of
+the blocks alone.  "images" is the residual flow of `recipes.iresnet` on 28x28 images, stored and checkpointed, without a peer.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 from benchmarks.speed import Worker
 
 OURS, TORCH = "benchmarks.workers.residual_ours", "benchmarks.workers.residual_pytorch"
+IMAGES = "benchmarks.workers.residual_images"
 
 
 def _ours(estimator: str) -> dict[str, tuple[str, ...]]:
@@ -57,6 +59,7 @@ RACES = {
         "inntf, unrolled": (OURS, "exact", "autodiff", "auto", "unrolled"),
         "inntf, XLA": (OURS, "exact", "autodiff", "auto", "xla"),
     },
+    "images": {"inntf, stored": (IMAGES, "stored"), "inntf, checkpointed": (IMAGES, "checkpointed")},
 }
 
 
@@ -66,7 +69,7 @@ def race(name: str, threads: int, args: argparse.Namespace) -> dict[str, Any]:
     for row, (module, *arguments) in RACES[name].items():
         python = args.peers if module == TORCH else sys.executable
         if python and (args.only is None or row in args.only):
-            sizes = ("--threads", threads, "--blocks", args.blocks, "--batch", args.batch)
+            sizes = ("--threads", threads, *(("--blocks", args.blocks, "--batch", args.batch) if module != IMAGES else ()))
             workers[row] = Worker(python, module, *arguments, *map(str, sizes))
     rows = {row: {**worker.about, "walls": [], "cpus": []} for row, worker in workers.items()}
     loads = []
@@ -92,7 +95,12 @@ def table(result: dict[str, Any]) -> str:
     peers = [row for row in rows if row.startswith("normflows")]
     threads = f"{result['threads']} thread" + "s" * (result["threads"] > 1)
     load = statistics.median(result["load_average"])
-    what = f"{result['race']}, {result['blocks']} blocks, batch {result['batch']}, {threads}"
+    size = (
+        "28x28, 16 + 10 + 2 blocks, batch 32"
+        if result["race"] == "images"
+        else "{blocks} blocks, batch {batch}".format(**result)
+    )
+    what = f"{result['race']}, {size}, {threads}"
     lines = [f"{what}; milliseconds a step (medians), load {load:.1f}"]
     head = f"{'':32}{'CPU':>8}{'wall':>8}{'best':>8}{'first s':>9}{'MiB':>7}{'on top':>8}"
     lines.append(head + "".join(f"{'/ ' + peer.removeprefix('normflows, ') + ' (CPU, wall)':>38}" for peer in peers))
