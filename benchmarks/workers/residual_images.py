@@ -1,4 +1,4 @@
-"""The residual flow of `recipes.iresnet` on 28x28 images for `benchmarks.residual_speed`: `-m benchmarks.workers.residual_images BACKPROP`."""
+"""The residual flow of `recipes.iresnet` on images, for `benchmarks.residual_speed`: `... BACKPROP`."""
 
 from __future__ import annotations
 
