@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from inntf.compose.repeat import Repeat
 from inntf.core import Block
@@ -71,8 +72,9 @@ def _in_a_loop(repeat: Repeat, function: Callable[[Block], Any]) -> list[Any]:
         pairs = zip(now, slices, template.variables, strict=True)
         return [None if value is before else _plain(value, variable) for value, before, variable in pairs]
 
-    # A first look, which the graph drops again, tells what changes: a loop must know beforehand what it carries.
-    changed = [j for j, value in enumerate(one(0)) if value is not None]
+    # A first look, in a graph that is thrown away, tells what changes: a loop must know beforehand what it carries.
+    with FuncGraph("first_look").as_default():
+        changed = [j for j, value in enumerate(one(0)) if value is not None]
     arrays = [tf.TensorArray(stacks[j].dtype, repeat.n, element_shape=stacks[j].shape[1:]) for j in changed]
 
     def body(k: tf.Tensor, arrays: list[tf.TensorArray]) -> tuple[tf.Tensor, list[tf.TensorArray]]:

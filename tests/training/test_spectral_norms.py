@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inntf.blocks import AdditiveCoupling
+from inntf.blocks import ActNorm, AdditiveCoupling
 from inntf.compose import Chain, Repeat
 from inntf.compose.each import for_each_block
 from inntf.models import DensityModel, Flow
@@ -81,3 +81,16 @@ def test_for_each_block_returns_in_order_and_refuses_what_is_not_built():
     np.testing.assert_allclose(firsts, kernel.numpy()[:, 0, 0])
     with pytest.raises(ValueError, match="unbuilt"):
         for_each_block(Repeat(lambda: AdditiveCoupling(), 2), lambda block: None)
+
+
+def test_for_each_block_in_a_graph_does_once_what_the_function_does_elsewhere():
+    repeat = Repeat(ActNorm, 3).ensure_built((2,))
+    count = tf.Variable(0)
+
+    def visit(block):
+        count.assign_add(1)
+        block.shift.assign(block.shift + 0.5)
+
+    assert tf.function(for_each_block, autograph=False)(repeat, visit) == []
+    assert int(count) == 3
+    assert [float(tf.reduce_max(v)) for v in for_each_block(repeat, lambda block: tf.identity(block.shift))] == [0.5] * 3
