@@ -1,6 +1,6 @@
 """i-ResNet: a residual network that classifies as well as an unconstrained one, runs backwards, and is a density.
 
-    python -m recipes.iresnet                           # estimated at 40 minutes on two cores; classify alone took 34 on one
+    python -m recipes.iresnet                           # 35 to 55 minutes on one core, the sum of its tasks
     python -m recipes.iresnet --preset smoke            # a minute
     python -m recipes.iresnet --dataset fashion_mnist --data-dir DIR
     python -m recipes.iresnet --task classify --coefficients 0.9
