@@ -173,7 +173,7 @@ def draw_table(axes: Axes, header: Sequence[str], rows: Sequence[Sequence[object
     cells = [[c if isinstance(c, str) else number_text(c) for c in row] for row in rows]
     widths = [max(len(str(header[j])), *(len(r[j]) for r in cells), 4) + 3 for j in range(len(header))]
     edges = np.cumsum([0, *widths]) / sum(widths)
-    step = min(0.13, 0.98 / (len(rows) + 1))
+    step = min(0.19, 0.98 / (len(rows) + 1))
     size = 10 if step > 0.07 else 8.5
 
     def line(y: float, texts: Sequence[str], weight: str, colour: str) -> None:

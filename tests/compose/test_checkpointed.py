@@ -86,6 +86,16 @@ def test_gradients_are_those_of_stored_activations(name, every, graph):
     assert block.worst_drift is None, "there is nothing that could drift"
 
 
+def test_gradients_of_a_continuous_block():
+    x = tf.random.stateless_normal([3, 2], [1, 2], dtype=tf.float64)
+    dynamics = MLP((4,), activation="tanh", zero_last=False)
+    block = Chain([b.ContinuousBlock(dynamics=dynamics, rtol=1e-3, atol=1e-3, **DOUBLE)], backprop="checkpointed")
+    block.ensure_built((2,))
+    perturb(block)
+    found, expected = (tf.function(lambda x, mode=mode: gradients(block, x, mode))(x) for mode in ("checkpointed", "stored"))
+    assert_same(found, expected)
+
+
 def test_it_is_the_mode_of_the_block():
     x = tf.random.stateless_normal([3, 4], [1, 2], dtype=tf.float64)
     for composition in (Repeat, lambda make, n, **kw: Chain([make() for _ in range(n)], **kw)):
