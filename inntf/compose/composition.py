@@ -49,9 +49,12 @@ class Composition(Block):
         self.backprop = Backprop(backprop, checkpoint_every, drift_tolerance, on_drift)
         self._guard: Any = None
         if backprop == "reversible":
-            self._drift_guard()
+            self._make_guard()
 
-    def _drift_guard(self) -> DriftGuard:
+    def _drift_guard(self, settings: Backprop) -> DriftGuard | None:
+        return self._make_guard() if settings.guarded else None
+
+    def _make_guard(self) -> DriftGuard:
         if self._guard is None:
             with tf.init_scope():
                 self._guard = DriftGuard(self.name, self.backprop)
@@ -64,7 +67,7 @@ class Composition(Block):
         steps = [Step(block, inverse) for block in (reversed(blocks) if inverse else blocks)]
         settings = self.backprop.now()
         if settings.mode != "stored":
-            return run(steps, value, condition, settings, self._drift_guard() if settings.guarded else None)
+            return run(steps, value, condition, settings, self._drift_guard(settings))
         log_dets = []
         for step in steps:
             value, log_det = step.apply(value, condition)

@@ -123,7 +123,7 @@ class Repeat(Composition):
         settings = self.backprop.now()
         if settings.mode != "stored":
             scan = Scan(self._template, self.n, inverse, apart=True)
-            return recomputed(scan, value, condition, settings, self._drift_guard() if settings.guarded else None)
+            return recomputed(scan, value, condition, settings, self._drift_guard(settings))
         return stored(Scan(self._template, self.n, inverse), value, condition)
 
     def forward_backprop(

@@ -11,10 +11,10 @@ from inntf.blocks.actnorm import ActNorm
 from inntf.blocks.autoregressive import MaskedAutoregressive
 from inntf.blocks.permutation import Permutation
 from inntf.compose.chain import Chain
-from inntf.compose.repeat import Repeat
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 from inntf.models.flow import Flow
+from inntf.models.steps import one_block
 from inntf.nets.masked import MaskedMLP
 
 _READS = {"maf": "data", "iaf": "latent"}
@@ -98,9 +98,7 @@ def autoregressive_flow(
         return Chain([*([ActNorm(dtype=dtype)] if actnorm else []), mix, block], dtype=dtype)
 
     return Flow(
-        Repeat(step, depth, backprop=backprop)
-        if repeat and depth > 1
-        else Chain([step(i) for i in range(depth)], dtype=dtype, backprop=backprop),
+        one_block(step, depth, repeat=repeat, backprop=backprop, dtype=dtype),
         event_shape=event_shape,
         condition_shape=condition_shape,
         condition_network=condition_network,

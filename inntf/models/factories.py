@@ -15,11 +15,11 @@ from inntf.blocks.splits import ChannelSplit
 from inntf.blocks.squeeze import Squeeze
 from inntf.compose.chain import Chain
 from inntf.compose.multiscale import Multiscale
-from inntf.compose.repeat import Repeat
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 from inntf.models.flow import Flow
+from inntf.models.steps import one_block, part_of_a_chain
 from inntf.nets.convnet import ConvNet
 from inntf.nets.mlp import MLP
 from inntf.numerics.scales import ExpScale, Scale, SigmoidScale
@@ -83,9 +83,7 @@ def real_nvp(
         return Chain([*([ActNorm(dtype=dtype)] if actnorm else []), mix, coupling(conditioner=net, dtype=dtype)], dtype=dtype)
 
     return Flow(
-        Repeat(step, depth, backprop=backprop)
-        if repeat and depth > 1
-        else Chain([step(i) for i in range(depth)], dtype=dtype, backprop=backprop),
+        one_block(step, depth, repeat=repeat, backprop=backprop, dtype=dtype),
         event_shape=event_shape,
         condition_shape=condition_shape,
         condition_network=condition_network,
@@ -179,10 +177,7 @@ def glow(
         return Chain([*norm, mix(i), coupling(conditioner=net, split=ChannelSplit(), dtype=dtype)], dtype=dtype)
 
     def steps(level: int) -> list[Block]:
-        if repeat and depth > 1:
-            return [Repeat(lambda i: step(level * depth + i), depth, backprop=backprop)]
-        made = [step(level * depth + i) for i in range(depth)]
-        return [Chain(made, dtype=dtype, backprop=backprop)] if backprop != "stored" else made
+        return part_of_a_chain(lambda i: step(level * depth + i), depth, repeat=repeat, backprop=backprop, dtype=dtype)
 
     stages = [Chain([Squeeze(), *steps(level)], dtype=dtype) for level in range(levels)]
     if factor_out:

@@ -12,11 +12,11 @@ from inntf.blocks.residual import ResidualBlock
 from inntf.blocks.squeeze import Squeeze
 from inntf.compose.chain import Chain
 from inntf.compose.multiscale import Multiscale
-from inntf.compose.repeat import Repeat
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 from inntf.models.flow import Flow
+from inntf.models.steps import part_of_a_chain
 from inntf.nets.activations import LipSwish
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
@@ -127,10 +127,7 @@ def residual_flow(
         return Chain([ActNorm(dtype=dtype), block], dtype=dtype) if actnorm else block
 
     def steps(n: int) -> list[Block]:
-        if repeat and n > 1:
-            return [Repeat(step, n, backprop=backprop)]
-        made = [step() for _ in range(n)]
-        return [Chain(made, dtype=dtype, backprop=backprop)] if backprop != "stored" else made
+        return part_of_a_chain(lambda _: step(), n, repeat=repeat, backprop=backprop, dtype=dtype)
 
     if levels:
         stages = [Chain([Squeeze(), *steps(n)], dtype=dtype) for n in depths]

@@ -110,6 +110,7 @@ class SpectralConv2D(SpectralLayer):
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Apply the layer."""
+        # Only where it is known: in graphs the network or the door around it sees to that once for all its layers.
         if x.shape[0] == 0:
             return self.call(at_least_one_row(x), training)[:0]
         kernel = tf.cast(self.effective_kernel(training), x.dtype)

@@ -161,7 +161,7 @@ def test_a_residual_flow_learns_the_same(repeat):
 
 
 def held(mode, depth):
-    """Bytes of float tensors of many rows that the forward graph hands to the backward one."""
+    """How many tensors a forward loop keeps for the backward loop, an entry a block."""
     block = Repeat(lambda: residual(), depth, backprop=mode).ensure_built((4,))
 
     @tf.function(autograph=False)
