@@ -95,12 +95,7 @@ def table(result: dict[str, Any]) -> str:
     peers = [row for row in rows if row.startswith("normflows")]
     threads = f"{result['threads']} thread" + "s" * (result["threads"] > 1)
     load = statistics.median(result["load_average"])
-    size = (
-        "28x28, 16 + 10 + 2 blocks, batch 32"
-        if result["race"] == "images"
-        else "{blocks} blocks, batch {batch}".format(**result)
-    )
-    what = f"{result['race']}, {size}, {threads}"
+    what = f"{result['race']}, {next(iter(rows.values()))['size']}, {threads}"
     lines = [f"{what}; milliseconds a step (medians), load {load:.1f}"]
     head = f"{'':32}{'CPU':>8}{'wall':>8}{'best':>8}{'first s':>9}{'MiB':>7}{'on top':>8}"
     lines.append(head + "".join(f"{'/ ' + peer.removeprefix('normflows, ') + ' (CPU, wall)':>38}" for peer in peers))

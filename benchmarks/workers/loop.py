@@ -37,8 +37,18 @@ def serve(answers, actions: dict[str, Callable[[], object]], **about: object) ->
             wall, cpu, _ = timed(actions[name])
             walls.append(wall)
             cpus.append(cpu)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        _say(answers, {"wall": walls, "cpu": cpus, "peak_mib": peak})
+        _say(answers, {"wall": walls, "cpu": cpus, "peak_mib": _peak_mib()})
+
+
+def serve_training(answers, step: Callable[[], float], **about: object) -> None:
+    """Take the first training step, tell its time and the memory before it, and serve the others as `step`."""
+    start = _peak_mib()
+    seconds, cpu, loss = timed(step)
+    serve(answers, {"step": step}, start_mib=start, first_step_seconds=seconds, first_step_cpu=cpu, loss=loss, **about)
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _say(answers, what: dict) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from benchmarks.workers.loop import claim_output, serve, timed
+from benchmarks.workers.loop import claim_output
 
 HIDDEN, BATCH, COEFFICIENT = (128, 128, 128, 128), 500, 0.9 ** (1 / 5)
 
@@ -25,17 +24,12 @@ def main():
     args = parser.parse_args()
     answers = claim_output()
     import keras
-    import tensorflow as tf
 
-    import inntf
+    from benchmarks.workers.residual_training import train_and_serve
     from inntf.models import residual_flow
     from inntf.nets import LipSwish, SpectralDense
     from inntf.numerics import ExactLogDet, PowerSeries, RussianRoulette
-    from inntf.training import update_spectral_norms
 
-    tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(args.threads)
-    keras.utils.set_random_seed(0)
     # Gaussian probes, as the peer's.
     settings = {"noise": "gaussian", "gradient": args.gradient, "dense": None if args.how == "auto" else False}
     estimator = {
@@ -58,37 +52,8 @@ def main():
         settings = {"network": network, "log_det": estimator, "repeat": repeat, "backprop": backprop}
         return residual_flow(event_shape=2, depth=args.blocks, actnorm=False, **settings)
 
-    build, _, flow = timed(make)
-    variables = flow.trainable_variables
-    optimizer = keras.optimizers.Adam(1e-3)
-    optimizer.build(variables)
-
-    @tf.function(jit_compile=args.mode == "xla" or None, autograph=False)
-    def train(x):
-        with tf.GradientTape() as tape:
-            loss = -tf.reduce_mean(flow.log_prob(x))
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        update_spectral_norms(flow.block)
-        return loss
-
-    x = tf.random.stateless_normal([args.batch, 2], [0, 0])
-
-    def step():
-        return float(train(x))
-
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    first_seconds, first_cpu, loss = timed(step)
-    serve(
-        answers,
-        {"step": step},
-        library=f"inntf {inntf.__version__}",
-        parameters=int(sum(v.shape.num_elements() for v in variables)),
-        build_seconds=build,
-        start_mib=start,
-        first_step_seconds=first_seconds,
-        first_step_cpu=first_cpu,
-        loss=loss,
-    )
+    size = f"{args.blocks} blocks, batch {args.batch}"
+    train_and_serve(answers, make, [args.batch, 2], args.threads, size, xla=args.mode == "xla")
 
 
 if __name__ == "__main__":

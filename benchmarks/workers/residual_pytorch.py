@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import resource
 import warnings
 from importlib import metadata
 
-from benchmarks.workers.loop import claim_output, serve, timed
+from benchmarks.workers.loop import claim_output, serve_training, timed
 
 warnings.filterwarnings("ignore")
 WIDTHS, BATCH, COEFFICIENT = [2, 128, 128, 128, 128, 2], 500, 0.9 ** (1 / 5)
@@ -52,19 +51,14 @@ def main():
         normflows.utils.update_lipschitz(model, 5)
         return float(loss.detach())
 
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    first_seconds, first_cpu, loss = timed(step)
     networks = (p for flow in model.flows for p in flow.iresblock.nnet.parameters())
-    serve(
+    serve_training(
         answers,
-        {"step": step},
+        step,
         library=f"normflows {metadata.version('normflows')}, torch {torch.__version__}",
+        size=f"{args.blocks} blocks, batch {args.batch}",
         parameters=sum(p.numel() for p in networks),
         build_seconds=build,
-        start_mib=start,
-        first_step_seconds=first_seconds,
-        first_step_cpu=first_cpu,
-        loss=loss,
     )
 
 

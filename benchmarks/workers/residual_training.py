@@ -1,0 +1,44 @@
+"""What our workers of `benchmarks.residual_speed` share: a residual flow is trained, and its steps are served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+import inntf
+from benchmarks.workers.loop import serve_training, timed
+from inntf.training import update_spectral_norms
+
+
+def train_and_serve(
+    answers: Any, make: Callable[[], inntf.Flow], batch: Sequence[int], threads: int, size: str, xla: bool = False
+) -> None:
+    """Make the flow; a step is the negative log-likelihood of a batch of noise, its gradient, Adam and the spectral norms."""
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    keras.utils.set_random_seed(0)
+    build, _, flow = timed(make)
+    variables = flow.trainable_variables
+    optimizer = keras.optimizers.Adam(1e-3)
+    optimizer.build(variables)
+
+    @tf.function(jit_compile=xla or None, autograph=False)
+    def train(x):
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(flow.log_prob(x))
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        update_spectral_norms(flow.block)
+        return loss
+
+    x = tf.random.stateless_normal(batch, [0, 0])
+    serve_training(
+        answers,
+        lambda: float(train(x)),
+        library=f"inntf {inntf.__version__}",
+        size=size,
+        parameters=int(sum(v.shape.num_elements() for v in variables)),
+        build_seconds=build,
+    )
