@@ -1,8 +1,8 @@
 """How stable a block is: certificates, singular values, reconstruction, and a report of all."""
 
 from inntf.stability.certificate import Certificate, CertificateRow, certify
+from inntf.stability.find_block import find_block
 from inntf.stability.gradient_angle import GradientAngle, gradient_angle
-from inntf.stability.maps import find_block
 from inntf.stability.pictures import passes_picture
 from inntf.stability.precision import float64_copy
 from inntf.stability.reconstruction import (

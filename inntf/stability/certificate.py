@@ -8,7 +8,7 @@ from typing import Any
 
 from inntf.compose import Chain, Multiscale, Repeat
 from inntf.core import Block, LipschitzBounds
-from inntf.stability.maps import find_block
+from inntf.stability.find_block import find_block
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,39 +9,7 @@ import tensorflow as tf
 
 from inntf.compose import Chain, backprop_mode
 from inntf.core import Block, checks, shapes
-from inntf.core.errors import explain
-
-
-def find_block(model: Any) -> Block:
-    """The block inside a model: the model itself, `model.block`, or `model.flow.block`.
-
-    Args:
-        model: a `Block`, an `inntf.Flow`, or a Keras model around one of them.
-
-    Returns:
-        The block.
-
-    Raises:
-        TypeError: if there is none.
-
-    Source: inntf.
-
-    Example:
-        >>> from inntf.blocks import ActNorm
-        >>> block = ActNorm(); find_block(block) is block
-        True
-    """
-    for candidate in (model, getattr(model, "block", None), getattr(getattr(model, "flow", None), "block", None)):
-        if isinstance(candidate, Block):
-            return candidate
-    raise TypeError(
-        explain(
-            "find_block",
-            received=type(model).__name__,
-            expected="an inntf block, or a model with a block in .block or .flow.block",
-            remedy="Pass the block itself.",
-        )
-    )
+from inntf.stability.find_block import find_block, find_subject
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +85,7 @@ def _rounds(block: Block) -> bool:
 
 
 def _embedded(model: Any, condition: Any) -> Any:
-    for owner in (model, getattr(model, "flow", None)):
-        if condition is not None and not isinstance(owner, Block) and hasattr(owner, "embed"):
-            return owner.embed(condition)
-    return condition
+    if condition is None:
+        return None
+    subject = find_subject(model)
+    return condition if isinstance(subject, Block) else subject.embed(condition)

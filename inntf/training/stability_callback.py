@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from inntf.compose import worst_drift
 from inntf.core.errors import explain
-from inntf.stability.maps import Maps, find_block
+from inntf.stability.find_block import find_block
+from inntf.stability.maps import Maps
 from inntf.stability.pictures import passes_picture
 from inntf.stability.reconstruction import repeated_reconstruction, summarize
 from inntf.stability.report import judge_block, relative_summary, singular_summary
