@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import inntf
@@ -80,6 +81,11 @@ class Subject:
         if self.case.condition_shape is None:
             return None
         return self._tensor(normal(self.rng(), (*batch, *self.case.condition_shape)))
+
+    def needs_condition(self) -> None:
+        """Skip a check of conditions for a case without one."""
+        if self.case.condition_shape is None:
+            pytest.skip("the case has no condition")
 
     @property
     def z_shape(self) -> tuple[int, ...]:

@@ -102,9 +102,15 @@ def test_nothing_else_passes(kind):
         check_on_grid(x, 10, "mine")
     with pytest.raises(tf.errors.InvalidArgumentError, match="mine: received"):
         tf.function(lambda v: check_on_grid(v, 10, "mine"))(x)
-    if kind == "off":
-        check_in_range(x, 10, "mine")
-        return
+
+
+def test_numbers_between_grid_points_are_in_range():
+    check_in_range(tf.constant([1.0, BAD["off"]]), 10, "mine")
+
+
+@pytest.mark.parametrize("kind", sorted(set(BAD) - {"off"}))
+def test_what_no_rounding_brings_onto_the_grid_is_refused(kind):
+    x = tf.constant([1.0, BAD[kind]])
     with pytest.raises(ValueError, match="mine: .*float64"):
         check_in_range(x, 10, "mine")
     with pytest.raises(ValueError, match="snap_to_grid"):
