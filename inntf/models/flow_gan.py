@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -35,6 +37,8 @@ class FlowGan(keras.Model):
         gradient_penalty: weight of the gradient penalty.
         noise: width of the dequantization noise; bits per dimension are those of the discrete data.
         discriminator_steps: steps of the discriminator before each one of the generator, with fresh noise and mixtures.
+        seed: of everything drawn in training; what a step draws then depends on the seed and `optimizer.iterations` alone, so a
+            training that goes on from a checkpoint is the same training.  `None` draws anew in each process.
         name: name of the model.
 
     Call arguments: images.  Returns `log p(images)`.
@@ -63,6 +67,7 @@ class FlowGan(keras.Model):
         gradient_penalty: float = 10.0,
         noise: float = 1 / 256,
         discriminator_steps: int = 1,
+        seed: int | None = None,
         name: str | None = None,
     ):
         super().__init__(name=name)
@@ -85,6 +90,7 @@ class FlowGan(keras.Model):
         self.objective, self.mle_weight = objective, mle_weight
         self.gradient_penalty, self.noise = gradient_penalty, noise
         self.discriminator_steps = discriminator_steps
+        self.seed = seed
         names = ["generator_loss", "skipped"]
         names += ["bits_per_dim"] if objective != "adv" else []
         names += ["discriminator_loss", "gradient_norm"] if objective != "mle" else []
@@ -129,21 +135,22 @@ class FlowGan(keras.Model):
         """One step of the discriminator, if there is one, then one of the generator."""
         x = data[0] if isinstance(data, tuple) else data
         x = tf.cast(x, self.flow.dtype)
-        logs = {}
+        logs, seeds = {}, self._seeds()
         update_norms(self)
         with tf.GradientTape() as tape:
             if self.discriminator is not None:
-                fake = self.flow.sample(tf.shape(x)[0])
+                fake = self.flow.sample(tf.shape(x)[0], seed=next(seeds))
                 with tape.stop_recording():
                     for _ in range(self.discriminator_steps):
-                        logs |= self._train_discriminator(self._noisy(x), self._noisy(fake))
+                        noisy = self._noisy(x, next(seeds)), self._noisy(fake, next(seeds))
+                        logs |= self._train_discriminator(*noisy, next(seeds))
             loss = tf.zeros([], x.dtype)
             if self.objective != "adv":
-                nll = -tf.reduce_mean(self.flow.log_prob(self._noisy(x)))
+                nll = -tf.reduce_mean(self.flow.log_prob(self._noisy(x, next(seeds))))
                 logs["bits_per_dim"] = self.bits_per_dim(nll)
                 loss += nll * (1.0 if self.objective == "mle" else self.mle_weight)
             if self.discriminator is not None:
-                loss += _cross_entropy(self.discriminator(self._noisy(fake), training=True), 1.0)
+                loss += _cross_entropy(self.discriminator(self._noisy(fake, next(seeds)), training=True), 1.0)
             scaled = loss / _replicas()
         logs["generator_loss"] = loss
         logs["skipped"] = self._apply(tape, scaled, self.block.trainable_variables, self.optimizer)
@@ -151,11 +158,21 @@ class FlowGan(keras.Model):
             mean.update_state(logs[key])
         return {key: mean.result() for key, mean in self._means.items()}
 
-    def _noisy(self, x: tf.Tensor) -> tf.Tensor:
-        return x + tf.random.uniform(tf.shape(x), 0.0, self.noise, x.dtype)
+    def _seeds(self) -> Iterator[tf.Tensor | None]:
+        """A seed for each draw of a step on a replica; `None` for each without a seed of the model."""
+        if self.seed is None:
+            return itertools.repeat(None)
+        fold_in = tf.random.experimental.stateless_fold_in
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        first = tf.constant([self.seed & 0x7FFFFFFF, self.seed >> 31 & 0x7FFFFFFF], tf.int32)
+        step = fold_in(fold_in(first, tf.cast(self.optimizer.iterations, tf.int32)), replica)
+        return (fold_in(step, i) for i in itertools.count())
 
-    def _train_discriminator(self, real: tf.Tensor, fake: tf.Tensor) -> dict[str, tf.Tensor]:
-        mix = tf.random.uniform([tf.shape(real)[0], 1, 1, 1], dtype=real.dtype)
+    def _noisy(self, x: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+        return x + _uniform(tf.shape(x), self.noise, x.dtype, seed)
+
+    def _train_discriminator(self, real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        mix = _uniform([tf.shape(real)[0], 1, 1, 1], 1.0, real.dtype, seed)
         between = mix * real + (1 - mix) * fake
         with tf.GradientTape() as tape:
             logits = self.discriminator(tf.concat([real, fake], 0), training=True)
@@ -183,6 +200,12 @@ class FlowGan(keras.Model):
     def bits_per_dim(self, nll: tf.Tensor) -> tf.Tensor:
         """Bits per dimension of the discrete data from nats per image of the noisy data."""
         return nll / (self.flow.dim * math.log(2.0)) - math.log2(self.noise)
+
+
+def _uniform(shape: Any, high: float, dtype: tf.DType, seed: tf.Tensor | None) -> tf.Tensor:
+    if seed is None:
+        return tf.random.uniform(shape, 0.0, high, dtype)
+    return tf.random.stateless_uniform(shape, seed, 0.0, high, dtype)
 
 
 def _cross_entropy(logits: tf.Tensor, label: float) -> tf.Tensor:
