@@ -41,10 +41,15 @@ def export(
 
     `n` is an int32 scalar, `seed` one or two int32 (the same seed gives the same samples; one alone gives those of
     `flow.sample(n, seed=seed)`), `temperature` a float32 scalar, 1 for the model itself.  With conditions there are `n`
-    samples for each, `(n, batch, ...)`.  `serving_default` is `log_prob`; a block alone has the first three signatures,
-    `forward` by default.  Values have the model's dtype, float32 unless made otherwise.  A flow that begins with
-    `Dequantize` takes integer levels as floats and adds fresh noise at each call, so its `forward` and `log_prob` are
-    random; after each load the noise begins where the model's stood at the export.
+    samples for each, `(n, batch, ...)`; elsewhere there is one condition for each value, or one for all.
+    `serving_default` is `log_prob`; a block alone has the first three signatures, `forward` by default.  Values have the
+    model's dtype, float32 unless made otherwise.  A flow that begins with `Dequantize` takes integer levels as floats and
+    adds fresh noise at each call, so its `forward` and `log_prob` are random; after each load the noise begins where the
+    model's stood at the export.
+
+    The graphs themselves compare what they are given with these shapes, wherever they are loaded: another event or condition
+    shape, a negative `n`, a temperature that is negative or not finite raise `InvalidArgumentError` (status
+    INVALID_ARGUMENT), with what was received and expected.  Values are not looked at: NaN in a sample gives NaN for it.
 
     The folder needs neither inntf nor TFP nor a class of yours to load.  It is written beside its place and moved there
     in one step: a reader never sees half of it, and a failure leaves nothing.  Beside `saved_model.pb` lies `card.json`,

@@ -18,7 +18,8 @@ class ServedModel:
     """An exported model, with the methods of the model; made by `load`.
 
     Its methods take tensors, arrays or lists with one batch dimension, `(batch, dim)` or `(batch, height, width, channels)`,
-    cast them to the model's dtype, and return tensors.
+    cast them to the model's dtype, and return tensors.  Only shapes are compared: NaN or infinity in a value gives NaN or
+    infinity for that sample.
 
     Args:
         path: folder of a version.
@@ -30,7 +31,10 @@ class ServedModel:
         signatures: the signatures by name, TensorFlow functions of named tensors.
 
     Raises:
-        ValueError: by the methods, for wrong shapes, a missing or needless condition, or a density that a block alone lacks.
+        ValueError: by the methods, for wrong shapes, a missing or needless condition, a density that a block alone lacks, a
+            number of samples beyond int32; TypeError: for what is no real number, and a number of samples that is no integer;
+        tf.errors.InvalidArgumentError: by the model itself, for a negative number of samples, a temperature that is negative
+            or not finite.
 
     Source: inntf.
 
@@ -85,7 +89,8 @@ class ServedModel:
         """Samples, `(n, ...)`, with conditions `(n, batch, ...)`; the same seed (an integer or two) gives the same samples."""
         if seed is None:
             seed = tf.random.uniform([2], 0, np.iinfo(np.int32).max, tf.int32)
-        elif isinstance(seed, int):
+        elif isinstance(seed, int | np.integer) and not isinstance(seed, bool):
+            seed = int(seed)
             seed = [seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF]  # as Flow.sample does
         return self._call("sample", n=n, seed=seed, temperature=temperature, condition=condition)["x"]
 
@@ -174,12 +179,51 @@ def _missing(received: str, expected: str, remedy: str) -> FileNotFoundError:
 
 
 def _tensor(what: str, value: Any, spec: tf.TensorSpec) -> tf.Tensor:
-    value = tf.cast(tf.convert_to_tensor(value), spec.dtype)
-    if not spec.shape.is_compatible_with(value.shape):
-        raise ValueError(explain(what, received=f"shape {tuple(value.shape)}", expected=_shape(spec), remedy="Reshape it."))
-    return value
+    tensor = _integers(what, value, spec) if spec.dtype.is_integer else _reals(what, value, spec)
+    if not spec.shape.is_compatible_with(tensor.shape):
+        raise ValueError(explain(what, received=f"shape {tuple(tensor.shape)}", expected=_shape(spec), remedy="Reshape it."))
+    return tensor
+
+
+def _reals(what: str, value: Any, spec: tf.TensorSpec) -> tf.Tensor:
+    try:
+        tensor = tf.convert_to_tensor(value)
+    except (TypeError, ValueError) as error:
+        raise _not_numbers(what, type(value).__name__, spec) from error
+    if not (tensor.dtype.is_floating or tensor.dtype.is_integer or (tensor.dtype.is_bool and spec.shape.rank)):
+        raise _not_numbers(what, tensor.dtype.name, spec)
+    return tf.cast(tensor, spec.dtype)
+
+
+def _integers(what: str, value: Any, spec: tf.TensorSpec) -> tf.Tensor:
+    """Whole numbers that the dtype holds; a fraction is not cut off, a larger one does not wrap round."""
+    if tf.is_tensor(value) and not hasattr(value, "numpy"):  # in a graph its value is not known
+        if value.dtype != spec.dtype:
+            raise _not_numbers(what, f"a {value.dtype.name} tensor", spec)
+        return tf.convert_to_tensor(value)
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu" and array.size:
+        raise _not_numbers(what, repr(value), spec)
+    limits = np.iinfo(spec.dtype.as_numpy_dtype)
+    if array.size and not limits.min <= array.min() <= array.max() <= limits.max:
+        raise ValueError(
+            explain(
+                what,
+                received=repr(value),
+                expected=f"integers from {limits.min} to {limits.max}",
+                remedy="Call it several times for more.",
+            )
+        )
+    return tf.constant(array.astype(spec.dtype.as_numpy_dtype))
+
+
+def _not_numbers(what: str, received: str, spec: tf.TensorSpec) -> TypeError:
+    kind = "integers" if spec.dtype.is_integer else "real numbers"
+    return TypeError(explain(what, received=received, expected=f"{kind}, {_shape(spec)}", remedy="Convert it first."))
 
 
 def _shape(spec: tf.TensorSpec) -> str:
+    if spec.shape.rank is None:
+        return "one or two"
     names = ("batch" if i == 0 and size is None else str(size) for i, size in enumerate(spec.shape.as_list()))
     return f"shape ({', '.join(names)})"

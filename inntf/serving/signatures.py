@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +15,7 @@ from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 from inntf.models.flow import Flow
-
-_POSITIVE_INT = 0x7FFFFFFF
+from inntf.serving.input_checks import checked, checked_count, checked_seed, checked_temperature, same_batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,10 +115,26 @@ def trace(served: Served) -> tuple[Any, dict[str, Any]]:
     return root, {**functions, "serving_default": default}
 
 
-def _function(served: Served, function: Callable, *inputs: tf.TensorSpec) -> Any:
+def _function(served: Served, name: str, function: Callable, *inputs: tf.TensorSpec) -> Any:
+    """A concrete function of the inputs and, where the model has one, the condition, all compared with their specs."""
     if served.condition_shape is not None:
         inputs = (*inputs, tf.TensorSpec([None, *served.condition_shape], served.dtype, name="condition"))
-    return tf.function(function, input_signature=inputs).get_concrete_function()  # a tf.function would be traced twice
+
+    @functools.wraps(function)  # signatures take the names of their inputs from it
+    def guarded(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+        return function(*_compared(name, values, inputs))
+
+    return tf.function(guarded, input_signature=inputs).get_concrete_function()  # a tf.function would be traced twice
+
+
+def _compared(name: str, values: tuple, specs: tuple[tf.TensorSpec, ...]) -> list[tf.Tensor]:
+    values = list(values[: len(specs)])  # a condition that the model has not comes as its default
+    batched = [i for i, spec in enumerate(specs) if spec.shape.rank]  # the rest are numbers of `sample`
+    for i in batched:
+        values[i] = checked(name, values[i], specs[i])
+    if len(batched) == 2:
+        values[batched[1]] = same_batch(name, condition=values[batched[1]], value=values[batched[0]])
+    return values
 
 
 def _map_functions(served: Served) -> dict[str, Any]:
@@ -134,7 +150,7 @@ def _map_functions(served: Served) -> dict[str, Any]:
         return {"x": x, "log_det": log_det}
 
     # The other functions call these two, so a deep block is traced, stored and loaded once a direction.
-    forward, inverse = _function(served, forward, x_spec), _function(served, inverse, z_spec)
+    forward, inverse = _function(served, "forward", forward, x_spec), _function(served, "inverse", inverse, z_spec)
 
     def reconstruct(x: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         given = () if condition is None else (condition,)
@@ -143,7 +159,7 @@ def _map_functions(served: Served) -> dict[str, Any]:
         error = tf.sqrt(tf.reduce_sum(difference**2, list(range(1, x.shape.rank))))
         return {"x": back, "reconstruction_error": tf.cast(error, x.dtype)}
 
-    return {"forward": forward, "inverse": inverse, "reconstruct": _function(served, reconstruct, x_spec)}
+    return {"forward": forward, "inverse": inverse, "reconstruct": _function(served, "reconstruct", reconstruct, x_spec)}
 
 
 def _density_functions(served: Served, forward: Any) -> dict[str, Any]:
@@ -157,11 +173,8 @@ def _density_functions(served: Served, forward: Any) -> dict[str, Any]:
     def sample(
         n: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, condition: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
-        message = "sample: expected a temperature >= 0; 1 is the model itself."
-        with tf.control_dependencies([tf.debugging.assert_non_negative(temperature, message)]):
-            temperature = tf.identity(temperature)
         given = {} if condition is None else {"condition": condition}
-        x = flow.sample(n, seed=_pair(seed), temperature=temperature, **given)
+        x = flow.sample(checked_count(n), seed=checked_seed(seed), temperature=checked_temperature(temperature), **given)
         known = tf.TensorShape([None] * (1 if condition is None else 2)).concatenate(flow.event_shape)
         return {"x": tf.ensure_shape(x, known)}
 
@@ -171,19 +184,10 @@ def _density_functions(served: Served, forward: Any) -> dict[str, Any]:
         tf.TensorSpec([], tf.float32, "temperature"),
     )
     x_spec = tf.TensorSpec([None, *served.x_shape], served.dtype, name="x")
-    return {"log_prob": _function(served, log_prob, x_spec), "sample": _function(served, sample, *scalars)}
-
-
-def _pair(seed: tf.Tensor) -> tf.Tensor:
-    """A seed of one or two int32; one alone becomes the pair that `Flow.sample` makes of an integer."""
-    flat = tf.reshape(seed, [-1])
-    wrong = tf.debugging.Assert(
-        (tf.size(flat) == 1) | (tf.size(flat) == 2), ["sample: expected a seed of one or two integers."]
-    )
-    with tf.control_dependencies([wrong]):
-        high = tf.bitwise.bitwise_and(tf.bitwise.right_shift(flat, 31), _POSITIVE_INT)
-    alone = tf.concat([tf.bitwise.bitwise_and(flat, _POSITIVE_INT), high], 0)[:2]
-    return tf.reshape(tf.where(tf.size(flat) == 1, alone, tf.concat([flat, flat], 0)[:2]), [2])
+    return {
+        "log_prob": _function(served, "log_prob", log_prob, x_spec),
+        "sample": _function(served, "sample", sample, *scalars),
+    }
 
 
 def _condition_shape(block: Block, flow: Flow | None) -> Shape | None:
