@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from inntf.core import checks, shapes
+from inntf.core.checkpointing import load_waiting
 from inntf.core.empty_batch import at_least_one_row
 
 
@@ -37,6 +38,8 @@ def guarded_pair(function: Callable, forward: bool) -> Callable:
             checks.missing_condition(self)
         flat = value if lead is None else shapes.flatten_leading(value, ndims)
         out, log_det = _evaluate(function, self, flat, condition)
+        if load_waiting(self):  # of a checkpoint restored before: layers that this call has built
+            out, log_det = _evaluate(function, self, flat, condition)
         checks.finite(self, out, "output")
         log_det = _per_sample(log_det, out)
         if lead is None:
@@ -102,17 +105,13 @@ def _one_batch_condition(block: Any, value: tf.Tensor, condition: tf.Tensor, ndi
 
 
 def noting_shape(build: Callable) -> Callable:
-    """Wrap a `build`: note the event shape before it, mark the block built and load a waiting checkpoint after it."""
+    """Wrap a `build`: note the event shape before it, mark the block built after it."""
 
     @functools.wraps(build)
     def noting(self: Any, input_shape: Any, *args: Any, **kwargs: Any) -> None:
         self._note_shape(input_shape)
         build(self, input_shape, *args, **kwargs)
         self.built = True
-        if keras.src.backend.in_stateless_scope():
-            return  # the variables do not exist yet
-        for name, variable in self._checkpointed().items():
-            self._handle_deferred_dependencies(name=name, trackable=variable)  # of a checkpoint restored before
 
     noting.__signature__ = inspect.signature(build)
     return noting

@@ -8,12 +8,13 @@ import keras
 import tensorflow as tf
 
 from inntf.core import checks, configuration, shapes
+from inntf.core.checkpointing import Checkpointed
 from inntf.core.faces import is_tfp, tfb
 
 _PLAIN = frozenset({bool, int, float, str, type(None), tf.TensorShape})
 
 
-class KerasSide:
+class KerasSide(Checkpointed):
     """Mixin of `Block`: the methods that Keras calls."""
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -65,13 +66,6 @@ class KerasSide:
         """Build from `get_build_config()`."""
         if config:
             self.ensure_built(config["event_shape"], config.get("condition_shape"))
-
-    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
-        # TensorFlow's checkpoints and SavedModels do not look into the lists in which Keras layers keep layers.
-        return super()._trackable_children(save_type, **kwargs) | self._checkpointed()
-
-    def _checkpointed(self) -> dict[str, tf.Variable]:
-        return {f"variable_{i:05d}": v._value for i, v in enumerate(self.variables)}
 
     def compute_output_shape(self, input_shape: shapes.Shape, condition_shape: shapes.Shape | None = None) -> shapes.Shape:
         """Shape of `forward(x)`, batch dimensions included."""

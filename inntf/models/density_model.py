@@ -13,6 +13,7 @@ from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 from inntf.models.flow import Flow
+from inntf.models.flow_checkpoints import FlowHolder
 
 
 class NegativeLogProb(keras.losses.Loss):
@@ -24,7 +25,7 @@ class NegativeLogProb(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("inntf")
-class DensityModel(keras.Model):
+class DensityModel(FlowHolder, keras.Model):
     """Maximum likelihood for a `Flow`: `fit(x)` minimizes `-mean log_prob(x)` in nats.
 
     The metric `bits_per_dim` is reported beside the loss.  Before the first step `fit` runs the data-dependent

@@ -11,15 +11,17 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from inntf.core import Block
+from inntf.core.checkpointing import load_waiting
 from inntf.core.errors import explain
 from inntf.core.faces import LiveVariables
 from inntf.core.shapes import Shape, static
+from inntf.models.flow_checkpoints import CheckpointedFlow
 from inntf.models.parts import in_parts
 
 tfd = tfp.distributions
 
 
-class Flow(tfd.Distribution):
+class Flow(CheckpointedFlow, tfd.Distribution):
     """`log p(x) = log p_base(forward(x)) + log|det dforward/dx|`; samples are `inverse(z)`, `z ~ base`.
 
     A `tfd.Distribution`: it goes into `tfd.Independent`, mixtures, `tfp.vi` and `tfp.mcmc`.  Each network is evaluated
@@ -149,7 +151,10 @@ class Flow(tfd.Distribution):
         """What the block gets for a condition: the condition, or the network's output."""
         if condition is None or self._network is None:
             return condition
-        return self._network(tf.convert_to_tensor(condition))
+        embedded = self._network(tf.convert_to_tensor(condition))
+        if load_waiting(self):  # of a checkpoint restored before the network had weights
+            embedded = self._network(tf.convert_to_tensor(condition))
+        return embedded
 
     def _log_prob(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         z, log_det = self._block.forward_and_log_det(x, self.embed(condition))

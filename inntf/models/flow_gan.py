@@ -12,10 +12,11 @@ import tensorflow as tf
 
 from inntf.core.errors import explain
 from inntf.models.flow import Flow
+from inntf.models.flow_checkpoints import FlowHolder
 from inntf.nets.spectral_layer import update_norms
 
 
-class FlowGan(keras.Model):
+class FlowGan(FlowHolder, keras.Model):
     """A `Flow` as the generator of a GAN, with its likelihood: three objectives on one architecture.
 
         mle     L_G = -mean log p(x)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from inntf.blocks import ActNorm, ResidualBlock
 from inntf.compose.chain import Chain
 from inntf.core import Block
+from inntf.core.checkpointing import Checkpointed, settled
 from inntf.core.errors import explain
 from inntf.nets.spectral_layer import certify_norms, update_norms
 
@@ -34,7 +35,7 @@ class Reconstruction(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("inntf")
-class IResNetClassifier(keras.Model):
+class IResNetClassifier(Checkpointed, keras.Model):
     """`logits = h(F(x))` with an invertible body F of residual blocks and a small head h; made by `i_resnet_classifier`.
 
     `compile` and `fit` as any Keras model; no log-determinant is computed.  After training `certify` makes the spectral norms
@@ -74,6 +75,8 @@ class IResNetClassifier(keras.Model):
             )
         self.body, self.head, self.invertible = body, head, invertible
         head.build((None, *body._z_event_shape))
+        if not settled(head):
+            head(tf.zeros([1, *body._z_event_shape]))  # a head with layers that are made at its first call
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> tf.Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
 
 SWISH_SUPREMUM = 1.09983933  # sup |d/dx x sigmoid(b x)|, whatever b > 0; rounded up
@@ -144,7 +145,7 @@ max_min.lipschitz = 1.0
 
 
 @keras.saving.register_keras_serializable("inntf")
-class LipSwish(keras.layers.Layer):
+class LipSwish(Checkpointed, keras.layers.Layer):
     r"""$x\,\mathrm{sigmoid}(\beta x)/1.1$ with a trained sharpness $\beta = \mathrm{softplus}(b) > 0$; 1-Lipschitz.
 
     Args:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from inntf.core.checkpointing import Checkpointed
 from inntf.nets.activations import SWISH_SUPREMUM
 
 _SHRINK = 1.1044  # the slopes of the two halves add up to one, so their norm is largest where one is at its supremum
@@ -41,7 +42,7 @@ concat_lip_swish.lipschitz = math.hypot(SWISH_SUPREMUM, SWISH_SUPREMUM - 1) / _S
 
 
 @keras.saving.register_keras_serializable("inntf")
-class ConcatLipSwish(keras.layers.Layer):
+class ConcatLipSwish(Checkpointed, keras.layers.Layer):
     r"""`concat_lip_swish` with a trained sharpness $\beta = \mathrm{softplus}(b) > 0$; 1-Lipschitz, twice the channels.
 
     Args:

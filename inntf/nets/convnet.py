@@ -7,13 +7,14 @@ from typing import Any
 
 import keras
 
+from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
 from inntf.nets.making import policy_of
 
 
 @keras.saving.register_keras_serializable("inntf")
-class ConvNet(keras.layers.Layer):
+class ConvNet(Checkpointed, keras.layers.Layer):
     """3x3 - 1x1 - 3x3 convolutions with activations between, the last one zero at the start.
 
     Args:

@@ -7,13 +7,14 @@ from typing import Any
 
 import keras
 
+from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
 
 
 @keras.saving.register_keras_serializable("inntf")
-class Discriminator(keras.layers.Layer):
+class Discriminator(Checkpointed, keras.layers.Layer):
     """Seven spectrally normalized convolutions and a spectrally normalized linear output; one logit an image.
 
     3x3 convolutions of stride 1 and 4x4 convolutions of stride 2 take turns, each followed by a leaky ReLU.  Each

@@ -7,13 +7,14 @@ from typing import Any
 
 import keras
 
+from inntf.core.checkpointing import Checkpointed
 from inntf.nets.activations import lip_swish
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
 from inntf.nets.spectral_dense import SpectralDense
 
 
 @keras.saving.register_keras_serializable("inntf")
-class LipschitzMLP(keras.layers.Layer):
+class LipschitzMLP(Checkpointed, keras.layers.Layer):
     r"""`x -> W_k a(... a(W_1 x + b_1) ...) + b_k` with spectrally normalized layers: $\mathrm{Lip} \lesssim c^k$.
 
     The singular vectors are updated once a step by `update_norms` (a `ResidualBlock` does it), not at every call.

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
 from inntf.nets.entry_by_entry import Choose, run_entry_by_entry
 from inntf.nets.lipschitz import NO_WEIGHTS, Bound, product, unbounded, with_activation
@@ -20,7 +21,7 @@ Shape = tuple[int | None, ...]
 
 
 @keras.saving.register_keras_serializable("inntf")
-class MaskedMLP(keras.layers.Layer):
+class MaskedMLP(Checkpointed, keras.layers.Layer):
     r"""`out_channels` numbers for each entry of a vector, computed from the entries before it and from the condition.
 
     $h_1 = a(x (W_1 \circ M_1) + c V + b_1)$, $h_{l+1} = a(h_l (W_{l+1} \circ M_{l+1}) + b_{l+1})$, and the output of entry

@@ -7,11 +7,12 @@ from typing import Any
 
 import keras
 
+from inntf.core.checkpointing import Checkpointed
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
 
 
 @keras.saving.register_keras_serializable("inntf")
-class MLP(keras.layers.Layer):
+class MLP(Checkpointed, keras.layers.Layer):
     """`x -> W_k a(... a(W_1 x + b_1) ...) + b_k`, the last layer zero at the start.
 
     With a zero last layer a coupling starts as the identity (or as its scale at zero).

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
 from inntf.core.errors import explain
 
@@ -17,7 +18,7 @@ _LARGEST_STRIDE = 4
 
 
 @keras.saving.register_keras_serializable("inntf")
-class ConditionPyramid(keras.layers.Layer):
+class ConditionPyramid(Checkpointed, keras.layers.Layer):
     """One feature map a level, each of the level's spatial size, from one condition.
 
     An image runs through one convolution a level, from the first level to the last.  Where the size falls by a whole

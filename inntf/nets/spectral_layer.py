@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
 from inntf.nets.lipschitz import NO_WEIGHTS, unbounded, weights_as_applied, with_activation
 from inntf.numerics.spectral import power_iteration, unit_vector
@@ -16,7 +17,7 @@ from inntf.numerics.spectral import power_iteration, unit_vector
 _FIRST_ITERATIONS = 50  # at build, from a random start; each costs two evaluations on one image
 
 
-class SpectralLayer(keras.layers.Layer):
+class SpectralLayer(Checkpointed, keras.layers.Layer):
     r"""A linear layer that applies $W \min(1, c/\sigma)$, with $\sigma = \|Wv\|$ and $v$ from power iteration.
 
     The iteration runs on the layer's own linear map and its transpose, from the vector of the last call, until
