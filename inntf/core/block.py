@@ -16,7 +16,7 @@ from inntf.core.bounds import LipschitzBounds, unknown
 from inntf.core.door import guarded_initialize, guarded_pair, noting_shape
 from inntf.core.faces import BijectorFace, LiveVariables, tfb
 from inntf.core.keras_side import KerasSide
-from inntf.numerics.arguments import bound_arguments
+from inntf.numerics.arguments import bound_arguments, check_types
 
 _PAIRS = ("forward_and_log_det", "inverse_and_log_det")
 
@@ -82,7 +82,9 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
     def __new__(cls, *args: Any, **kwargs: Any) -> Block:
         """Record the constructor's arguments."""
         block = super().__new__(cls, *args, **kwargs)
-        object.__setattr__(block, "_arguments", bound_arguments(cls, args, kwargs))
+        arguments = bound_arguments(cls, args, kwargs)
+        check_types(cls, arguments, cls.__name__)
+        object.__setattr__(block, "_arguments", arguments)
         return block
 
     def __init__(

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from inntf.numerics.arguments import bound_arguments
+from inntf.numerics.arguments import bound_arguments, check_types
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -44,6 +44,7 @@ class Scale:
         """Record the arguments."""
         scale = super().__new__(cls)
         scale._arguments = bound_arguments(cls, args, kwargs)
+        check_types(cls, scale._arguments, cls.__name__)
         return scale
 
     def log_scale(self, raw: tf.Tensor) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import importlib.metadata
 import json
@@ -12,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -20,7 +22,7 @@ from inntf.compose import Chain
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.serving.signatures import Served
-from inntf.stability import reconstruction_error, relative_summary, singular_summary, singular_values, summarize
+from inntf.stability import certify, stability_report
 
 CARD = "card.json"  # TF Serving reads saved_model.pb and variables/ of a version's folder and leaves other files alone
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
@@ -41,8 +43,11 @@ def make_card(
         stability: of `measured_stability`.
 
     Returns:
-        Keys `model`, `kind`, `event_shape`, `latent_shape`, `condition_shape`, `dtype`, `parameters`,
-        `stochastic_forward`, `default_signature`, `signatures`, `training`, `stability`, `versions`, `created`.
+        Keys `model`, `kind`, `event_shape`, `latent_shape`, `condition_shape`, `dtype`, `parameters` (numbers made to be
+        learned, frozen ones too), `trainable_parameters` (those not frozen), `nonfinite_parameters`, `optimizer_steps`
+        (`None` where the model has no optimizer, so that nothing is known), `stochastic_forward`, `default_signature`,
+        `signatures`, `training`, `certificate` (Lipschitz bounds of both directions, with the reason where one is
+        infinite), `stability`, `versions`, `created`.
 
     Raises:
         TypeError: if `training` holds what JSON cannot say.
@@ -55,10 +60,7 @@ def make_card(
         [2]
     """
     block = served.block
-    network = None if served.flow is None else served.flow.condition_network
-    weights = {id(v): v for layer in (block, network) if layer is not None for v in layer.trainable_variables}
-    base = () if served.flow is None else served.flow.base.trainable_variables
-    default = "log_prob" if served.flow is not None else "forward"
+    bounds = certify(block).bounds
     return _plain(
         {
             "model": served.name,
@@ -67,11 +69,12 @@ def make_card(
             "latent_shape": served.z_shape,
             "condition_shape": served.condition_shape,
             "dtype": served.dtype,
-            "parameters": sum(math.prod(v.shape) for v in (*weights.values(), *base)),
+            **_weights(served),
             "stochastic_forward": any(_tags(part).get("stochastic", False) for part in _parts(block)),
-            "default_signature": default,
+            "default_signature": served.default,
             "signatures": {name: _described(function) for name, function in signatures.items() if name != "serving_default"},
             "training": training,
+            "certificate": dataclasses.asdict(bounds),
             "stability": stability,
             "versions": {"python": platform.python_version(), "inntf": __version__, **_versions()},
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -81,7 +84,7 @@ def make_card(
 
 
 def measured_stability(served: Served, x: Any, condition: Any = None, samples: int = 4) -> dict[str, Any]:
-    """Reconstruction errors on a batch, and extreme singular values of the Jacobian at its first samples.
+    """The stability report on a batch: verdict, reconstruction errors, extreme singular values at its first samples, bounds.
 
     A block that begins with `Dequantize` is measured behind it, on the dequantized batch: rounding has no Jacobian.
 
@@ -92,8 +95,8 @@ def measured_stability(served: Served, x: Any, condition: Any = None, samples: i
         samples: singular values are taken at that many samples.
 
     Returns:
-        Keys `samples`, `reconstruction_error`, `relative_error`, `singular_values`, `measured_behind` (names of the blocks
-        left out).
+        Keys of `stability_report` (`samples`, `verdict`, `reasons`, `reconstruction_error`, `singular_values`, ...), and
+        `measured_behind`, names of the blocks left out.
 
     Raises:
         ValueError, TypeError: for data that the model refuses.
@@ -112,15 +115,9 @@ def measured_stability(served: Served, x: Any, condition: Any = None, samples: i
     while isinstance(block, Chain) and len(block) > 1 and not _tags(block[0]).get("exact_latent_round_trip", True):
         behind.append(block[0].name)
         x, block = block[0].forward_and_log_det(x)[0], block[1:]
-    errors = reconstruction_error(block, x, condition)
-    values = singular_values(block, x[:samples], None if condition is None else condition[:samples])
-    return {
-        "samples": int(x.shape[0]),
-        "reconstruction_error": summarize(errors)._asdict(),
-        "relative_error": relative_summary(errors, x)._asdict(),
-        "singular_values": singular_summary(values),
-        "measured_behind": behind,
-    }
+    report = stability_report(block, x, condition, passes=1, samples=samples)
+    kept = {key: value for key, value in report.items() if key not in ("block", "dtype", "blocks", "error_by_pass")}
+    return kept | {"measured_behind": behind}
 
 
 def read_card(path: str | pathlib.Path) -> dict[str, Any]:
@@ -169,6 +166,21 @@ def _described(function: Any) -> dict[str, Any]:
     inputs = function.structured_input_signature
     named = [(spec.name, spec) for spec in tf.nest.flatten(inputs) if isinstance(spec, tf.TensorSpec)]
     return {"inputs": specs(named), "outputs": specs(function.structured_outputs.items())}
+
+
+def _weights(served: Served) -> dict[str, Any]:
+    holders = (served.block, served.flow and served.flow.condition_network, served.classifier)
+    layers = [holder for holder in holders if isinstance(holder, keras.layers.Layer)]
+    variables = {id(w.value): w.value for layer in layers for w in layer.weights}
+    base = [] if served.flow is None else served.flow.base.variables
+    made = [v for v in (*variables.values(), *base) if v.trainable]  # a frozen layer's tf.Variables still are
+    free = {id(w.value) for layer in layers for w in layer.trainable_weights} | {id(v) for v in base}
+    return {
+        "parameters": sum(math.prod(v.shape) for v in made),
+        "trainable_parameters": sum(math.prod(v.shape) for v in made if id(v) in free),
+        "nonfinite_parameters": sum(int(np.sum(~np.isfinite(np.asarray(v, np.float64)))) for v in made),
+        "optimizer_steps": served.steps,
+    }
 
 
 def _parts(block: Block) -> list[Any]:

@@ -42,10 +42,10 @@ def export(
     `n` is an int32 scalar, `seed` one or two int32 (the same seed gives the same samples; one alone gives those of
     `flow.sample(n, seed=seed)`), `temperature` a float32 scalar, 1 for the model itself.  With conditions there are `n`
     samples for each, `(n, batch, ...)`; elsewhere there is one condition for each value, or one for all.
-    `serving_default` is `log_prob`; a block alone has the first three signatures, `forward` by default.  Values have the
-    model's dtype, float32 unless made otherwise.  A flow that begins with `Dequantize` takes integer levels as floats and
-    adds fresh noise at each call, so its `forward` and `log_prob` are random; after each load the noise begins where the
-    model's stood at the export.
+    `serving_default` is `log_prob`; a block without a density has the first three signatures, `forward` by default.
+    Values have the model's dtype, float32 unless made otherwise.  A flow that begins with `Dequantize` takes integer levels
+    as floats and adds fresh noise at each call, so its `forward` and `log_prob` are random; after each load the noise begins
+    where the model's stood at the export.
 
     The graphs themselves compare what they are given with these shapes, wherever they are loaded: another event or condition
     shape, a negative `n`, a temperature that is negative or not finite raise `InvalidArgumentError` (status
@@ -53,11 +53,13 @@ def export(
 
     The folder needs neither inntf nor TFP nor a class of yours to load.  It is written beside its place and moved there
     in one step: a reader never sees half of it, and a failure leaves nothing.  Beside `saved_model.pb` lies `card.json`,
-    which TF Serving ignores: shapes, dtypes, signatures, versions, number of parameters, `card`, and stability measured
-    on `batch`.
+    which TF Serving ignores: shapes, dtypes, signatures, versions, number of parameters, how many steps the optimizer has
+    made, certified bounds, `card`, and stability measured on `batch`.
 
     Args:
-        model: a `Flow`, a keras.Model around one (`DensityModel`), or a built block.
+        model: a `Flow`, a built `Block`, or whatever holds one: `DensityModel`, `FlowGan`, `IResNetClassifier`, a Keras model
+            of your own (see `inntf.stability.find_block`).  Of a classifier `classify` (`x -> logits`) is served too, as
+            `serving_default`.
         directory: folder of the model, such as `saved_models/flowgan`; made if need be.
         name: name of the model; its folder is then `directory/name`.
         version: positive integer; by default one more than the largest there.
@@ -90,6 +92,8 @@ def export(
     _check_version(version)
     if version is not None and not overwrite:
         _refuse_existing(folder / str(version))
+    if not isinstance(overwrite, bool):
+        raise TypeError(explain("export", received=f"overwrite={overwrite!r}", expected="True or False", remedy="Say which."))
     if condition is not None and batch is None:
         raise ValueError(explain("export", received="condition without batch", expected="both", remedy="Pass batch=..., too."))
     stability = None if batch is None else measured_stability(served, batch, condition)
@@ -128,7 +132,7 @@ def versions(folder: pathlib.Path) -> list[int]:
 def _model_folder(directory: str | os.PathLike[str], name: str | None) -> pathlib.Path:
     folder = pathlib.Path(directory).expanduser()
     if name is not None:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*", name) or name.isdigit():
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*", name) or name.isdigit():
             raise ValueError(
                 explain(
                     "export", received=f"name={name!r}", expected="letters, digits, '_', '-', '.'", remedy="Choose such a name."

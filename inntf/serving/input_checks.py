@@ -78,11 +78,12 @@ def checked_count(n: tf.Tensor) -> tf.Tensor:
         return tf.identity(n)
 
 
-def checked_temperature(temperature: tf.Tensor) -> tf.Tensor:
-    """A temperature: a finite scalar that is not negative."""
+def checked_temperature(temperature: tf.Tensor, free: bool = True) -> tf.Tensor:
+    """A temperature: a finite scalar that is not negative; unless `free`, 1 only."""
     temperature = _scalar("temperature", temperature)
-    right = tf.math.is_finite(temperature) & (temperature >= 0)
-    text = ["sample: received temperature =", temperature, "expected a finite temperature >= 0; 1 is the model itself."]
+    right = tf.math.is_finite(temperature) & (temperature >= 0) if free else tf.equal(temperature, 1.0)
+    wanted = "a finite temperature >= 0; 1 is the model itself." if free else "1: the base has no mean to draw samples towards."
+    text = ["sample: received temperature =", temperature, f"expected {wanted}"]
     with tf.control_dependencies([tf.debugging.Assert(right, text)]):
         return tf.identity(temperature)
 

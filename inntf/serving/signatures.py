@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from inntf.compose.backprop import backprop_mode
@@ -15,45 +17,44 @@ from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 from inntf.models.flow import Flow
+from inntf.models.invertible_classifier import IResNetClassifier
 from inntf.serving.input_checks import checked, checked_count, checked_seed, checked_temperature, same_batch
+from inntf.stability.find_block import find_subject
 
 
 @dataclasses.dataclass(frozen=True)
 class Served:
-    """What of a model is served: the block, and the flow around it if there is one.
+    """What of a model is served: the block, and what is around it, if anything.
 
     Attributes:
         block: the block, built.
-        flow: the flow; `None` where the model is a block alone.
+        flow: the flow; `None` where the model has a block without a density.
+        classifier: the classifier around the block, if it is one.
         condition_shape: shape of one condition as the caller passes it, before a condition network.
         kind: name of the model's class.
         name: the model's own name.
+        steps: how many steps the model's optimizer has made; `None` where there is no optimizer to ask.
     """
 
     block: Block
     flow: Flow | None
+    classifier: IResNetClassifier | None
     condition_shape: Shape | None
     kind: str
     name: str
+    steps: int | None
 
     @classmethod
     def of(cls, model: Any) -> Served:
-        """Look into a `Flow`, a keras.Model around one (in `.flow`), or a `Block`.
+        """Look into a `Flow`, a `Block`, or whatever holds one, see `inntf.stability.find_block`.
 
         Raises:
-            TypeError: for anything else; ValueError: for a block that is not built, or a flow that cannot be served.
+            TypeError: for anything else; ValueError: for a block that is not built, several blocks, or a flow that cannot be
+            served.
         """
-        flow = model if isinstance(model, Flow) else getattr(model, "flow", None)
-        block = flow.block if isinstance(flow, Flow) else model
-        if not isinstance(block, Block):
-            raise TypeError(
-                explain(
-                    "export",
-                    received=type(model).__name__,
-                    expected="a Flow, a model with a Flow in .flow (DensityModel), or a Block",
-                    remedy="Pass the flow or the block itself.",
-                )
-            )
+        subject = find_subject(model)
+        flow = subject if isinstance(subject, Flow) else None
+        block = subject if flow is None else flow.block
         if not block.built:
             raise ValueError(
                 explain(
@@ -63,7 +64,6 @@ class Served:
                     remedy="Call it once on data, or ensure_built(event_shape).",
                 )
             )
-        flow = flow if isinstance(flow, Flow) else None
         if flow is not None and flow.base.batch_shape.rank != 0:
             raise ValueError(
                 explain(
@@ -73,7 +73,15 @@ class Served:
                     remedy="Wrap the base in tfd.Independent, or make one flow of each.",
                 )
             )
-        return cls(block, flow, _condition_shape(block, flow), type(model).__name__, str(model.name))
+        return cls(
+            block,
+            flow,
+            model if isinstance(model, IResNetClassifier) else None,
+            _condition_shape(block, flow),
+            type(model).__name__,
+            str(getattr(model, "name", None) or type(model).__name__),
+            _steps(model),
+        )
 
     @property
     def dtype(self) -> str:
@@ -94,6 +102,11 @@ class Served:
         """What the block gets for a condition."""
         return condition if self.flow is None else self.flow.embed(condition)
 
+    @property
+    def default(self) -> str:
+        """The signature that answers where none is named."""
+        return "log_prob" if self.flow is not None else "classify" if self.classifier is not None else "forward"
+
 
 def trace(served: Served) -> tuple[Any, dict[str, Any]]:
     """The object to save, which holds every variable, and its signatures (concrete functions) by name.
@@ -106,13 +119,14 @@ def trace(served: Served) -> tuple[Any, dict[str, Any]]:
         functions = _map_functions(served)
         if served.flow is not None:
             functions |= _density_functions(served, functions["forward"])
+        if served.classifier is not None:
+            functions["classify"] = _classify(served)
     for name, function in functions.items():
         setattr(root, name, function)
     found = {id(v): v for function in functions.values() for v in function.variables}
     root.variables = list(found.values())
     root.trainable_variables = [v for v in root.variables if v.trainable]
-    default = functions["log_prob" if served.flow is not None else "forward"]
-    return root, {**functions, "serving_default": default}
+    return root, {**functions, "serving_default": functions[served.default]}
 
 
 def _function(served: Served, name: str, function: Callable, *inputs: tf.TensorSpec) -> Any:
@@ -162,8 +176,16 @@ def _map_functions(served: Served) -> dict[str, Any]:
     return {"forward": forward, "inverse": inverse, "reconstruct": _function(served, "reconstruct", reconstruct, x_spec)}
 
 
+def _classify(served: Served) -> Any:
+    def classify(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"logits": served.classifier(x, training=False)}
+
+    return _function(served, "classify", classify, tf.TensorSpec([None, *served.x_shape], served.dtype, name="x"))
+
+
 def _density_functions(served: Served, forward: Any) -> dict[str, Any]:
     flow = served.flow
+    tempered = _has_mean(flow.base)
 
     def log_prob(x: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         found = forward(x) if condition is None else forward(x, condition)
@@ -174,7 +196,8 @@ def _density_functions(served: Served, forward: Any) -> dict[str, Any]:
         n: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, condition: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
         given = {} if condition is None else {"condition": condition}
-        x = flow.sample(checked_count(n), seed=checked_seed(seed), temperature=checked_temperature(temperature), **given)
+        n, seed, temperature = checked_count(n), checked_seed(seed), checked_temperature(temperature, tempered)
+        x = flow.sample(n, seed=seed, temperature=temperature if tempered else 1.0, **given)
         known = tf.TensorShape([None] * (1 if condition is None else 2)).concatenate(flow.event_shape)
         return {"x": tf.ensure_shape(x, known)}
 
@@ -195,6 +218,8 @@ def _condition_shape(block: Block, flow: Flow | None) -> Shape | None:
         return block.condition_shape
     shape = flow.parameters["condition_shape"]
     if shape is None:
+        shape = _built_for(flow.condition_network)
+    if shape is None:
         raise ValueError(
             explain(
                 "export",
@@ -204,3 +229,26 @@ def _condition_shape(block: Block, flow: Flow | None) -> Shape | None:
             )
         )
     return (shape,) if isinstance(shape, int) else tuple(shape)
+
+
+def _has_mean(base: Any) -> bool:
+    """Whether samples can be drawn towards the base's mean: a Cauchy distribution has none."""
+    try:
+        return bool(np.all(np.isfinite(base.mean())))
+    except NotImplementedError:
+        return False
+
+
+def _built_for(network: keras.layers.Layer) -> Shape | None:
+    """Shape of one input of a layer, from the shape that Keras built it with."""
+    if not network.built:
+        return None
+    given = (network.get_build_config() or {}).get("input_shape") or getattr(network, "input_shape", None)
+    if not isinstance(given, list | tuple) or any(isinstance(size, list | tuple) for size in given):
+        return None  # a network of several inputs
+    return tuple(given[1:])
+
+
+def _steps(model: Any) -> int | None:
+    optimizer = getattr(model, "optimizer", None)
+    return None if optimizer is None else int(optimizer.iterations)
