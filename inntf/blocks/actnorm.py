@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
@@ -11,6 +10,7 @@ import tensorflow as tf
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.shapes import Shape
+from inntf.numerics.upper_bounds import upper_exp
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -100,7 +100,7 @@ class ActNorm(Block):
         if not self.built:
             return unknown(f"{self.name} is not built")
         log_scale = keras.ops.convert_to_numpy(self.log_scale).astype("float64")
-        return LipschitzBounds(math.exp(log_scale.max()), math.exp(-log_scale.min()))
+        return LipschitzBounds(upper_exp(log_scale.max()), upper_exp(-log_scale.min()))
 
 
 def pixels(x: tf.Tensor) -> tf.Tensor:

@@ -16,8 +16,9 @@ from inntf.core.shapes import Shape
 from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.making import Conditioner, make_conditioner
 from inntf.nets.masked import MaskedMLP
-from inntf.numerics.boxes import largest_magnitude
+from inntf.numerics.boxes import NO_FINITE_BOX, largest_magnitude
 from inntf.numerics.elementwise import AffineTransform, Elementwise, make_elementwise
+from inntf.numerics.upper_bounds import upper_product, upper_reciprocal
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -142,26 +143,31 @@ class MaskedAutoregressive(Block):
         scale = self.transform.scale
         if math.isinf(lipschitz) or math.isinf(scale.lipschitz):
             return unknown(reason or f"{self.name}: {scale!r} has no bounded slope")
+        magnitude = largest_magnitude(domain)
+        if math.isinf(magnitude):
+            return unknown(f"{self.name}: {NO_FINITE_BOX}")
         if self.reads == "data":
-            return self._triangular(largest_magnitude(domain), lipschitz, "local")
-        magnitude, reason = self._reach(largest_magnitude(domain), lipschitz)
+            return self._triangular(magnitude, lipschitz, "local")
+        magnitude, reason = self._reach(magnitude, lipschitz)
         return self._triangular(magnitude, lipschitz, "local", reason).inverted()
 
     def _triangular(self, magnitude: float, lipschitz: float, scope: str, reason: str = "") -> LipschitzBounds:
         """Bounds of the direction that takes one evaluation, where the entries it reads are no larger than `magnitude`."""
         scale, dim = self.transform.scale, self.event_shape[0]
         # [shift, raw] together have the constant L, so |x * d scale + d shift| <= L sqrt(1 + (|x| slope)^2).
-        mixed = lipschitz * math.hypot(1.0, magnitude * scale.lipschitz)
+        mixed = upper_product(lipschitz, math.hypot(1.0, upper_product(magnitude, scale.lipschitz)))
         if dim == 1:
             mixed = 0.0  # the only entry sees nothing
-        inverse = math.inf
-        if scale.low > 0 and math.isfinite(mixed):
-            with np.errstate(over="ignore"):
-                inverse = float(np.sum(np.float64(mixed / scale.low) ** np.arange(dim)) / scale.low)
+        ratio = upper_product(mixed, upper_reciprocal(scale.low))
+        with np.errstate(over="ignore"):
+            powers = float(np.sum(np.float64(ratio) ** np.arange(dim)))
+        inverse = upper_product(powers, upper_reciprocal(scale.low))
         if scale.low == 0:
             reason = reason or f"{scale!r} comes arbitrarily close to zero"
         if math.isinf(scale.high):
             reason = reason or f"{scale!r} has no upper end"
+        if math.isinf(mixed):
+            reason = reason or f"{self.name}: a bound beyond float range"
         if math.isinf(inverse):
             reason = reason or f"{self.name}: the bound of the sequential direction grows with the power {dim} and overflows"
         return LipschitzBounds(scale.high + mixed, inverse, scope, reason)
@@ -176,7 +182,8 @@ class MaskedAutoregressive(Block):
         shifts = np.abs(np.asarray(at_zero, np.float64))[np.argsort(self.conditioner.degrees)]
         reach = 0.0  # of the vector of the entries before: |shift_i(u)| <= |shift_i(0)| + L |u|
         for shift in shifts:
-            reach = math.hypot(reach, (magnitude + shift + lipschitz * reach) / self.transform.scale.low)
+            step = float(magnitude + shift + lipschitz * reach)
+            reach = math.hypot(reach, upper_product(step, upper_reciprocal(self.transform.scale.low)))
         return reach, "" if math.isfinite(reach) else f"{self.name}: the latent may reach too far"
 
     def config_arguments(self) -> dict[str, Any]:

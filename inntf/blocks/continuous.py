@@ -21,7 +21,9 @@ from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.making import Conditioner, make_conditioner
 from inntf.nets.mlp import MLP
 from inntf.nets.pure import PureNetwork
+from inntf.numerics.boxes import EVERYWHERE, Box, around, broadcast_box, centre_and_radius, is_finite
 from inntf.numerics.log_det_base import probes
+from inntf.numerics.upper_bounds import upper_exp, upper_product
 
 _EXACT_UP_TO = 8  # entries
 _CHOICES = {"trace": (None, "exact", "hutchinson"), "noise": ("fresh", "fixed"), "probe": ("rademacher", "gaussian")}
@@ -222,11 +224,26 @@ class ContinuousBlock(Block):
         if not self.built:
             return unknown(f"{self.name} is not built")
         lipschitz, reason = lipschitz_constant(self.dynamics)
-        with np.errstate(over="ignore"):
-            bound = float(np.exp(np.float64(lipschitz)))
+        bound = upper_exp(lipschitz)
         if math.isinf(bound) and not reason:
             reason = f"{self.name}: the network has Lip {lipschitz:.4g}, too large for e^Lip"
         return LipschitzBounds(bound, bound, "global", reason)
+
+    def image_box(self, domain: Box | None) -> Box | None:
+        """By Groenwall, unsolved: `|y(1) - x| <= (|v(c, 0)| + L) (e^L - 1) / L` at the centre, `e^L` times the rest."""
+        if domain is None or not self.built:
+            return None
+        if self.condition_shape is not None or not is_finite(domain):
+            return EVERYWHERE
+        centre, radius = centre_and_radius(broadcast_box(domain, self.event_shape, self.name))
+        growth = self.lipschitz_bounds().forward
+        if math.isinf(growth):
+            return EVERYWHERE
+        lipschitz = math.log(growth)
+        given = np.concatenate([centre, [0.0] * self.time])[None]
+        speed = float(np.linalg.norm(self.dynamics(tf.cast(given, self.variable_dtype)).numpy().astype(np.float64)))
+        moved = upper_product(speed + lipschitz * self.time, math.expm1(lipschitz) / lipschitz if lipschitz else 1.0)
+        return around(centre, moved + growth * np.linalg.norm(radius), self.variable_dtype)
 
     def config_arguments(self) -> dict[str, Any]:
         """Constructor arguments, with the network as the layer it has become."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from inntf.nets.pure import PureNetwork
 from inntf.numerics.ode import solve_ode
+from inntf.numerics.refusals import refusals_are_marked
 from inntf.numerics.trace import value_and_trace
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class Solver:
             f"max_steps={self.block.max_steps}. Where the input is finite, the velocity is too steep: allow more steps or a "
             "larger rtol and atol, or keep the weights of the dynamics small."
         )
+        if refusals_are_marked():
+            lost = tf.where(reached, tf.zeros([], out.dtype), tf.constant(float("nan"), out.dtype))
+            return out + lost, log_det + tf.cast(lost, log_det.dtype)
         if tf.executing_eagerly():
             if not bool(reached):
                 raise SolverNotFinished(message)

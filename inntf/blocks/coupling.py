@@ -12,9 +12,10 @@ from inntf.blocks.coupling_base import Coupling
 from inntf.core import LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.nets.lipschitz import lipschitz_constant
-from inntf.numerics.boxes import largest_magnitude
+from inntf.numerics.boxes import NO_FINITE_BOX, largest_magnitude
 from inntf.numerics.scales import ExpScale, Scale
 from inntf.numerics.triangular import lower_triangular_norm
+from inntf.numerics.upper_bounds import upper_product, upper_reciprocal
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -118,18 +119,21 @@ class AffineCoupling(Coupling):
         if domain is None:
             return unknown(f"{self.name}: an affine coupling is only locally Lipschitz (Table 1); pass domain=(low, high)")
         lipschitz, reason = lipschitz_constant(self.conditioner)
-        slope = largest_magnitude(domain) * self.scale.lipschitz
+        magnitude, low, high = largest_magnitude(domain), self.scale.low, self.scale.high
         # [shift, raw] together have Lipschitz constant L, so |dx_moved * d scale + d shift| <= L sqrt(1 + slope^2).
-        mixed = lipschitz * math.sqrt(1 + slope**2) if math.isfinite(slope) else math.inf
-        if math.isinf(slope) and not reason:
-            reason = f"{self.scale!r} has no bounded slope"
-        low, high = self.scale.low, self.scale.high
+        mixed = upper_product(lipschitz, math.hypot(1.0, upper_product(magnitude, self.scale.lipschitz)))
+        if math.isinf(magnitude):
+            reason = reason or f"{self.name}: {NO_FINITE_BOX}"
+        if math.isinf(self.scale.lipschitz):
+            reason = reason or f"{self.scale!r} has no bounded slope"
         if low == 0:
             reason = reason or f"{self.scale!r} comes arbitrarily close to zero"
         if math.isinf(high):
             reason = reason or f"{self.scale!r} has no upper end"
         forward = lower_triangular_norm(mixed, high)
-        inverse = math.inf if low == 0 else lower_triangular_norm(mixed / low, 1 / low)
+        inverse = lower_triangular_norm(upper_product(mixed, upper_reciprocal(low)), upper_reciprocal(low))
+        if math.isinf(max(forward, inverse)):
+            reason = reason or f"{self.name}: a bound beyond float range"
         return LipschitzBounds(forward, inverse, "local", reason)
 
 

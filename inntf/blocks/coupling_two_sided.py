@@ -15,6 +15,7 @@ from inntf.core.backprop import Gradients, added
 from inntf.core.bounds import unknown
 from inntf.core.shapes import Shape
 from inntf.nets.making import Conditioner
+from inntf.numerics.boxes import Box
 from inntf.numerics.scales import Scale
 
 
@@ -115,6 +116,10 @@ class TwoSidedCoupling(Block):
             return unknown(f"{self.name} is not built")
         first = self.first.lipschitz_bounds(domain)
         return first.then(self.second.lipschitz_bounds(self.first.image_box(domain)))
+
+    def image_box(self, domain: Box | None) -> Box | None:
+        """From side to side."""
+        return self.second.image_box(self.first.image_box(domain))
 
     def config_arguments(self) -> dict[str, Any]:
         """Constructor arguments, with the conditioners as the layers they have become."""

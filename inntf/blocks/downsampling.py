@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
 from inntf.core.errors import explain
-from inntf.numerics.boxes import Box, check_box
+from inntf.numerics.boxes import EVERYWHERE, Box, broadcast_box, centre_and_radius, finite_box, is_finite
 
 _ORDERS = ("group_major", "channel_major")
 
@@ -66,14 +65,16 @@ class Downsampling(Block):
 
     def image_box(self, domain: Box | None) -> Box | None:
         """The smallest box that holds the image of a box, by the absolute values of the matrix."""
-        if domain is None or not self.built or None in self._x_event_shape:
+        if domain is None or not self.built:
             return None
-        low, high = (np.broadcast_to(end, self._x_event_shape) for end in check_box(domain))
+        if None in self._x_event_shape or not is_finite(domain):
+            return EVERYWHERE
+        low, high = broadcast_box(domain, self._x_event_shape, self.name)
         with tf.init_scope():
-            centre, radius = tf.constant((low + high) / 2), tf.constant((high - low) / 2)
+            centre, radius = map(tf.constant, centre_and_radius((low, high)))
             centre = self._ordered(self._down(centre[None]))[0].numpy()
             radius = self._ordered(self._down_radius(radius[None]))[0].numpy()
-        return centre - radius, centre + radius
+        return finite_box(centre - radius, centre + radius)
 
     def _down_radius(self, radius: tf.Tensor) -> tf.Tensor:
         return self._down(radius)  # a permutation has no signs to lose

@@ -11,7 +11,7 @@ import tensorflow as tf
 from inntf.core import Block, LipschitzBounds
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
-from inntf.numerics.boxes import Box, check_box
+from inntf.numerics.boxes import EVERYWHERE, Box, broadcast_box, is_finite
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -76,9 +76,11 @@ class InjectivePadding(Block):
 
     def image_box(self, domain: Box | None) -> Box | None:
         """The box, with zeros."""
-        if domain is None or not self.built or None in self._x_event_shape:
+        if domain is None or not self.built:
             return None
-        low, high = (np.broadcast_to(end, self._x_event_shape) for end in check_box(domain))
+        if None in self._x_event_shape or not is_finite(domain):
+            return EVERYWHERE
+        low, high = broadcast_box(domain, self._x_event_shape, self.name)
         width = [(0, 0)] * (low.ndim - 1) + [(0, self.channels - self._kept)]
         return np.pad(low, width), np.pad(high, width)
 

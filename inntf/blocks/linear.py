@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -14,6 +15,7 @@ from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
+from inntf.numerics.upper_bounds import upper_reciprocal
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -134,12 +136,17 @@ class InvertibleLinear(Block):
         return _apply(z, self.inverse_kernel(z.dtype)), -pixels(z) * self.log_abs_det(z.dtype)
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
-        """Exact: largest and inverse smallest singular value of `W`."""
+        """Largest and inverse smallest singular value of `W`, with room for the rounding of the decomposition."""
         if not self.built:
             return unknown(f"{self.name} is not built")
-        singular = np.linalg.svd(self.kernel("float64").numpy(), compute_uv=False)
-        inverse = float("inf") if singular[-1] == 0 else 1 / singular[-1]
-        return LipschitzBounds(float(singular[0]), float(inverse))
+        kernel = self.kernel("float64").numpy()
+        if not np.all(np.isfinite(kernel)):
+            return unknown(f"{self.name} has weights that are not finite, or beyond float range")
+        singular = np.linalg.svd(kernel, compute_uv=False)
+        rounding = len(kernel) * float(np.finfo(np.float64).eps) * float(singular[0])
+        inverse = upper_reciprocal(max(float(singular[-1]) - rounding, 0.0))
+        reason = f"{self.name} is singular up to the rounding of float64" if math.isinf(inverse) else ""
+        return LipschitzBounds(float(singular[0]) + rounding, inverse, "global", reason)
 
 
 @keras.saving.register_keras_serializable("inntf")

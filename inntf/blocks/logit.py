@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
 from inntf.core.errors import explain
-from inntf.numerics.boxes import Box, check_box
+from inntf.numerics.boxes import NO_FINITE_BOX, Box, check_box, finite_box, is_finite
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -76,6 +76,8 @@ class Logit(Block):
         keep = 1.0 - 2.0 * self.alpha
         if domain is None:
             return LipschitzBounds(math.inf, 0.25 / keep, "global", f"{self.name} is steep at its ends; pass domain=(0, 1)")
+        if not is_finite(domain):
+            return LipschitzBounds(math.inf, 0.25 / keep, "global", f"{self.name}: {NO_FINITE_BOX}")
         low, high = check_box(domain)
         middle = _slope(self.alpha, keep, np.clip(0.5, low, high))
         ends = np.maximum(_slope(self.alpha, keep, low), _slope(self.alpha, keep, high))
@@ -83,13 +85,13 @@ class Logit(Block):
         return LipschitzBounds(float(ends.max()), float(1.0 / middle.min()), "local", reason)
 
     def image_box(self, domain: Box | None) -> Box | None:
-        """The images of the ends, `None` where one of them has none."""
+        """The images of the ends, all of space where one of them has none."""
         if domain is None:
             return None
         keep = 1.0 - 2.0 * self.alpha
         with np.errstate(divide="ignore", invalid="ignore"):
             ends = tuple(np.log(self.alpha + keep * x) - np.log(self.alpha + keep * (1.0 - x)) for x in check_box(domain))
-        return ends if all(np.all(np.isfinite(end)) for end in ends) else None
+        return finite_box(*ends)
 
 
 def _slope(alpha: float, keep: float, x: np.ndarray) -> np.ndarray:

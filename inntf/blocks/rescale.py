@@ -11,7 +11,8 @@ import tensorflow as tf
 from inntf.core import Block, LipschitzBounds
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
-from inntf.numerics.boxes import Box, check_box
+from inntf.numerics.boxes import Box, check_box, finite_box
+from inntf.numerics.upper_bounds import upper_reciprocal
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -66,14 +67,15 @@ class Rescale(Block):
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
         """Exact: the largest `|scale|`, and one over the smallest."""
         size = np.abs(self.scale)
-        return LipschitzBounds(float(size.max()), float(1.0 / size.min()))
+        return LipschitzBounds(float(size.max()), upper_reciprocal(float(size.min())))
 
     def image_box(self, domain: Box | None) -> Box | None:
         """The images of the ends, in order."""
         if domain is None:
             return None
-        a, b = (end * self.scale + self.shift for end in check_box(domain))
-        return np.minimum(a, b), np.maximum(a, b)
+        with np.errstate(over="ignore", invalid="ignore"):
+            a, b = (end * self.scale + self.shift for end in check_box(domain))
+        return finite_box(np.minimum(a, b), np.maximum(a, b))
 
     def _log_volume(self, value: tf.Tensor) -> tf.Tensor:
         # Each entry of the scale serves equally many entries of the event.

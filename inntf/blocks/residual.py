@@ -24,6 +24,7 @@ from inntf.nets.making import Conditioner
 from inntf.nets.pure import PureNetwork
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_layer import certify_norms, update_norms
+from inntf.numerics.boxes import EVERYWHERE, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.numerics.log_det_base import LogDetEstimator
 from inntf.numerics.log_det_estimators import ExactLogDet, RussianRoulette
 
@@ -249,16 +250,18 @@ class ResidualBlock(Block):
 
     def image_box(self, domain: tuple[Any, Any] | None) -> tuple[Any, Any] | None:
         """The box itself, moved by `g` at its centre and widened by `L` times half its diagonal."""
-        if domain is None or not self.built or self._condition_event_shape is not None or None in self._x_event_shape:
+        if domain is None or not self.built:
             return None
         lipschitz = self._root.lipschitz_now()
-        if not np.isfinite(lipschitz):
-            return None
-        low, high = (np.broadcast_to(np.asarray(end, np.float64), self._x_event_shape) for end in domain)
-        centre = tf.constant(((low + high) / 2)[None], self.variable_dtype)
-        moved = self.branch(centre)[0].numpy().astype(np.float64)
-        radius = lipschitz * np.linalg.norm((high - low) / 2) + 1e-6 * (1 + np.abs(moved))
-        return low + moved - radius, high + moved + radius
+        no_centre = self._condition_event_shape is not None or None in self._x_event_shape
+        if no_centre or not np.isfinite(lipschitz) or not is_finite(domain):
+            return EVERYWHERE
+        low, high = broadcast_box(domain, self._x_event_shape, self.name)
+        centre, half = centre_and_radius((low, high))
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = self.branch(tf.cast(centre[None], self.variable_dtype))[0].numpy().astype(np.float64)
+            radius = lipschitz * np.linalg.norm(half) + 1e-6 * (1 + np.abs(moved))
+            return finite_box(low + moved - radius, high + moved + radius)
 
     def config_arguments(self) -> dict[str, Any]:
         """Constructor arguments, with the network as the layer it has become."""

@@ -20,6 +20,7 @@ from inntf.nets.lipschitz_tensor import lipschitz_tensor
 from inntf.nets.pure import PureNetwork
 from inntf.numerics.fixed_point import ROUNDING, FixedPoint, solve_fixed_point
 from inntf.numerics.implicit import contraction_inverse
+from inntf.numerics.refusals import refusals_are_marked
 
 _REMEMBERED = 64  # sets of weights whose constant is known
 _local = threading.local()
@@ -148,6 +149,8 @@ class ResidualInverse:
             return found.x
         if self.on_failure == "flag":
             return found.x
+        if refusals_are_marked():
+            return self._reached_only(found)
         fine = tf.reduce_all(found.converged)
         if tf.executing_eagerly():
             if not bool(fine):
@@ -158,9 +161,13 @@ class ResidualInverse:
         check = tf.debugging.Assert(fine, [message, "Lipschitz constant:", lipschitz, "error bound:", worst])
         with tf.control_dependencies([check]):
             # XLA drops the assertion; a wrong number must not pass for an inverse there either.
-            rank = found.x.shape.rank - 1
-            shape = tf.concat([tf.shape(found.x)[:1], tf.ones([rank], tf.int32)], 0)
-            return tf.where(tf.reshape(found.converged, shape), found.x, math.nan * tf.ones_like(found.x))
+            return self._reached_only(found)
+
+    @staticmethod
+    def _reached_only(found: FixedPoint) -> tf.Tensor:
+        rank = found.x.shape.rank - 1
+        shape = tf.concat([tf.shape(found.x)[:1], tf.ones([rank], tf.int32)], 0)
+        return tf.where(tf.reshape(found.converged, shape), found.x, math.nan * tf.ones_like(found.x))
 
     @property
     def _wanted(self) -> str:

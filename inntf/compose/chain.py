@@ -14,6 +14,7 @@ from inntf.core.backprop import Gradients, added
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape, static
+from inntf.numerics.boxes import Box
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -134,6 +135,12 @@ class Chain(Composition):
             bounds = bounds.then(block.lipschitz_bounds(domain))
             domain = block.image_box(domain)
         return bounds
+
+    def image_box(self, domain: Box | None) -> Box | None:
+        """From block to block."""
+        for block in self.blocks:
+            domain = block.image_box(domain)
+        return domain
 
     def __len__(self) -> int:
         return len(self.blocks)

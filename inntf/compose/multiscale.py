@@ -17,6 +17,7 @@ from inntf.core.bounds import unknown
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape, static
 from inntf.nets.convnet import ConvNet
+from inntf.numerics.boxes import Box, broadcast_box, finite_box
 from inntf.numerics.scales import ExpScale
 
 
@@ -227,17 +228,41 @@ class Multiscale(Composition):
         if not self.built:
             return unknown(f"{self.name} is not built")
         parts, box = [], domain
-        for i, level in enumerate(self.levels):
-            bounds, box = level.lipschitz_bounds(box), level.image_box(box)
-            if self.exits and i < len(self.levels) - 1:
-                bounds, box = bounds.then(self.exits[i].lipschitz_bounds(box)), self.exits[i].image_box(box)
+        for i in range(len(self.levels)):
+            bounds = LipschitzBounds(1.0, 1.0)
+            for block in self._stage(i):
+                bounds, box = bounds.then(block.lipschitz_bounds(box)), block.image_box(box)
             parts.append(bounds)
-            box = None if box is None else tuple(np.asarray(end)[..., : self._shapes[i][-1] // 2] for end in box)
+            box = self._halves(i, box)[0]
         total = parts[-1]
         for bounds in reversed(parts[:-1]):
             rest = LipschitzBounds(max(1.0, total.forward), max(1.0, total.inverse), total.scope, total.reason)
             total = bounds.then(rest)
         return total
+
+    def image_box(self, domain: Box | None) -> Box | None:
+        """From level to level; flat, as the latent is."""
+        if domain is None or not self.built:
+            return None
+        pieces, box = [], domain
+        for i in range(len(self.levels)):
+            for block in self._stage(i):
+                box = block.image_box(box)
+            stays, leaves = self._halves(i, box)
+            pieces.append(box if i == len(self.levels) - 1 else leaves)
+            box = stays
+        # What left first comes first.
+        shapes = [*(self._half(i) for i in range(len(self.levels) - 1)), self._shapes[-1]]
+        flat = [[np.broadcast_to(end, s).ravel() for end in piece] for piece, s in zip(pieces, shapes, strict=True)]
+        return finite_box(*(np.concatenate(ends) for ends in zip(*flat, strict=True)))
+
+    def _halves(self, i: int, box: Box | None) -> tuple[Box | None, Box | None]:
+        """The box of what stays and the box of what leaves after level `i`."""
+        if box is None:
+            return None, None
+        channels = self._shapes[i][-1]
+        low, high = broadcast_box(box, self._shapes[i])
+        return tuple((low[..., s], high[..., s]) for s in (slice(channels // 2), slice(channels // 2, None)))
 
 
 def _flat(x: tf.Tensor) -> tf.Tensor:

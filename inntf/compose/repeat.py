@@ -19,6 +19,7 @@ from inntf.core.backprop import Gradients
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape, static
+from inntf.numerics.boxes import Box
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -163,6 +164,15 @@ class Repeat(Composition):
                 bounds = bounds.then(block.lipschitz_bounds(domain))
                 domain = block.image_box(domain)
         return bounds
+
+    def image_box(self, domain: Box | None) -> Box | None:
+        """From block to block."""
+        if not self.built:
+            return None
+        for slices in self._slices() if domain is not None else ():
+            with self._template.scope([tf.constant(value) for value in slices]):
+                domain = self._template.block.image_box(domain)
+        return domain
 
     def unroll(self) -> Chain:
         """The equivalent `Chain` of `n` blocks with copies of the weights.

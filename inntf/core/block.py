@@ -16,6 +16,7 @@ from inntf.core.bounds import LipschitzBounds, unknown
 from inntf.core.door import guarded_initialize, guarded_pair, noting_shape
 from inntf.core.faces import BijectorFace, LiveVariables, tfb
 from inntf.core.keras_side import KerasSide
+from inntf.numerics import boxes
 from inntf.numerics.arguments import bound_arguments, check_types
 
 _PAIRS = ("forward_and_log_det", "inverse_and_log_det")
@@ -145,19 +146,21 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
         return unknown(f"{type(self).__name__} declares no Lipschitz bound")
 
     def image_box(self, domain: tuple[Any, Any] | None) -> tuple[Any, Any] | None:
-        """A box that holds `forward` of the box `domain`, `None` where none is known.
+        """A box that holds `forward` of the box `domain`; `None` for `None`, all of space where no finite one is known.
 
         `|F(x) - F(c)| <= Lip(F) |x - c|` from the centre `c`, so half the box's diagonal times the bound is enough.
         """
-        if domain is None or not self.built or self._condition_event_shape is not None or None in self._x_event_shape:
+        if domain is None or not self.built:
             return None
+        if self._condition_event_shape is not None or None in self._x_event_shape or not boxes.is_finite(domain):
+            return boxes.EVERYWHERE
         bound = self.lipschitz_bounds(domain).forward
         if not np.isfinite(bound):
-            return None
-        low, high = (np.broadcast_to(np.asarray(end, np.float64), self._x_event_shape) for end in domain)
-        centre = self.forward_and_log_det(((low + high) / 2)[None])[0][0].numpy().astype(np.float64)
-        radius = bound * np.linalg.norm((high - low) / 2)
-        return centre - radius, centre + radius
+            return boxes.EVERYWHERE
+        centre, radius = boxes.centre_and_radius(boxes.broadcast_box(domain, self._x_event_shape, self.name))
+        with np.errstate(over="ignore", invalid="ignore"):
+            image = self.forward_and_log_det(centre[None])[0][0].numpy().astype(np.float64)
+            return boxes.around(image, bound * np.linalg.norm(radius), self.variable_dtype)
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Data-dependent initialization, explicit and repeatable; returns `forward(x)` with the new weights.

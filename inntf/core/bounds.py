@@ -6,6 +6,11 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
+from inntf.numerics.upper_bounds import upper_product
+
+_BEYOND = "a bound beyond float range"
+_NOT_A_NUMBER = "weights or parameters that are not finite"
+
 
 @dataclasses.dataclass(frozen=True)
 class LipschitzBounds:
@@ -13,7 +18,8 @@ class LipschitzBounds:
 
     `forward >= Lip(F)` and `inverse >= Lip(F^-1)` in the l2 norm, over all inputs (`scope == "global"`)
     or over the box that was asked about (`scope == "local"`; the inverse bound then holds on the image
-    of the box).  Infinity means that no bound is known, and `reason` says why.
+    of the box).  Infinity means that no bound is known, and `reason` says why: a number that floats cannot hold, or that
+    is none (`NaN` weights), becomes infinity, too.
 
     Example:
         >>> forward, inverse = LipschitzBounds(2.0, 4.0)
@@ -26,6 +32,14 @@ class LipschitzBounds:
     scope: str = "global"
     reason: str = ""
 
+    def __post_init__(self):
+        why = _NOT_A_NUMBER if math.isnan(self.forward) or math.isnan(self.inverse) else _BEYOND
+        for name in ("forward", "inverse"):
+            value = float(getattr(self, name))
+            object.__setattr__(self, name, math.inf if math.isnan(value) else value)
+        if not self.reason and math.isinf(max(self.forward, self.inverse)):
+            object.__setattr__(self, "reason", why)
+
     def __iter__(self) -> Iterator[float]:
         """Unpack as `forward, inverse = bounds`."""
         return iter((self.forward, self.inverse))
@@ -33,13 +47,17 @@ class LipschitzBounds:
     @property
     def condition_number(self) -> float:
         """Bound on the condition number of the Jacobian, `forward * inverse`."""
-        return self.forward * self.inverse
+        return upper_product(self.forward, self.inverse)
 
     def then(self, other: LipschitzBounds) -> LipschitzBounds:
         """Bounds of this map followed by `other`: constants multiply (Lip(G o F) <= Lip(G) Lip(F))."""
         scope = "local" if "local" in (self.scope, other.scope) else "global"
-        reason = "; ".join(dict.fromkeys(r for r in (self.reason, other.reason) if r))
-        return LipschitzBounds(_product(self.forward, other.forward), _product(self.inverse, other.inverse), scope, reason)
+        forward, inverse = upper_product(self.forward, other.forward), upper_product(self.inverse, other.inverse)
+        reasons = [self.reason, other.reason]
+        known = [max(self.forward, other.forward), max(self.inverse, other.inverse)]
+        if any(math.isinf(new) and math.isfinite(old) for new, old in zip((forward, inverse), known, strict=True)):
+            reasons.append("a product of bounds beyond float range")
+        return LipschitzBounds(forward, inverse, scope, "; ".join(dict.fromkeys(reason for reason in reasons if reason)))
 
     def inverted(self) -> LipschitzBounds:
         """The bounds of the inverse map."""
@@ -49,8 +67,3 @@ class LipschitzBounds:
 def unknown(reason: str) -> LipschitzBounds:
     """No bound either way, and why."""
     return LipschitzBounds(math.inf, math.inf, "global", reason)
-
-
-def _product(a: float, b: float) -> float:
-    # inf * 0 is nan in IEEE arithmetic; a map without a bound stays without one.
-    return math.inf if math.isinf(a) or math.isinf(b) else a * b

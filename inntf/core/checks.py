@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape, static
+from inntf.numerics.refusals import refusals_are_marked
 
 
 def as_tensor(block: Any, value: Any) -> tf.Tensor:
@@ -285,5 +286,5 @@ def finite(block: Any, value: tf.Tensor, what: str) -> None:
     Raises:
         tf.errors.InvalidArgumentError: if a value is not finite.
     """
-    if block.validate_args:
+    if block.validate_args and not refusals_are_marked():
         tf.debugging.check_numerics(value, f"{block.name}: the {what} holds NaN or infinity. Look at the data and the scales.")

@@ -13,6 +13,7 @@ from inntf.compose.chain import Chain
 from inntf.core import Block
 from inntf.core.checkpointing import Checkpointed, settled
 from inntf.core.errors import explain
+from inntf.models.inverse_error import invert_with_error, refuse_unbounded
 from inntf.nets.spectral_layer import certify_norms, update_norms
 
 
@@ -103,7 +104,9 @@ class IResNetClassifier(Checkpointed, keras.Model):
         """The images with these features, and a bound on their error.
 
         An error e of a block's output is at most `Lip(F_i^{-1}) e` in its input, and the block's own inverse
-        adds what its certificate says, or a few roundings.  The bound is that of the worst case: far above the error.
+        adds what its certificate says, or its roundings.  The bound is that of the worst case: far above the error.
+        It is known for residual blocks, `ActNorm`, `Rescale`, `InvertibleConv1x1`, `Logit`, `AdditiveCoupling`, `Haar`,
+        `Permutation`, `Squeeze`, padding, and chains of them; an affine coupling, for one, has no bound on all of space.
 
         Args:
             features: `(batch, *features)`, such as `features(x)`.
@@ -112,7 +115,8 @@ class IResNetClassifier(Checkpointed, keras.Model):
             `Reconstruction(x, error_bound)`; the bound is infinite where a block's branch is no contraction.
 
         Raises:
-            ValueError: of a model without the constraint, which promises no inverse.
+            ValueError: of a model without the constraint, which promises no inverse, or with a block in its body whose
+                inverse has no bound, by name.
         """
         if not self.invertible:
             raise ValueError(
@@ -124,10 +128,8 @@ class IResNetClassifier(Checkpointed, keras.Model):
                 )
             )
         x = tf.cast(tf.convert_to_tensor(features), self.body.variable_dtype)
-        error = tf.zeros(tf.shape(x)[:1], x.dtype)
-        for block in reversed(list(self.body)):
-            x, error = _back(block, x, error)
-        return Reconstruction(x, error)
+        refuse_unbounded(f"{self.name}.invert", self.body)
+        return Reconstruction(*invert_with_error(self.body, x, tf.zeros(tf.shape(x)[:1], x.dtype)))
 
     def certify(self, x: Any = None, batch_size: int = 250) -> dict[str, float]:
         """Make every spectral norm at most its coefficient, by the certified bound.
@@ -172,22 +174,3 @@ class IResNetClassifier(Checkpointed, keras.Model):
 def _value(block: Block, x: tf.Tensor) -> tf.Tensor:
     """`forward(x)`; of a residual block without the log-determinant, which costs many times as much."""
     return x + block.branch(x) if isinstance(block, ResidualBlock) else block.forward_and_log_det(x)[0]
-
-
-def _back(block: Block, z: tf.Tensor, error: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The block's inverse, and what has become of the error."""
-    if isinstance(block, ResidualBlock):
-        x, _, certificate = block.inverse_with_certificate(z)
-        lipschitz = tf.cast(certificate.lipschitz, error.dtype)
-        # Where L is not below 1 the certificate's own bound is infinite.
-        return x, error / tf.maximum(1.0 - lipschitz, 1e-7) + certificate.error_bound
-    x = block.inverse_and_log_det(z)[0]
-    if not isinstance(block, ActNorm):
-        return x, error  # moves entries, or drops some
-    grows = tf.reduce_max(tf.exp(-tf.cast(block.log_scale, x.dtype)))
-    eps = float(np.finfo(x.dtype.as_numpy_dtype).eps)
-    return x, grows * error + 4.0 * eps * (grows * _norm(z) + _norm(x))
-
-
-def _norm(value: tf.Tensor) -> tf.Tensor:
-    return tf.sqrt(tf.reduce_sum(tf.square(value), list(range(1, value.shape.rank))))

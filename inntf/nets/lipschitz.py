@@ -63,6 +63,8 @@ def product(bounds: Iterable[Bound]) -> Bound:
         total *= 1.0 if math.isinf(value) else value
         if math.isinf(value):
             reasons.append(reason)
+    if not reasons and not math.isfinite(total):
+        reasons.append("a product of layer norms beyond float range")
     return (math.inf, "; ".join(dict.fromkeys(reasons))) if reasons else (total, "")
 
 
@@ -213,7 +215,7 @@ def _through(node: Any, incoming: list[Bound]) -> Bound:
 
 
 def _joined(bounds: list[Bound]) -> Bound:
-    return _combined(bounds, lambda values: math.sqrt(sum(v * v for v in values)))
+    return _combined(bounds, lambda values: math.hypot(*values))
 
 
 def _combined(bounds: list[Bound], how: Any) -> Bound:

@@ -12,6 +12,8 @@ from typing import Any
 import ml_dtypes
 import tensorflow as tf
 
+from inntf.numerics.refusals import refusals_are_marked
+
 _TO_GRID = "Bring it there first, with inntf.numerics.snap_to_grid(x, bits) or the block inntf.blocks.SnapToGrid."
 _ROOM = "Keep shifts small (a conditioner that ends in tanh), take fewer bits, or compute in dtype='float64'."
 _ROUNDINGS = {"nearest": tf.round, "down": tf.floor}
@@ -177,6 +179,8 @@ def check_in_range(value: tf.Tensor, bits: int, subject: str) -> tf.Tensor:
 
 
 def _checked(value: tf.Tensor, fine: tf.Tensor, subject: str, expected: str, remedy: str) -> tf.Tensor:
+    if refusals_are_marked():
+        return tf.where(fine, value, tf.constant(float("nan"), value.dtype))
     if tf.executing_eagerly():
         if not bool(tf.reduce_all(fine)):
             wrong = tf.boolean_mask(value, tf.logical_not(fine))

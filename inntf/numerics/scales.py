@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from inntf.numerics.arguments import bound_arguments, check_types
+from inntf.numerics.upper_bounds import upper_exp
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -101,7 +102,7 @@ class ExpScale(Scale):
             )
         self.clamp, self.kind, self.slope = clamp, kind, slope
         if clamp is not None:
-            self.low, self.high = math.exp(-clamp), math.exp(clamp)
+            self.low, self.high = math.exp(-clamp), upper_exp(clamp)
             # d/draw exp(c f) = c f' exp(c f), and f' <= its value at 0: a simple bound, not attained.
             self.lipschitz = clamp * self.high * abs(slope) * (2 / math.pi if kind == "atan" else 1.0)
 

@@ -16,16 +16,15 @@ def lower_triangular_norm(off_diagonal: float, scale: float) -> float:
         scale: bound `c >= 0` on the norm of the lower right block.
 
     Returns:
-        The norm; infinity if an argument is infinite.
+        The norm, `(hypot(m, 1 + c) + hypot(m, 1 - c)) / 2`; infinity if an argument is not finite, or beyond float range.
 
-    Source: inntf; largest eigenvalue of the 2x2 Gram matrix.
+    Source: inntf; `s_1 + s_2` and `s_1 - s_2` from the trace and the determinant of the 2x2 Gram matrix.
 
     Example:
         >>> lower_triangular_norm(0.0, 3.0)
         3.0
     """
-    if math.isinf(off_diagonal) or math.isinf(scale):
+    if not (math.isfinite(off_diagonal) and math.isfinite(scale)):
         return math.inf
-    trace = 1 + off_diagonal**2 + scale**2
-    gap = math.sqrt(max((1 - scale**2 - off_diagonal**2) ** 2 + 4 * off_diagonal**2, 0.0))
-    return math.sqrt((trace + gap) / 2)
+    # Trace and determinant of the Gram matrix as sum and difference of the two singular values: no square, so no overflow.
+    return math.hypot(off_diagonal, 1 + scale) / 2 + math.hypot(off_diagonal, 1 - scale) / 2

@@ -1,8 +1,10 @@
 """How stable a block is: certificates, singular values, reconstruction, and a report of all."""
 
 from inntf.stability.certificate import Certificate, CertificateRow, certify
+from inntf.stability.density_error import DensityError
 from inntf.stability.find_block import find_block
 from inntf.stability.gradient_angle import GradientAngle, gradient_angle
+from inntf.stability.measurement import Measurement, measure, singular_summary
 from inntf.stability.pictures import passes_picture
 from inntf.stability.precision import float64_copy
 from inntf.stability.reconstruction import (
@@ -12,16 +14,20 @@ from inntf.stability.reconstruction import (
     repeated_reconstruction,
     summarize,
 )
-from inntf.stability.report import StabilityReport, relative_summary, singular_summary, stability_report
+from inntf.stability.report import StabilityReport, stability_report
 from inntf.stability.singular_values import SingularValues, condition_number, singular_values
-from inntf.stability.verdict import Verdict, judge
+from inntf.stability.two_sides import Side, relative_summary, worst_column
+from inntf.stability.verdict import Verdict, judge, which_case
 
 __all__ = [
     "Certificate",
     "CertificateRow",
+    "DensityError",
     "ErrorSummary",
     "GradientAngle",
+    "Measurement",
     "RepeatedReconstruction",
+    "Side",
     "SingularValues",
     "StabilityReport",
     "Verdict",
@@ -31,6 +37,7 @@ __all__ = [
     "float64_copy",
     "gradient_angle",
     "judge",
+    "measure",
     "passes_picture",
     "reconstruction_error",
     "relative_summary",
@@ -39,4 +46,6 @@ __all__ = [
     "singular_values",
     "stability_report",
     "summarize",
+    "which_case",
+    "worst_column",
 ]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 from inntf.compose import Chain, Multiscale, Repeat
+from inntf.compose.each import for_each_block
 from inntf.core import Block, LipschitzBounds
+from inntf.numerics.boxes import Box, broadcast_box
 from inntf.stability.find_block import find_block
 
 
@@ -78,12 +81,24 @@ def certify(block: Any, domain: tuple[Any, Any] | None = None) -> Certificate:
         1.0
     """
     block = find_block(block)
+    if domain is not None and block.event_shape is not None and None not in block.event_shape:
+        broadcast_box(domain, block.event_shape, "certify")
     rows = tuple(_rows(block, domain, 0))
     return Certificate(rows[0].bounds, rows)
 
 
-def _rows(block: Block, domain: tuple[Any, Any] | None, depth: int) -> Iterator[CertificateRow]:
-    yield CertificateRow(block.name, type(block).__name__, depth, block.lipschitz_bounds(domain))
+def _rows(block: Block, domain: Box | None, depth: int, suffix: str = "") -> Iterator[CertificateRow]:
+    yield CertificateRow(block.name + suffix, type(block).__name__, depth, block.lipschitz_bounds(domain))
+    if isinstance(block, Repeat) and block.built:
+        boxes, numbers = [domain], itertools.count()
+
+        def visit(part: Block) -> list[CertificateRow]:
+            rows = list(_rows(part, boxes[-1], depth + 1, f"_{next(numbers)}"))
+            boxes.append(part.image_box(boxes[-1]))
+            return rows
+
+        yield from itertools.chain.from_iterable(for_each_block(block, visit))
+        return
     parts, chained = _parts(block)
     for part in parts:
         # Only a chain says which box reaches which part.
@@ -93,8 +108,6 @@ def _rows(block: Block, domain: tuple[Any, Any] | None, depth: int) -> Iterator[
 
 def _parts(block: Block) -> tuple[list[Block], bool]:
     """The blocks inside a container, and whether each feeds the next."""
-    if isinstance(block, Repeat) and block.built:
-        return list(block.unroll()), True
     if isinstance(block, Multiscale):
         return [*block.levels, *block.exits], False
     return list(getattr(block, "blocks", ())), isinstance(block, Chain)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from inntf.compose import backprop_mode
 from inntf.core import Block
 from inntf.core.errors import explain
+from inntf.core.random_states import same_draws
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,9 @@ def gradient_angle(
 ) -> GradientAngle:
     """Angle between the gradient from stored activations and the one from activations recomputed by the inverse.
 
-    `2 atan2(|a/|a| - b/|b||, |a/|a| + b/|b||)` of the gradients by all trainable weights, flattened.
+    `2 atan2(|a/|a| - b/|b||, |a/|a| + b/|b||)` of the gradients by all trainable weights, flattened.  Both gradients see the
+    same random draws of the model (noise of `Dequantize`, probes and terms of an estimated log-determinant), and its random
+    state is left as it was.
 
     Args:
         model: a block, a Flow, or a Keras model with a Chain or a Repeat in it.
@@ -89,10 +92,12 @@ def gradient_angle(
     for batch in batches:
         if not model.trainable_variables:
             _complain("a model without trainable weights", "weights", "Call the model once, or set trainable.")
-        with backprop_mode("stored"):
-            a = stored(batch).numpy().astype(np.float64) + epsilon
-        with backprop_mode("reversible", guarded=guarded):
-            b = recomputed(batch).numpy().astype(np.float64) + epsilon
+        with same_draws(model) as rewind:
+            with backprop_mode("stored"):
+                a = stored(batch).numpy().astype(np.float64) + epsilon
+            rewind()
+            with backprop_mode("reversible", guarded=guarded):
+                b = recomputed(batch).numpy().astype(np.float64) + epsilon
         fine = np.isfinite(a).all(), np.isfinite(b).all()
         bad_stored, bad_reversible = bad_stored + (not fine[0]), bad_reversible + (not fine[1])
         angles.append(angle_between(a, b) if all(fine) else float("nan"))

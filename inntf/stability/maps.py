@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
 from inntf.compose import Chain, backprop_mode
 from inntf.core import Block, checks, shapes
+from inntf.numerics.refusals import marked_refusals
 from inntf.stability.find_block import find_block, find_subject
 
 
@@ -48,26 +51,53 @@ class Maps:
             condition = shapes.broadcast_leading(checks.dtype(block, condition), len(block.condition_shape), lead)
         return cls(block, shapes.flatten_leading(x, ndims), condition, lead)
 
-    def smooth(self) -> Maps:
-        """The maps without leading blocks that round to levels (`Dequantize`), at what those make of the data.
+    def unrounded(self) -> Maps:
+        """The maps behind leading blocks that round to levels (`Dequantize`), at what those make of the data.
 
-        Such a block is no bijection: its inverse is a step function, and a Jacobian says nothing.
+        The inverse of such a block is a step function: it hides the error of what is behind it.
         """
-        block, x = self.block, self.x
-        while isinstance(block, Chain) and len(block) > 1 and _rounds(block.blocks[0]):
-            x = block.blocks[0].forward_and_log_det(x)[0]
-            block = block[1:].ensure_built(block.blocks[1].event_shape, block.condition_shape)
-        return dataclasses.replace(self, block=block, x=x)
+        return self._behind(_rounds)
+
+    def smooth(self) -> Maps:
+        """As `unrounded`, and behind leading blocks that pad: what is left is a bijection, whose Jacobian is square."""
+        return self._behind(lambda block: _rounds(block) or _pads(block))
+
+    def _behind(self, leave_out: Callable[[Block], bool]) -> Maps:
+        if not isinstance(self.block, Chain):
+            return self
+        blocks = list(_flat(self.block))
+        last = max((i for i, block in enumerate(blocks[:-1]) if leave_out(block)), default=-1)
+        if last < 0 or not all(_simple(block) for block in blocks[: last + 1]):
+            return self
+        x = self.x
+        for block in blocks[: last + 1]:
+            x = block.forward_and_log_det(x, self.condition)[0]
+        rest = blocks[last + 1 :]
+        chain = Chain(rest, name=self.block.name, dtype=self.block.dtype_policy)
+        chain.ensure_built(rest[0].event_shape, self.block.condition_shape)
+        return dataclasses.replace(self, block=chain, x=x)
+
+    def both(self, x: tf.Tensor, inverse: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Value and log-determinant; a batch that is a multiple of the data's repeats the condition.
+
+        What a block would refuse by raising is NaN: a measurement counts it.
+        """
+        pair = self.block.inverse_and_log_det if inverse else self.block.forward_and_log_det
+        with backprop_mode("stored"), marked_refusals():  # Jacobian products differentiate twice
+            return pair(x, self._repeated(x))
 
     def forward(self, x: tf.Tensor) -> tf.Tensor:
-        """Data to latent; a batch that is a multiple of the data's repeats the condition."""
-        with backprop_mode("stored"):  # Jacobian products differentiate twice
-            return self.block.forward_and_log_det(x, self._repeated(x))[0]
+        """Data to latent."""
+        return self.both(x)[0]
 
     def inverse(self, z: tf.Tensor) -> tf.Tensor:
         """Latent to data."""
-        with backprop_mode("stored"):
-            return self.block.inverse_and_log_det(z, self._repeated(z))[0]
+        return self.both(z, inverse=True)[0]
+
+    def wide(self, block: Block) -> Maps:
+        """The maps of the same block in float64."""
+        condition = None if self.condition is None else tf.cast(self.condition, tf.float64)
+        return dataclasses.replace(self, block=block, x=tf.cast(self.x, tf.float64), condition=condition)
 
     def restore(self, per_sample: tf.Tensor) -> tf.Tensor:
         """Give a result of shape `(batch, ...)` the leading dimensions of the data."""
@@ -80,8 +110,22 @@ class Maps:
         return tf.tile(self.condition, [copies] + [1] * (self.condition.shape.rank - 1))
 
 
+def _flat(chain: Chain) -> Iterator[Block]:
+    for block in chain.blocks:
+        yield from _flat(block) if isinstance(block, Chain) else (block,)
+
+
 def _rounds(block: Block) -> bool:
-    return not getattr(block, "tags", {}).get("exact_latent_round_trip", True)
+    return _simple(block) and not _pads(block) and not getattr(block, "tags", {}).get("exact_latent_round_trip", True)
+
+
+def _pads(block: Block) -> bool:
+    return math.prod(block._x_event_shape) != math.prod(block._z_event_shape)
+
+
+def _simple(block: Block) -> bool:
+    """Whether it holds no weights to learn: preprocessing, whose own inverse hides nothing."""
+    return not block.trainable_variables
 
 
 def _embedded(model: Any, condition: Any) -> Any:

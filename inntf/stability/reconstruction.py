@@ -80,7 +80,7 @@ def reconstruction_error(block: Any, x: Any, condition: Any = None) -> tf.Tensor
         [0.0, 0.0, 0.0]
     """
     maps = Maps.of(block, x, condition)
-    return maps.restore(_distance(maps.x, maps.inverse(maps.forward(maps.x))))
+    return maps.restore(distance(maps.x, maps.inverse(maps.forward(maps.x))))
 
 
 def repeated_reconstruction(block: Any, x: Any, passes: int = 9, condition: Any = None) -> RepeatedReconstruction:
@@ -111,7 +111,7 @@ def repeated_reconstruction(block: Any, x: Any, passes: int = 9, condition: Any 
     samples = [maps.x]
     for _ in range(passes):
         samples.append(maps.inverse(maps.forward(samples[-1])))
-    return RepeatedReconstruction(tf.stack(samples), tf.stack([_distance(maps.x, sample) for sample in samples[1:]]))
+    return RepeatedReconstruction(tf.stack(samples), tf.stack([distance(maps.x, sample) for sample in samples[1:]]))
 
 
 def summarize(errors: Any) -> ErrorSummary:
@@ -144,6 +144,7 @@ def summarize(errors: Any) -> ErrorSummary:
     return ErrorSummary(float(median), float(p99), float(finite.max()), share, values.size)
 
 
-def _distance(x: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+def distance(x: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    """Per-sample `|x - other|_2`, summed in float64."""
     difference = tf.cast(x, tf.float64) - tf.cast(other, tf.float64)
     return tf.cast(tf.sqrt(tf.reduce_sum(difference**2, list(range(1, x.shape.rank)))), x.dtype)

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.random_states import same_draws
 from inntf.stability.certificate import Certificate, certify
+from inntf.stability.density_error import DensityError
 from inntf.stability.maps import Maps
-from inntf.stability.precision import float64_copy
-from inntf.stability.reconstruction import ErrorSummary, reconstruction_error, repeated_reconstruction, summarize
-from inntf.stability.singular_values import SingularValues, singular_values
-from inntf.stability.verdict import Verdict, judge
+from inntf.stability.measurement import Measurement, measure, singular_summary, worst_condition
+from inntf.stability.reconstruction import repeated_reconstruction, summarize
+from inntf.stability.singular_values import singular_values
+from inntf.stability.two_sides import Side
 
 
 class StabilityReport(dict):
@@ -43,11 +45,34 @@ class StabilityReport(dict):
             f"  Verdict: {self['verdict']}",
         ]
         lines += [f"    - {reason}" for reason in self["reasons"]]
+        lines += [f"  Case: {self['case']}", f"  {self['scope']}"]
         lines.append(f"  Reconstruction error (l2): {_line(errors)}")
-        if self["reconstruction_error_float64"] is None:
+        wide, own, density = (self[key] for key in ("reconstruction_error_float64", "own_samples", "density_error"))
+        if wide is None:
             lines.append(f"    in float64: not available. {self['float64_missing']}")
         elif self["dtype"] != "float64":
-            lines.append(f"    in float64: {_line(self['reconstruction_error_float64'])}")
+            lines.append(f"    in float64: {_line(wide)}")
+        column = self["column_error"]
+        lines.append(f"    of column {column['column']}, the worst, over its spread: {_line(column)}")
+        if self["between_evaluations"] is not None:
+            between = _line(self["between_evaluations"]["error"])
+            lines.append(f"    {self['computes_in']} inside: there eagerly, back in a graph: {between}")
+        if own is None:
+            lines.append(f"  Samples of the model: none. {self['own_samples_missing']}")
+        else:
+            share = 100 * own["nonfinite_share"]
+            lines.append(
+                f"  Samples of the model, {own['count']}: not finite {share:.3g} %; z -> x -> z: {_line(own['error'])}"
+            )
+            if self["dtype"] != "float64" and self["own_samples_float64"] is not None:
+                wide = self["own_samples_float64"]
+                share = 100 * wide["nonfinite_share"]
+                lines.append(f"    in float64: not finite {share:.3g} %; {_line(wide['error'])}")
+        if density is None:
+            lines.append(f"  Error of log_prob: not known. {self['float64_missing'] or self['own_samples_missing']}")
+        else:
+            each = density["nats_per_dim"]["p99"]
+            lines.append(f"  Error of log_prob, nats: {_line(density['nats'])}; 99 % a dimension: {each:.3g}")
         lines.append(f"    median after each pass: {', '.join(f'{e:.2g}' for e in self['error_by_pass'])}")
         lines.append(
             f"  Singular values of the Jacobian ({values['method']}): largest {values['largest']:.4g}, smallest "
@@ -74,10 +99,11 @@ def stability_report(
     method: str = "auto",
     tolerance: float = 1e-3,
 ) -> StabilityReport:
-    """Certified bounds, singular values, reconstruction in float32 and float64, and a verdict in words.
+    """Certified bounds, singular values, both sides of the inverse in float32 and float64, and a verdict in words.
 
-    The float64 copy separates the causes: an error that vanishes there is rounding, amplified by the condition number; one
-    that stays is an inverse that is wrong.
+    Measured are data there and back, and samples of the model: `z` from its base (a standard normal for a block alone) to
+    `x` and back.  The float64 copy separates the causes: an error that vanishes there is rounding, amplified by the
+    condition number; one that stays is an inverse that is wrong.  Beside the reconstruction stands the error of the density.
 
     Args:
         block: a block, or a model around one.
@@ -91,9 +117,18 @@ def stability_report(
         tolerance: of `singular_values`.
 
     Returns:
-        `StabilityReport` with keys `block`, `dtype`, `samples`, `verdict`, `reasons`, `reconstruction_error`,
-        `relative_error`, `reconstruction_error_float64` (median, p99, max, nonfinite_share, count each), `float64_missing`,
-        `error_by_pass`, `singular_values`, `bounds`, `blocks`.
+        `StabilityReport` with keys
+
+        - `block`, `dtype`, `computes_in` (the narrowest dtype inside), `samples`, `verdict`, `reasons` (see `judge`), `case`
+          (the inverse whole or lost, the density right or wrong), `scope` (what was measured, and what is proved);
+        - of the data, behind leading blocks that round to levels: `reconstruction_error`, `relative_error`, `column_error`
+          (over the spread of the worst column), `reconstruction_error_float64` (median, p99, max, nonfinite_share, count
+          each), `error_by_pass`;
+        - of the model's own latents, `z -> x -> z`: `own_samples`, `own_samples_float64` (count, nonfinite_share of the
+          samples, error, relative_error, column_error each; `None` where `own_samples_missing` says why);
+        - `density_error` (nats, nats_per_dim) of `log_prob` against the float64 copy, `None` without one;
+        - `between_evaluations`, of 16-bit networks: eager operations there, a graph back;
+        - `float64_missing`, `singular_values`, `bounds`, `blocks`.
 
     Raises:
         ValueError: if `x` is empty, or data that the block refuses; TypeError: if there is no block.
@@ -105,30 +140,41 @@ def stability_report(
         >>> stability_report(AdditiveCoupling(), tf.ones([2, 4]))["verdict"]
         'stable'
     """
-    maps = Maps.of(block, x, condition)
-    block, x, condition = maps.block, maps.x, maps.condition
-    errors = reconstruction_error(block, x, condition)
-    relative = relative_summary(errors, x)
+    model, maps = block, Maps.of(block, x, condition)
+    whole, x, condition = maps.block, maps.x, maps.condition
+    if not int(x.shape[0]):
+        summarize([])  # raises: nothing to measure
+    found = measure(model, maps)
     few = None if condition is None else condition[:samples]
-    values = singular_values(block, x[:samples], few, method=method, tolerance=tolerance)
-    wide, missing = _in_float64(block, x, condition)
-    repeated = repeated_reconstruction(block, x, passes, condition)
-    certificate = certify(block, domain)
+    with same_draws(whole):
+        values = singular_summary(singular_values(whole, x[:samples], few, method=method, tolerance=tolerance))
+        behind = maps.unrounded()
+        repeated = repeated_reconstruction(behind.block, behind.x, passes, condition)
+    certificate = certify(whole, domain)
     if domain is None and not certificate.bounded and np.all(np.isfinite(x)):
-        certificate = certify(block, (float(tf.reduce_min(x)), float(tf.reduce_max(x))))
-    verdict = judge_block(relative, values, x.dtype)
+        certificate = certify(whole, (float(tf.reduce_min(x)), float(tf.reduce_max(x))))
+    verdict = found.judge(worst_condition(values), values["unverified"])
     report = StabilityReport(
-        block=block.name,
+        block=whole.name,
         dtype=x.dtype.name,
+        computes_in=found.computes_in,
         samples=int(x.shape[0]),
         verdict=verdict.level,
         reasons=list(verdict.reasons),
-        reconstruction_error=summarize(errors)._asdict(),
-        relative_error=relative._asdict(),
-        reconstruction_error_float64=wide,
-        float64_missing=missing,
+        case=found.case,
+        scope=_scope(certificate, int(x.shape[0]), found),
+        reconstruction_error=summarize(found.data.errors)._asdict(),
+        relative_error=found.data.relative._asdict(),
+        column_error={"column": found.data.column, **found.data.columns._asdict()},
+        reconstruction_error_float64=None if found.data_wide is None else summarize(found.data_wide.errors)._asdict(),
+        own_samples=_side(found.samples),
+        own_samples_float64=_side(found.samples_wide),
+        own_samples_missing=found.samples_missing,
+        density_error=_density(found.density),
+        between_evaluations=_side(found.between_evaluations),
+        float64_missing=found.float64_missing,
         error_by_pass=[summarize(row).median for row in repeated.errors],
-        singular_values=singular_summary(values),
+        singular_values=values,
         bounds=_bounds(certificate.rows[0]),
         blocks=[_bounds(row) for row in certificate.rows[1:]],
     )
@@ -136,91 +182,35 @@ def stability_report(
     return report
 
 
-def relative_summary(errors: tf.Tensor, x: tf.Tensor) -> ErrorSummary:
-    """Summary of relative errors `e_i / max(|x_i|_2, median_j |x_j|_2)`.
-
-    The median norm is the floor, so that a black image does not divide by zero; without any norm above zero, errors stay
-    absolute.
-
-    Args:
-        errors: `(batch,)`, of `reconstruction_error`.
-        x: the samples, `(batch, ...)`.
-
-    Returns:
-        `ErrorSummary`.
-
-    Raises:
-        ValueError: if the batch is empty.
-
-    Source: inntf.
-
-    Example:
-        >>> relative_summary(tf.constant([1.0, 1.0, 1.0]), tf.constant([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])).max
-        0.2
-    """
-    flat = tf.reshape(tf.cast(x, tf.float64), [tf.shape(x)[0], -1])
-    norms = tf.norm(flat, axis=1).numpy()
-    sound = norms[np.isfinite(norms)]
-    floor = float(np.median(sound)) if sound.size else 0.0
-    return summarize(np.asarray(errors, np.float64) / np.maximum(norms, floor or 1.0))
-
-
-def singular_summary(values: SingularValues) -> dict[str, Any]:
-    """The worst of the samples as plain numbers: largest of the largest, smallest of the smallest, largest condition number.
-
-    Args:
-        values: of `singular_values`, any batch shape; NaNs are left out.
-
-    Returns:
-        Keys `largest`, `smallest`, `condition_number`, `condition_at_least` (floats, NaN if no sample has one), `samples`,
-        `nonfinite`, `unconverged`, `unverified` (counts), `method`.
-
-    Source: inntf.
-
-    Example:
-        >>> from inntf.blocks import Rescale
-        >>> from inntf.stability.singular_values import singular_values
-        >>> numbers = singular_summary(singular_values(Rescale(scale=[4.0, 0.5]), tf.ones([3, 2])))
-        >>> numbers["largest"], numbers["smallest"], numbers["condition_number"], numbers["samples"]
-        (4.0, 0.5, 8.0, 3)
-    """
+def _side(side: Side | None) -> dict[str, Any] | None:
+    if side is None:
+        return None
     return {
-        "largest": _worst(values.largest, max),
-        "smallest": _worst(values.smallest, min),
-        "condition_number": _worst(values.condition_number, max),
-        "condition_at_least": _worst(values.condition_at_least, max),
-        "samples": int(tf.size(values.largest)),
-        "nonfinite": values.nonfinite,
-        "unconverged": int(tf.math.count_nonzero(~values.converged)),
-        "unverified": int(tf.math.count_nonzero(~values.consistent)),
-        "method": values.method,
+        "count": len(side.errors),
+        "nonfinite_share": side.middle_nonfinite,
+        "error": summarize(side.errors)._asdict(),
+        "relative_error": side.relative._asdict(),
+        "column_error": {"column": side.column, **side.columns._asdict()},
     }
 
 
-def judge_block(relative: ErrorSummary, values: SingularValues, dtype: tf.DType) -> Verdict:
-    """`judge` with the numbers of a block."""
-    numbers = singular_summary(values)
-    seen = [n for n in (numbers["condition_number"], numbers["condition_at_least"]) if not math.isnan(n)]
-    return judge(
-        relative,
-        condition=max(seen, default=math.nan),
-        rounding=float(np.finfo(dtype.as_numpy_dtype).eps),
-        unverified=numbers["unverified"],
-    )
+def _density(error: DensityError | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    nats = error.nats._asdict()
+    per_dim = {key: nats[key] / error.dim for key in ("median", "p99", "max")}
+    return {"nats": nats, "nats_per_dim": per_dim, "tolerance": error.tolerance, "wrong": error.wrong}
 
 
-def _in_float64(block: Any, x: tf.Tensor, condition: tf.Tensor | None) -> tuple[dict[str, Any] | None, str]:
-    try:
-        wide = float64_copy(block)
-    except ValueError as error:
-        return None, str(error)
-    condition = None if condition is None else tf.cast(condition, tf.float64)
-    return summarize(reconstruction_error(wide, tf.cast(x, tf.float64), condition))._asdict(), ""
-
-
-def _worst(values: tf.Tensor, choose: Any) -> float:
-    finite = [float(v) for v in np.ravel(values) if not math.isnan(v)]
-    return choose(finite) if finite else math.nan
+def _scope(certificate: Certificate, count: int, found: Measurement) -> str:
+    """What was measured, and what is proved beyond it."""
+    drawn = "" if found.samples is None else f" and {len(found.samples.errors)} samples of the model"
+    measured = f"Measured at {count} data{drawn}"
+    bounds = certificate.bounds
+    if certificate.bounded:
+        where = "everywhere" if bounds.scope == "global" else "in the box"
+        return f"{measured}; proved {where}: errors grow by at most {bounds.forward:.3g} there and {bounds.inverse:.3g} back."
+    return f"{measured}; nothing is proved about other inputs, for want of a finite bound ({bounds.reason})."
 
 
 def _bounds(row: Any) -> dict[str, Any]:

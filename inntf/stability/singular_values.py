@@ -106,8 +106,7 @@ def singular_values(
         )
     maps = Maps.of(block, x, condition).smooth()
     if precision is not None:
-        wide = None if maps.condition is None else tf.cast(maps.condition, tf.float64)
-        maps = Maps(float64_copy(maps.block), tf.cast(maps.x, tf.float64), wide, maps.lead)
+        maps = maps.wide(float64_copy(maps.block))
     if method == "auto":
         method = "exact" if math.prod(maps.x.shape[1:]) <= _EXACT_UP_TO else "lanczos"
     if method == "exact":

@@ -11,11 +11,12 @@ import tensorflow as tf
 
 from inntf.compose import worst_drift
 from inntf.core.errors import explain
+from inntf.core.random_states import same_draws
 from inntf.stability.find_block import find_block
 from inntf.stability.maps import Maps
+from inntf.stability.measurement import measure, singular_summary, worst_condition
 from inntf.stability.pictures import passes_picture
 from inntf.stability.reconstruction import repeated_reconstruction, summarize
-from inntf.stability.report import judge_block, relative_summary, singular_summary
 from inntf.stability.singular_values import singular_values
 from inntf.stability.verdict import Verdict
 
@@ -37,9 +38,11 @@ def write_stability(
 
     Scalars, under `stability/`: `reconstruction_error_median`, `_p99`, `_max`, `_nonfinite_share`, the median error after all
     passes, the largest and smallest singular value, the condition number and its certain lower bound (worst over the
-    samples), how many samples were not finite or not confirmed, and `reversible_drift`, the worst of the last backward
-    pass, where a part trains reversibly.  Image: `stability/reconstructions`, the data in the first
-    row, then one pass forward and back a row.  Numbers that are not finite are written as they are.
+    samples), how many samples were not finite or not confirmed, `column_error_p99` over the spread of the worst column,
+    `own_samples_nonfinite_share` and `own_samples_relative_error_p99` of the model's own samples, `density_error_p99_nats`
+    against a float64 copy, and `reversible_drift`, the worst of the last backward pass, where a part trains reversibly.
+    Image: `stability/reconstructions`, the data in the first row, then one pass forward and back a row.  Numbers that are not
+    finite are written as they are.
 
     Args:
         writer: from `tf.summary.create_file_writer`.
@@ -69,13 +72,15 @@ def write_stability(
         >>> verdict.level, numbers["condition_number"]
         ('stable', 1.0)
     """
-    maps = Maps.of(block, x, condition)
+    model, maps = block, Maps.of(block, x, condition)
     block, x, condition = maps.block, maps.x, maps.condition
     few = None if condition is None else condition[:samples]
-    repeated = repeated_reconstruction(block, x, passes, condition)
-    values = singular_values(block, x[:samples], few, method=method, iterations=iterations, tolerance=tolerance)
+    found = measure(model, maps)
+    with same_draws(block):  # watching must not change what training draws
+        repeated = repeated_reconstruction(block, x, passes, condition)
+        values = singular_values(block, x[:samples], few, method=method, iterations=iterations, tolerance=tolerance)
     spectrum = singular_summary(values)
-    errors = summarize(repeated.errors[0])
+    errors = summarize(found.data.errors)
     numbers = {
         "reconstruction_error_median": errors.median,
         "reconstruction_error_p99": errors.p99,
@@ -88,7 +93,13 @@ def write_stability(
         "condition_number_at_least": spectrum["condition_at_least"],
         "singular_values_nonfinite": spectrum["nonfinite"],
         "singular_values_unverified": spectrum["unverified"],
+        "column_error_p99": found.data.columns.p99,
     }
+    if found.samples is not None:
+        numbers["own_samples_nonfinite_share"] = found.samples.nonfinite_share
+        numbers["own_samples_relative_error_p99"] = found.samples.relative.p99
+    if found.density is not None:
+        numbers["density_error_p99_nats"] = found.density.nats.p99
     if (drift := worst_drift(block)) is not None:
         numbers["reversible_drift"] = drift
     with writer.as_default(step=step):
@@ -96,7 +107,7 @@ def write_stability(
             tf.summary.scalar(f"stability/{name}", number)
         tf.summary.image("stability/reconstructions", passes_picture(repeated.samples, samples)[None])
     writer.flush()
-    return numbers, judge_block(relative_summary(repeated.errors[0], x), values, x.dtype)
+    return numbers, found.judge(worst_condition(spectrum), spectrum["unverified"])
 
 
 class StabilityCallback(keras.callbacks.Callback):
