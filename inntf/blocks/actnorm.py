@@ -7,10 +7,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from inntf.core import Block, LipschitzBounds
+from inntf.core import Block, LipschitzBounds, initialization
 from inntf.core.bounds import unknown
 from inntf.core.shapes import Shape
 from inntf.numerics.upper_bounds import upper_exp
+
+_FEWEST = 4  # values a channel: of fewer the spread says nothing
+_UNITS = 4.0  # in the last place
+_SMALL_NOISE = 0.05  # what was left larger than this is not told from channels that were normalized
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -18,13 +22,17 @@ class ActNorm(Block):
     """`z = (x + shift) * exp(log_scale)`, one shift and one scale per channel.
 
     `log_det = pixels * sum(log_scale)`.  The weights start as the identity.  `initialize(x)` sets them so that the
-    outputs of that batch have mean 0 and variance 1 per channel; it is explicit and may be repeated.  A constant
-    channel, or a batch of one vector, has no variance to divide by: the variance is floored, so the scale stays at
-    most `1/sqrt(variance_floor)` and nothing becomes NaN.
+    outputs of that batch have mean 0 and variance 1 per channel; it is explicit and may be repeated.
+
+    A channel without a variance of its own is shifted to its mean and never blown up, `log_scale <= 0`: a constant one, one
+    whose standard deviation is no more than four units in the last place of its largest entry (rounding, in the precision
+    in which the data come; later ActNorms of the same `initialize` know it again), and all channels of a batch of fewer
+    than four values a channel.  Any other spread counts, however small.
 
     Args:
         max_log_scale: bound on `|log_scale|`; the stored weight passes through `m * tanh(w / m)`.  `None`: unbounded.
-        variance_floor: smallest variance that `initialize` divides by, relative to 1.
+        variance_floor: smallest variance that `initialize` divides by, relative to 1, for channels whose spread means little;
+            `None`: each by its own.
         event_ndims, name, dtype, trainable, validate_args: as in `Block`.
 
     Shapes: `x`, `z`: `(batch, dim)` or `(batch, height, width, channels)`; `log_det`: `(batch,)`.
@@ -44,7 +52,7 @@ class ActNorm(Block):
     allowed_event_ndims = (1, 3)
     uses_condition = False
 
-    def __init__(self, *, max_log_scale: float | None = None, variance_floor: float = 1e-4, **kwargs: Any):
+    def __init__(self, *, max_log_scale: float | None = None, variance_floor: float | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         for key, value in (("max_log_scale", max_log_scale), ("variance_floor", variance_floor)):
             if value is not None and not value > 0:
@@ -74,12 +82,22 @@ class ActNorm(Block):
         x = z * tf.exp(-log_scale) - tf.cast(tf.convert_to_tensor(self.shift), z.dtype)
         return x, -pixels(z) * tf.reduce_sum(log_scale)
 
+    def waits_for_data(self) -> bool:
+        """Whether shift and scale are all zero, as they were made."""
+        return bool(self.built and self.trainable and self._untouched())
+
+    def _untouched(self) -> tf.Tensor:
+        weights = tf.concat([tf.convert_to_tensor(self.shift), tf.convert_to_tensor(self.raw_log_scale)], 0)
+        return tf.reduce_all(tf.equal(weights, 0))
+
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
-        """Set shift and scale from a batch; returns `forward(x)` with them.
+        """Set shift and scale from a batch, unless frozen; returns `forward(x)` with them.
 
         Raises:
             ValueError: in eager mode, if the batch is empty or holds NaN or infinity; the weights are kept.
         """
+        if not self.trainable:
+            return self.forward_and_log_det(x)[0]
         axes = list(range(x.shape.rank - 1))
         mean, variance = tf.nn.moments(tf.cast(x, tf.float64), axes)
         if tf.executing_eagerly() and not bool(tf.reduce_all(tf.math.is_finite(variance))):
@@ -87,12 +105,22 @@ class ActNorm(Block):
                 f"{self.name}.initialize: received an empty batch, NaN or infinity, expected finite data. The weights were "
                 "left as they are; clean the data and call it again."
             )
-        log_scale = -0.5 * tf.math.log(tf.maximum(variance, self.variance_floor))
+        process = initialization.current()
+        noise = tf.cast(process.noise, tf.float64)
+        # What an earlier ActNorm of the same initialization took for rounding, and left as small as it was, is that still.
+        real = tf.sqrt(variance) > tf.maximum(_rounding(x, axes), 2.0 * noise)
+        real &= tf.size(x) >= _FEWEST * x.shape[-1]
+        floored = variance if self.variance_floor is None else tf.maximum(variance, self.variance_floor)
+        log_scale = -0.5 * tf.math.log(tf.where(real, floored, tf.maximum(variance, 1.0)))
+        left = tf.where(real | (variance > _SMALL_NOISE**2), tf.zeros_like(variance), tf.sqrt(variance))
+        process.noise = tf.maximum(noise, tf.reduce_max(left))
         if self.max_log_scale is not None:
             # atanh of the target, kept clear of the end of the range.
             log_scale = self.max_log_scale * tf.math.atanh(tf.clip_by_value(log_scale / self.max_log_scale, -0.99, 0.99))
-        self.shift.assign(tf.cast(-mean, self.shift.dtype))
-        self.raw_log_scale.assign(tf.cast(log_scale, self.raw_log_scale.dtype))
+        untouched = self._untouched()
+        for weight, value in ((self.shift, -mean), (self.raw_log_scale, log_scale)):
+            value = tf.cast(value, weight.dtype)
+            weight.assign(tf.where(untouched, value, tf.convert_to_tensor(weight)) if process.fresh_only else value)
         return self.forward_and_log_det(x)[0]
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
@@ -101,6 +129,16 @@ class ActNorm(Block):
             return unknown(f"{self.name} is not built")
         log_scale = keras.ops.convert_to_numpy(self.log_scale).astype("float64")
         return LipschitzBounds(upper_exp(log_scale.max()), upper_exp(-log_scale.min()))
+
+
+def _rounding(x: tf.Tensor, axes: list[int]) -> tf.Tensor:
+    """Largest standard deviation of a channel that rounding may make of a constant, `(channels,)`."""
+    own, x = tf.as_dtype(x.dtype), tf.cast(x, tf.float64)
+    eps = {tf.float64: 2.0**-52, tf.float32: 2.0**-23, tf.float16: 2.0**-10, tf.bfloat16: 2.0**-7}[own]
+    # Data that were rounded before they came here carry the coarser grid.
+    coarse = tf.reduce_all(tf.equal(x, tf.cast(tf.cast(x, tf.float32), tf.float64)), axes)
+    units = tf.where(coarse, tf.constant(max(eps, 2.0**-23), tf.float64), tf.constant(eps, tf.float64))
+    return _UNITS * units * tf.reduce_max(tf.abs(x), axes)
 
 
 def pixels(x: tf.Tensor) -> tf.Tensor:

@@ -114,7 +114,7 @@ class Coupling(Block):
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Data-dependent initialization of what the conditioner holds, whose `initialize` returns its output; `forward(x)`."""
-        if not hasattr(self.conditioner, "initialize"):
+        if not (hasattr(self.conditioner, "initialize") and self.conditioner.trainable):
             return self.forward_and_log_det(x, condition)[0]
         kept, moved = self.split.part(x)
         raw = self._raw_parameters(self.conditioner.initialize, kept, condition)

@@ -141,9 +141,26 @@ class Repeat(Composition):
 
     # ---- the blocks one by one ------------------------------------------------------------------------------
 
+    def waits_for_data(self) -> bool:
+        """Whether a slice of the weights is still as it was made, where `initialize` would set it."""
+        if not (self.built and self.trainable):
+            return False
+        template = self._template
+        parts = [part for part in template.block._flatten_layers() if isinstance(part, Block)]
+        asked = {id(v) for part in parts if _decides(part) for v in part.variables}
+        pairs = [(v, s) for v, s in zip(template.variables, template.stacks, strict=True) if id(v) in asked]
+        columns = [(variable, tf.convert_to_tensor(stack)) for variable, stack in pairs]
+        for i in range(self.n if columns else 0):
+            with keras.StatelessScope([(v, column[i]) for v, column in columns], initialize_variables=False):
+                if template.block.waits_for_data():
+                    return True
+        return False
+
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Initialize each block on what the ones before it make of the data."""
         template = self._template
+        if not self.trainable:
+            return self.forward_and_log_det(x, condition)[0]
         slices = [tf.unstack(tf.convert_to_tensor(stack)) for stack in template.stacks]
         for i in range(self.n):
             with template.scope([column[i] for column in slices]) as scope:
@@ -241,6 +258,11 @@ class Repeat(Composition):
 
     def __len__(self) -> int:
         return self.n
+
+
+def _decides(block: Block) -> bool:
+    # Whether it looks at weights of its own, rather than asking its parts.
+    return type(block).waits_for_data is not Block.waits_for_data
 
 
 def _each(function: Callable | None, join: Callable[[Sequence[tf.Tensor]], tf.Tensor]) -> Callable | None:

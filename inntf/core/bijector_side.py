@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow_probability.python.internal import cache_util
 
 from inntf.core import checks, configuration
+from inntf.core.freezing import freeze_alike
 
 
 class BijectorSide:
@@ -36,6 +37,8 @@ class BijectorSide:
             ValueError: if an override changes the shapes of the weights; TypeError: if it is no argument.
         """
         new = type(self)(**{**configuration.clone(dict(self._arguments)), "name": self.name, **overrides})
+        if "trainable" not in overrides:
+            freeze_alike(new, self)
         if not self.built:
             return new
         new.ensure_built(self._x_event_shape, self._condition_event_shape)
@@ -46,6 +49,8 @@ class BijectorSide:
                 "cannot be kept. Make a new block instead."
             )
         new.set_weights(mine)
+        if "trainable" not in overrides:
+            freeze_alike(new, self)  # what build has made as well
         return new
 
     def __hash__(self) -> int:

@@ -165,9 +165,14 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Data-dependent initialization, explicit and repeatable; returns `forward(x)` with the new weights.
 
-        Only blocks that have one (ActNorm, and containers of it) change anything.
+        Only blocks that have one (ActNorm, and containers of it) change anything, and only where they are trainable.
         """
         return self.forward_and_log_det(x, condition)[0]
+
+    def waits_for_data(self) -> bool:
+        """Whether weights inside that `initialize` would set are still as they were made; frozen ones do not count."""
+        parts = self._flatten_layers(include_self=False)
+        return any(part.waits_for_data() for part in parts if isinstance(part, Block))
 
     def forward_backprop(
         self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from inntf.core.freezing import keep_frozen
+
 
 class Checkpointed:
     """Mixin, named before `keras.layers.Layer` or `keras.Model`: checkpoints hold every variable of the layer.
@@ -15,7 +17,7 @@ class Checkpointed:
     TensorFlow's checkpoints and SavedModels follow attributes; they do not look into the lists and dictionaries in which
     Keras layers keep layers, nor into those of layers that somebody else wrote.  So all variables are named here, in
     the order of `layer.variables`, which does not depend on what is frozen.  Values read before the variables exist wait
-    until `build` has made them.
+    until `build` has made them.  What is frozen by then stays so, with what `build` has made in it.
     """
 
     def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> dict[str, Any]:
@@ -28,6 +30,7 @@ class Checkpointed:
 
     def _post_build(self) -> None:
         super()._post_build()
+        keep_frozen(self)
         if not keras.src.backend.in_stateless_scope():  # there the variables do not exist yet
             load_waiting(self)
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from inntf.core import checks, shapes
+from inntf.core import checks, initialization, shapes
 from inntf.core.checkpointing import load_waiting
 from inntf.core.empty_batch import at_least_one_row
 
@@ -61,7 +61,8 @@ def guarded_initialize(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def initialize(self: Any, x: Any, condition: Any = None) -> tf.Tensor:
-        return through(self, x, condition)[0]
+        with initialization.under_way():
+            return through(self, x, condition)[0]
 
     return initialize
 
@@ -91,7 +92,8 @@ def _per_sample(log_det: Any, out: tf.Tensor) -> tf.Tensor:
     log_det = tf.cast(tf.convert_to_tensor(log_det), dtype)
     if log_det.shape.rank == 1 and (log_det.shape[0] == out.shape[0] or log_det.shape[0] is None):
         return log_det
-    return tf.broadcast_to(log_det, tf.shape(out)[:1])
+    # Added to zeros: the gradient of a broadcast_to in a loop needs a shape that XLA does not know there.
+    return log_det + tf.zeros(tf.shape(out)[:1], dtype)
 
 
 def _one_batch_condition(block: Any, value: tf.Tensor, condition: tf.Tensor, ndims: int) -> tf.Tensor:

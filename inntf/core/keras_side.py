@@ -30,6 +30,8 @@ class KerasSide(Checkpointed):
             return tfb.Bijector.__call__(self, *args, **kwargs)
         args = tuple(self._tensor(a) for a in args)
         kwargs |= {name: self._tensor(kwargs[name]) for name in ("x", "condition") if name in kwargs}
+        if not args and "x" in kwargs:  # Keras hands on by position what it calls
+            args = (kwargs.pop("x"),)
         if not self.built:
             given = dict(zip(("x", "condition"), args, strict=False)) | kwargs
             if given.get("x") is not None:

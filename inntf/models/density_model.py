@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-import zlib
+import warnings
 from typing import Any
 
 import keras
@@ -11,9 +12,14 @@ import tensorflow as tf
 
 from inntf.core import Block
 from inntf.core.errors import explain
+from inntf.core.initialization import under_way
+from inntf.core.replicas import clip_what_replicas_add_up
 from inntf.core.shapes import Shape
+from inntf.models import fit_data
+from inntf.models.compile_arguments import LOSSES, refuse_losses
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
+from inntf.models.representative import representative
 
 
 class NegativeLogProb(keras.losses.Loss):
@@ -29,16 +35,21 @@ class DensityModel(FlowHolder, keras.Model):
     """Maximum likelihood for a `Flow`: `fit(x)` minimizes `-mean log_prob(x)` in nats.
 
     The metric `bits_per_dim` is reported beside the loss.  Before the first step `fit` runs the data-dependent
-    initialization (ActNorm) on the first batch, once, unless the weights have changed since the model was made (loaded, or
-    trained by hand); `model.flow.initialize(x)` does it by hand, as often as you like.
+    initialization on some hundred events from all over the data, which sets every ActNorm that is still as it was made:
+    in a new model, a clone, a copy or one that was saved untrained, but not where weights were trained, loaded, set or frozen.
+    `model.initialize(x)` sets all that are not frozen, as often as you like.
+
+    Data of any floating dtype are cast to the flow's; those of a float64 flow are never rounded on the way.  Weights of the
+    samples count in the loss as everywhere in Keras; a `y` beside them is ignored.
 
     Args:
         flow: a `Flow`, or a block (then `event_shape` is needed unless it is built).
         event_shape, condition_shape, condition_network: as in `Flow`, where a block is given.
-        data_init: whether `fit` initializes from data at its first call; say `False` for a flow that was trained before.
+        data_init: whether `fit` initializes from data.
         name: name of the model.
 
-    Call arguments: `x`, or `(x, condition)`, or `{"x": x, "condition": condition}`.  Returns `log_prob`, `(batch,)`.
+    Call arguments: `x`, or `(x, condition)`, or `{"x": x, "condition": condition}`; so `fit((x, condition))`, and datasets of
+    `((x, condition),)`.  Returns `log_prob`, `(batch,)`.
 
     Raises:
         ValueError: on saving a flow whose base is not the default (put a `Rescale` into the block instead).
@@ -78,33 +89,72 @@ class DensityModel(FlowHolder, keras.Model):
         self.base_variables = [keras.Variable(v, trainable=v.trainable) for v in flow.base.variables]
         object.__setattr__(self, "flow", flow)  # a TFP object: Keras must not track it
         self.data_init = data_init
-        self._initialized_from_data = False
+        self._warned_of_precision = False
         self.bits_per_dim_metric = keras.metrics.Mean(name="bits_per_dim")
-        self._nll = NegativeLogProb(dtype=self.block.variable_dtype)
-        weights = [w for w in self.block.weights if w.trainable]
-        object.__setattr__(self, "_as_made", (weights, _fingerprint(weights)))
+        self._nll = NegativeLogProb(dtype=_at_least_float32(flow.dtype).name)
         self.built = True  # a flow is
 
     def build(self, input_shape: Any) -> None:
         """Build the block if it is not."""
-        shape = _parts(input_shape, shapes=True)
         if not self.block.built:
-            self.block.ensure_built(shape[0][1:], None if shape[1] is None else shape[1][1:])
+            x, condition = input_shape if isinstance(input_shape[0], list | tuple) else (input_shape, None)
+            self.block.ensure_built(x[1:], None if condition is None else condition[1:])
         self.built = True
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keras' `compile`: an optimizer and how to run; the loss is the model's own.
+
+        Gradients of several replicas are clipped as one device would clip them: `inntf.training.clip_what_replicas_add_up`.
+
+        Raises:
+            ValueError: for a loss, loss weights or metrics, which have no `y` to look at.
+        """
+        refuse_losses("DensityModel", loss=loss, loss_weights=loss_weights, metrics=metrics, weighted_metrics=weighted_metrics)
+        super().compile(optimizer=optimizer, **kwargs)
+        clip_what_replicas_add_up(self.optimizer)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as a saved model was."""
+        config = keras.saving.deserialize_keras_object({k: v for k, v in config.items() if k not in LOSSES})
+        self.compile(**config)
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """`log_prob`, `(batch,)`."""
-        x, condition = _parts(inputs)
-        condition = self.flow.embed(condition)
-        z, log_det = self.block.forward_and_log_det(x, condition)
-        base = self.flow.base.log_prob(z)
-        return base + tf.cast(log_det, base.dtype)
+        x, condition = self._parts(inputs)
+        z, log_det = self.block.forward_and_log_det(x, self.flow.embed(condition))
+        wide = _at_least_float32(self.flow.dtype)
+        return tf.cast(self.flow.base.log_prob(z), wide) + tf.cast(log_det, wide)
+
+    def _parts(self, inputs: Any) -> tuple[Any, Any]:
+        # x and condition, checked, and cast where they are floating: Keras' arrays come as floatx, a dataset's as they are.
+        return tuple(None if value is None else self._cast(value) for value in self._check(inputs))
+
+    def _check(self, inputs: Any) -> tuple[Any, Any]:
+        x, condition = fit_data.parts(inputs, self.name)
+        fit_data.check_condition(condition, self.block.condition_shape is not None, self.name)
+        return x, condition
+
+    def _cast(self, value: Any) -> tf.Tensor:
+        value = tf.convert_to_tensor(value)
+        return tf.cast(value, self.flow.dtype) if value.dtype.is_floating else value
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> tf.Tensor:
         """Mean negative log-density, weighted by `sample_weight` where given."""
         column = y_pred[:, None]
+        if sample_weight is not None:
+            sample_weight = tf.reshape(tf.cast(sample_weight, self._nll.dtype), tf.shape(y_pred))
         loss = self._nll(tf.zeros_like(column), column, sample_weight=sample_weight)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync  # their gradients are added up
         for extra in self.losses:
@@ -117,18 +167,86 @@ class DensityModel(FlowHolder, keras.Model):
         return self.get_metrics_result()
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Keras' `fit`, after the data-dependent initialization on the first batch."""
-        weights, fingerprint = self._as_made
-        if self.data_init and not self._initialized_from_data and _fingerprint(weights) == fingerprint:
-            self.initialize(_first_batch(x, kwargs.get("batch_size") or (args[1] if len(args) > 1 else None) or 32))
-        return super().fit(x, *args, **kwargs)
+        """Keras' `fit`, after the data-dependent initialization of what is still as it was made."""
+        given = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
+        self._warn_of_precision()
+        if fit_data.are_arrays(x):  # before anything runs; what a dataset gives is seen in the first step
+            self._check(x)
+        y, weights = fit_data.with_weights_seen(x, given.get("y"), given.get("sample_weight"))
+        validation, share = given.get("validation_data"), given.get("validation_split", 0.0)
+        if share and validation is None and fit_data.are_arrays(x, y, weights):
+            (x, y, weights), validation = fit_data.split((x, y, weights), share, self.flow.dtype.name)
+            given.pop("validation_split")
+        if self.data_init and self.block.waits_for_data():
+            with under_way(fresh_only=True):
+                self.initialize(representative(x, weights, self.flow.dim))
+        if isinstance(validation, list | tuple):
+            val_x, val_y, val_weights = keras.utils.unpack_x_y_sample_weight(tuple(validation))
+            val_y, val_weights = fit_data.with_weights_seen(val_x, val_y, val_weights)
+            size = given.get("validation_batch_size") or given.get("batch_size")
+            validation = self._unrounded(val_x, val_y, val_weights, size, given.get("validation_steps"))
+        elif validation is not None:
+            validation = self._unrounded(validation, None, None, given.get("validation_batch_size") or given.get("batch_size"))
+        given |= {"validation_data": validation}
+        settings = {"shuffle": given.get("shuffle", True), "class_weight": given.get("class_weight")}
+        data = self._unrounded(x, y, weights, given.get("batch_size"), given.get("steps_per_epoch"), **settings)
+        return super().fit(**given | dict(zip(("x", "y", "sample_weight"), data, strict=True)))
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Keras' `evaluate`."""
+        cached = {k: kwargs.pop(k) for k in ("_use_cached_eval_dataset",) if k in kwargs}
+        given = inspect.signature(super().evaluate).bind(x, *args, **kwargs).arguments
+        if not cached:
+            y, weights = fit_data.with_weights_seen(x, given.get("y"), given.get("sample_weight"))
+            data = self._unrounded(x, y, weights, given.get("batch_size"), given.get("steps"))
+            given |= dict(zip(("x", "y", "sample_weight"), data, strict=True))
+        return super().evaluate(**given, **cached)
+
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None, **kwargs: Any
+    ) -> Any:
+        """`log_prob` as an array, batch by batch."""
+        return super().predict(self._unrounded(x, None, None, batch_size, steps)[0], batch_size, verbose, steps, **kwargs)
+
+    def _unrounded(
+        self, x: Any, y: Any, weights: Any, batch_size: int | None = None, steps: int | None = None, **settings: Any
+    ) -> tuple[Any, Any, Any]:
+        # What Keras would round on the way, in an adapter that does not; everything else as it is.
+        dtype = self.flow.dtype
+        if dtype != tf.float64 or dtype.name == keras.config.floatx() or not fit_data.are_arrays(x, y, weights):
+            return x, y, weights
+        arguments = {"sample_weight": weights, "batch_size": batch_size, "steps": steps, **settings}
+        return fit_data.UnroundedArrays(dtype.name, x, y, **arguments), None, None
+
+    def _warn_of_precision(self) -> None:
+        # Once a model; what computes in 16 bit is not what its log-density promises.
+        narrow = sorted({p.compute_dtype for p in self.block._flatten_layers() if tf.as_dtype(p.compute_dtype).size < 4})
+        if not narrow or self._warned_of_precision:
+            return
+        self._warned_of_precision = True
+        own = self.flow.dtype.name
+        rounded = f"data are rounded to {own} and " if own in narrow else ""
+        warnings.warn(
+            f"{self.name}.fit: {rounded}the flow's networks compute in {' and '.join(narrow)}. Its log-densities are rounded "
+            "accordingly (tenths of a nat; eager and compiled ones differ), and so is its inverse. Train in float32 where that "
+            "matters, and look at inntf.stability.stability_report.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
     def initialize(self, inputs: Any) -> DensityModel:
         """Data-dependent initialization on a batch, `x` or `(x, condition)`; returns self."""
-        x, condition = _parts(inputs)
-        self.flow.initialize(x, condition)
-        self._initialized_from_data = True
+        self.flow.initialize(*self._parts(inputs))
         return self
+
+    def log_prob(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """`log p(x | condition)`, as `Flow.log_prob`; floating data of any dtype are cast to the flow's."""
+        return self.flow.log_prob(self._cast(x), **({} if condition is None else {"condition": self._cast(condition)}))
+
+    def sample(self, n: Any = (), condition: Any = None, seed: Any = None, temperature: float = 1.0) -> tf.Tensor:
+        """`n` samples, for each condition, as `Flow.sample`."""
+        condition = None if condition is None else self._cast(condition)
+        return self.flow.sample(n, condition=condition, seed=seed, temperature=temperature)
 
     def get_config(self) -> dict[str, Any]:
         """Block, shapes, condition network."""
@@ -148,45 +266,24 @@ class DensityModel(FlowHolder, keras.Model):
             "condition_shape": self.flow.parameters["condition_shape"],
             "condition_network": None if network is None else keras.saving.serialize_keras_object(network),
             "data_init": self.data_init,
+            "trainable": self.trainable,
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> DensityModel:
-        """A model from `get_config()`; it does not initialize from data again."""
+        """A model from `get_config()`."""
         config = dict(config)
         for key in ("flow", "condition_network", "dtype"):
             if isinstance(config.get(key), dict):
                 config[key] = keras.saving.deserialize_keras_object(config[key])
+        trainable = config.pop("trainable", True)
         model = cls(**config)
-        model._initialized_from_data = True
+        if not trainable:
+            model.trainable = False
         return model
 
 
-def _parts(inputs: Any, shapes: bool = False) -> tuple[Any, Any]:
-    if isinstance(inputs, dict):
-        return inputs["x"], inputs.get("condition")
-    if isinstance(inputs, list | tuple) and not (shapes and not isinstance(inputs[0], list | tuple)):
-        return inputs[0], inputs[1] if len(inputs) > 1 else None
-    return inputs, None
-
-
-def _fingerprint(weights: list[keras.Variable]) -> int:
-    out = 0
-    for weight in weights:
-        out = zlib.crc32(weight.numpy().tobytes(), out)
-    return out
-
-
-def _first_batch(x: Any, batch_size: int) -> Any:
-    if isinstance(x, tf.data.Dataset):
-        batch = next(iter(x.take(1)))
-        # Keras reads (x, y, ...) from a dataset of tuples: the inputs are the first entry.
-        return batch[0] if isinstance(batch, tuple) else batch
-    if hasattr(x, "__iter__") and not hasattr(x, "shape") and not isinstance(x, dict | list | tuple):
-        raise ValueError(
-            "DensityModel.fit: received a generator, expected arrays or a tf.data.Dataset, since a batch taken for the "
-            "initialization would be lost. Call initialize(batch) first, or set data_init=False."
-        )
-    return tf.nest.map_structure(lambda part: part[:batch_size], x)
+def _at_least_float32(dtype: tf.DType) -> tf.DType:
+    return dtype if dtype.size >= 4 else tf.float32

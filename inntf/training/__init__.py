@@ -1,5 +1,6 @@
 """What accompanies training: callbacks, strategies, resume, guards."""
 
+from inntf.core.replicas import clip_what_replicas_add_up
 from inntf.training.spectral_norms import SpectralNormCallback, certify_spectral_norms, update_spectral_norms
 from inntf.training.stability_callback import StabilityCallback, write_stability
 
@@ -7,6 +8,7 @@ __all__ = [
     "SpectralNormCallback",
     "StabilityCallback",
     "certify_spectral_norms",
+    "clip_what_replicas_add_up",
     "update_spectral_norms",
     "write_stability",
 ]
