@@ -21,9 +21,9 @@ from inntf.nets.activations import lip_swish
 from inntf.nets.convnet import ConvNet
 from inntf.nets.lipschitz_mlp import LipschitzMLP
 from inntf.nets.making import Conditioner
+from inntf.nets.norms import certify_norms, update_norms
 from inntf.nets.pure import PureNetwork
 from inntf.nets.spectral_conv import SpectralConv2D
-from inntf.nets.spectral_layer import certify_norms, update_norms
 from inntf.numerics.boxes import EVERYWHERE, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.numerics.log_det_base import LogDetEstimator
 from inntf.numerics.log_det_estimators import ExactLogDet, RussianRoulette

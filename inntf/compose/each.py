@@ -9,18 +9,18 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.func_graph import FuncGraph
 
-from inntf.compose.repeat import Repeat
+from inntf.compose.stacking import Template
 from inntf.core import Block
 from inntf.core.errors import explain
 
 
-def for_each_block(repeat: Repeat, function: Callable[[Block], Any]) -> list[Any]:
+def for_each_block(repeat: Block, function: Callable[[Block], Any]) -> list[Any]:
     """Call `function(block)` once for each block of a `Repeat`, its weights in place; what it assigns to them is kept.
 
     Eagerly the function may use numpy; in a graph a loop runs over the blocks, so the graph holds one.
 
     Args:
-        repeat: a built `Repeat`.
+        repeat: a built `Repeat` (its method `for_each_inner_block` is this function).
         function: of one block, which has the weights of each in turn; it must not make variables.
 
     Returns:
@@ -33,20 +33,22 @@ def for_each_block(repeat: Repeat, function: Callable[[Block], Any]) -> list[Any
 
     Example:
         >>> from inntf.blocks import ActNorm
+        >>> from inntf.compose import Repeat
         >>> repeat = Repeat(lambda: ActNorm(), 3).ensure_built((2,))
         >>> len(for_each_block(repeat, lambda block: block.lipschitz_bounds().forward))
         3
     """
     if not repeat.built:
         raise ValueError(explain("for_each_block", received="an unbuilt Repeat", expected="weights", remedy="Call it on data."))
-    return _one_by_one(repeat, function) if tf.executing_eagerly() else _in_a_loop(repeat, function)
+    run = _one_by_one if tf.executing_eagerly() else _in_a_loop
+    return run(repeat._template, repeat.n, function)
 
 
-def _one_by_one(repeat: Repeat, function: Callable[[Block], Any]) -> list[Any]:
-    template, results = repeat._template, []
+def _one_by_one(template: Template, n: int, function: Callable[[Block], Any]) -> list[Any]:
+    results = []
     columns = [tf.unstack(tf.convert_to_tensor(stack)) for stack in template.stacks]
     changed: set[int] = set()
-    for i in range(repeat.n):
+    for i in range(n):
         slices = [column[i] for column in columns]
         with template.scope(slices) as scope:
             results.append(function(template.block))
@@ -60,8 +62,7 @@ def _one_by_one(repeat: Repeat, function: Callable[[Block], Any]) -> list[Any]:
     return results
 
 
-def _in_a_loop(repeat: Repeat, function: Callable[[Block], Any]) -> list[Any]:
-    template = repeat._template
+def _in_a_loop(template: Template, n: int, function: Callable[[Block], Any]) -> list[Any]:
     stacks = [tf.convert_to_tensor(stack) for stack in template.stacks]
 
     def one(index: Any) -> list[tf.Tensor | None]:
@@ -75,13 +76,13 @@ def _in_a_loop(repeat: Repeat, function: Callable[[Block], Any]) -> list[Any]:
     # A first look, in a graph that is thrown away, tells what changes: a loop must know beforehand what it carries.
     with FuncGraph("first_look").as_default():
         changed = [j for j, value in enumerate(one(0)) if value is not None]
-    arrays = [tf.TensorArray(stacks[j].dtype, repeat.n, element_shape=stacks[j].shape[1:]) for j in changed]
+    arrays = [tf.TensorArray(stacks[j].dtype, n, element_shape=stacks[j].shape[1:]) for j in changed]
 
     def body(k: tf.Tensor, arrays: list[tf.TensorArray]) -> tuple[tf.Tensor, list[tf.TensorArray]]:
         values = one(k)
         return k + 1, [array.write(k, values[j]) for j, array in zip(changed, arrays, strict=True)]
 
-    _, arrays = tf.while_loop(lambda k, _: k < repeat.n, body, (tf.constant(0), arrays), maximum_iterations=repeat.n)
+    _, arrays = tf.while_loop(lambda k, _: k < n, body, (tf.constant(0), arrays), maximum_iterations=n)
     for j, array in zip(changed, arrays, strict=True):
         template.stacks[j].assign(array.stack())
     return []

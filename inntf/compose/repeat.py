@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from inntf.compose.chain import Chain
 from inntf.compose.composition import Composition
+from inntf.compose.each import for_each_block
 from inntf.compose.reversible_scan import recomputed, step_back
 from inntf.compose.scan import Scan, stored
 from inntf.compose.stacking import Same, Template, sources
@@ -155,6 +156,10 @@ class Repeat(Composition):
                 if template.block.waits_for_data():
                     return True
         return False
+
+    def for_each_inner_block(self, function: Callable[[Block], Any]) -> list[Any]:
+        """See `inntf.compose.each.for_each_block`."""
+        return for_each_block(self, function)
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Initialize each block on what the ones before it make of the data."""

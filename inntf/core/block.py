@@ -162,6 +162,13 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
             image = self.forward_and_log_det(centre[None])[0][0].numpy().astype(np.float64)
             return boxes.around(image, bound * np.linalg.norm(radius), self.variable_dtype)
 
+    def for_each_inner_block(self, function: Callable[[Block], Any]) -> list[Any]:
+        """Call `function(block)` for blocks inside that Keras does not see, their weights in place; what it returned for each.
+
+        Only `Repeat` has such blocks.  What the function assigns to their weights is kept.
+        """
+        return []
+
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Data-dependent initialization, explicit and repeatable; returns `forward(x)` with the new weights.
 

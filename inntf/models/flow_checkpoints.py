@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from inntf.core.checkpointing import Checkpointed, metric_variables, numbered, settled
+from inntf.models.fit_end import FitEnd
 
 
 class CheckpointedFlow:
@@ -21,7 +22,7 @@ class CheckpointedFlow:
         return numbered("condition_network", variables) | numbered("base", self.base.variables)
 
 
-class FlowHolder(Checkpointed):
+class FlowHolder(Checkpointed, FitEnd):
     """Mixin of a keras.Model that keeps a `Flow` in `self.flow`, out of sight of Keras.
 
     Its checkpoints hold the flow, with the block, the network for the condition and the base; what other layers the model

@@ -13,7 +13,7 @@ import tensorflow as tf
 from inntf.core.errors import explain
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
-from inntf.nets.spectral_layer import update_norms
+from inntf.nets.norms import update_norms
 
 
 class FlowGan(FlowHolder, keras.Model):

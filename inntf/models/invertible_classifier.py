@@ -13,8 +13,9 @@ from inntf.compose.chain import Chain
 from inntf.core import Block
 from inntf.core.checkpointing import Checkpointed, settled
 from inntf.core.errors import explain
+from inntf.models.fit_end import FitEnd
 from inntf.models.inverse_error import invert_with_error, refuse_unbounded
-from inntf.nets.spectral_layer import certify_norms, update_norms
+from inntf.nets.norms import certify_norms, update_norms
 
 
 class Reconstruction(NamedTuple):
@@ -36,7 +37,7 @@ class Reconstruction(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("inntf")
-class IResNetClassifier(Checkpointed, keras.Model):
+class IResNetClassifier(Checkpointed, FitEnd, keras.Model):
     """`logits = h(F(x))` with an invertible body F of residual blocks and a small head h; made by `i_resnet_classifier`.
 
     `compile` and `fit` as any Keras model; no log-determinant is computed.  After training `certify` makes the spectral norms

@@ -9,10 +9,11 @@ from inntf.nets.lipschitz_mlp import LipschitzMLP
 from inntf.nets.lipschitz_tensor import lipschitz_tensor
 from inntf.nets.masked import MaskedMLP
 from inntf.nets.mlp import MLP
+from inntf.nets.norms import certify_norms, spectral_layers, update_norms
 from inntf.nets.pyramid import ConditionPyramid
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
-from inntf.nets.spectral_layer import SpectralLayer, certify_norms, spectral_layers, update_norms
+from inntf.nets.spectral_layer import SpectralLayer
 
 __all__ = [
     "MLP",

@@ -112,20 +112,24 @@ class SpectralLayer(Checkpointed, keras.layers.Layer):
 
     def make_weights(self, kernel_shape: tuple[int, ...], input_shape: tuple[int | None, ...]) -> None:
         """Make kernel, bias and singular vector; the vector starts converged for the kernel's start."""
-        # No autocast: the norm is computed in float32 at least, whatever the compute dtype.
-        self.kernel = self.add_weight(shape=kernel_shape, initializer=self.kernel_initializer, name="kernel", autocast=False)
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(shape=kernel_shape[-1:], initializer=self.bias_initializer, name="bias")
-        self.singular_vector = self.add_weight(
-            shape=self.vector_shape(input_shape),
-            initializer=self._first_vector,
-            trainable=False,
-            dtype=self._norm_dtype,
-            autocast=False,
-            aggregation="only_first_replica",  # all replicas compute the same vector from the same kernel
-            name="singular_vector",
-        )
+        # Outside of any graph that is traced now: XLA takes no variable whose first value comes from another's by a loop.
+        with tf.init_scope():
+            # No autocast: the norm is computed in float32 at least, whatever the compute dtype.
+            self.kernel = self.add_weight(
+                shape=kernel_shape, initializer=self.kernel_initializer, name="kernel", autocast=False
+            )
+            self.bias = None
+            if self.use_bias:
+                self.bias = self.add_weight(shape=kernel_shape[-1:], initializer=self.bias_initializer, name="bias")
+            self.singular_vector = self.add_weight(
+                shape=self.vector_shape(input_shape),
+                initializer=self._first_vector,
+                trainable=False,
+                dtype=self._norm_dtype,
+                autocast=False,
+                aggregation="only_first_replica",  # all replicas compute the same vector from the same kernel
+                name="singular_vector",
+            )
 
     @property
     def _norm_dtype(self) -> str:
@@ -220,71 +224,3 @@ class SpectralLayer(Checkpointed, keras.layers.Layer):
             "max_iterations": self.max_iterations,
             "update_every_call": self.update_every_call,
         }
-
-
-def spectral_layers(network: keras.layers.Layer) -> list[SpectralLayer]:
-    """Every `SpectralLayer` inside a network, each once, however deep or often it is used.
-
-    Args:
-        network: a Keras layer or model, or a block.
-
-    Returns:
-        The layers; an empty list if there are none.
-
-    Source: inntf.
-
-    Example:
-        >>> from inntf.nets.spectral_dense import SpectralDense
-        >>> shared = SpectralDense(2)
-        >>> len(spectral_layers(keras.Sequential([shared, keras.layers.ReLU(), shared])))
-        1
-    """
-    found = {id(part): part for part in network._flatten_layers() if isinstance(part, SpectralLayer)}
-    return list(found.values())
-
-
-def update_norms(network: keras.layers.Layer) -> None:
-    r"""`update()` on every spectrally normalized layer of a network: once a step, with `update_every_call=False`.
-
-    Each layer continues $v \leftarrow W^\top W v / \|W^\top W v\|$ from its stored vector.
-
-    Args:
-        network: a Keras layer or model, or a block; its spectrally normalized layers are built.
-
-    Source: Miyato et al., "Spectral Normalization for Generative Adversarial Networks" (2018), algorithm 1.
-
-    Example:
-        >>> from inntf.nets.spectral_dense import SpectralDense
-        >>> layer = SpectralDense(2, coefficient=0.5, update_every_call=False, kernel_initializer="identity")
-        >>> network = keras.Sequential([layer]); _ = network(tf.ones([1, 2]))
-        >>> _ = layer.kernel.assign([[1.0, 0.0], [0.0, 4.0]]); update_norms(network)
-        >>> round(float(layer.sigma()), 3)
-        4.0
-    """
-    for part in spectral_layers(network):
-        part.update()
-
-
-def certify_norms(network: keras.layers.Layer, rescale: bool = False) -> dict[str, float]:
-    r"""`certify(rescale)` on every spectrally normalized layer of a network: bounds of $\|W \min(1, c/\sigma)\|$.
-
-    Args:
-        network: a Keras layer or model, or a block; its spectrally normalized layers are built.
-        rescale: also scale the weights, if need be, so that each bound is at most the layer's coefficient.
-
-    Returns:
-        The bounds by the path of the layer.
-
-    Raises:
-        ValueError: if a layer is not built.
-
-    Source: inntf; for convolutions the bound of Sedghi, Gupta, Long (2019), see `inntf.numerics.conv_norm_bound`.
-
-    Example:
-        >>> from inntf.nets.spectral_dense import SpectralDense
-        >>> network = keras.Sequential([SpectralDense(3, coefficient=0.5), SpectralDense(2, coefficient=0.8)])
-        >>> _ = network(tf.ones([1, 2]))
-        >>> [bound <= c for bound, c in zip(certify_norms(network, rescale=True).values(), [0.5, 0.8], strict=True)]
-        [True, True]
-    """
-    return {part.path: part.certify(rescale) for part in spectral_layers(network)}

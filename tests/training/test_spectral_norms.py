@@ -4,13 +4,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-from inntf.blocks import ActNorm, AdditiveCoupling
-from inntf.compose import Chain, Repeat
+from inntf.blocks import ActNorm, AdditiveCoupling, Squeeze
+from inntf.compose import Chain, Multiscale, Repeat
 from inntf.compose.each import for_each_block
-from inntf.models import DensityModel, Flow
-from inntf.nets import SpectralDense
+from inntf.models import DensityModel, Flow, FlowGan
+from inntf.nets import ConvNet, SpectralConv2D, SpectralDense, certify_norms, update_norms
 from inntf.training import SpectralNormCallback, certify_spectral_norms, update_spectral_norms
+
+tfb, tfd = tfp.bijectors, tfp.distributions
 
 C = 0.7
 
@@ -94,3 +97,132 @@ def test_for_each_block_in_a_graph_does_once_what_the_function_does_elsewhere():
     assert tf.function(for_each_block, autograph=False)(repeat, visit) == []
     assert int(count) == 3
     assert [float(tf.reduce_max(v)) for v in for_each_block(repeat, lambda block: tf.identity(block.shift))] == [0.5] * 3
+
+
+class PutsBack(keras.callbacks.Callback):
+    """Ends training with weights of its own, as EarlyStopping does with the best ones."""
+
+    def __init__(self, factor=3.0):
+        super().__init__()
+        self.factor = factor
+
+    def on_train_end(self, logs=None):
+        self.model.set_weights([self.factor * w if w.ndim > 1 and w.dtype.kind == "f" else w for w in self.model.get_weights()])
+
+
+def largest(network):
+    return max(certify_norms(network).values())
+
+
+def restoring():
+    # Never better than the first epoch: what it brings back are weights of the middle of training.
+    return keras.callbacks.EarlyStopping("loss", mode="max", min_delta=1e9, patience=5, restore_best_weights=True)
+
+
+def test_norms_hold_when_fit_returns_whatever_other_callbacks_put_back():
+    block = AdditiveCoupling(conditioner=lambda n: SpectralDense(n, C, update_every_call=False))
+    model = DensityModel(Flow(block, event_shape=4), data_init=False)
+    model.compile(keras.optimizers.Adam(0.3))
+    ours, x = SpectralNormCallback(), tf.random.normal([32, 4])
+    for callbacks in ([ours, restoring()], [restoring(), ours], [ours, PutsBack()]):
+        model.fit(x, batch_size=16, epochs=3, verbose=0, callbacks=callbacks)
+        assert largest(model) <= C
+    assert max(ours.bounds.values()) <= C
+    assert model.when_fit_ends is None
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_norms_of_a_model_of_ones_own_hold_with_early_stopping(ours_first):
+    model = keras.Sequential([SpectralDense(3, C, update_every_call=False), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(0.3), "mse")
+    ours, theirs = SpectralNormCallback(), restoring()
+    callbacks = [ours, theirs] if ours_first else [theirs, ours]
+    model.fit(tf.random.normal([32, 4]), tf.ones([32, 1]), batch_size=16, epochs=3, verbose=0, callbacks=callbacks)
+    assert largest(model) <= C
+
+
+def coupling():
+    return AdditiveCoupling(conditioner=net)
+
+
+def test_the_pair_enters_whatever_holds_layers():
+    flow = Flow(Chain([Repeat(coupling, 2), coupling()]), event_shape=4)
+    image_net = ConvNet(
+        (), kernel_sizes=(3,), convolution=SpectralConv2D, convolution_arguments={"coefficient": C}, zero_last=False
+    )
+    level = Repeat(
+        lambda: AdditiveCoupling(
+            conditioner=lambda n: type(image_net).from_config(image_net.get_config() | {"out_channels": n})
+        ),
+        2,
+    )
+    pyramid = Multiscale([Chain([Squeeze(), level]), Squeeze()], priors="learned").ensure_built((4, 4, 1))
+    alone = net(2)
+    alone(tf.ones([1, 3]))
+    twice = Chain([Repeat(lambda: Chain([Repeat(coupling, 2)]), 3)]).ensure_built((4,))
+    embedded = Flow(coupling(), event_shape=4, condition_shape=3, condition_network=net(2))
+    counts = {
+        "flow": (flow, 6),
+        "model": (DensityModel(flow), 6),
+        "gan": (FlowGan(flow, objective="mle"), 6),
+        "distribution": (tfd.TransformedDistribution(flow.base, tfb.Invert(flow.block)), 6),
+        "multiscale": (pyramid, 2),
+        "list": ([flow.block, {"one": (alone,)}, flow], 8),
+        "nested": (twice, 12),
+        "condition network": (embedded, 4),
+        "condition network of a model": (DensityModel(embedded), 4),
+        "copies of one name": (Chain([flow.block, flow.block.copy()]).ensure_built((4,)), 12),
+    }
+    for name, (thing, count) in counts.items():
+        bounds = certify_norms(thing, rescale=True)
+        assert len(bounds) == count, name
+        assert max(bounds.values()) <= C, name
+    things = [thing for thing, _ in counts.values()]
+    for weight in twice.weights:
+        weight.assign(3.0 * weight)
+    assert largest(things) > C * 1.001
+    for _ in range(2):
+        tf.function(update_norms, autograph=False)(things)
+    assert largest(things) <= C * 1.001
+
+
+def test_frozen_layers_are_left_alone():
+    scan = scanned()
+    scan.trainable = False
+    before = scan.get_weights()
+    update_norms([scan])
+    for a, b in zip(before, scan.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("make", [lambda: SpectralDense(4), lambda: SpectralConv2D(2, 3)])
+def test_an_unbuilt_layer_is_built_in_a_compiled_step(make):
+    layer = make()
+    x = tf.ones([2, 6]) if isinstance(layer, SpectralDense) else tf.ones([2, 4, 4, 1])
+    out = tf.function(layer, jit_compile=True)(x)
+    np.testing.assert_allclose(out, layer(x), rtol=1e-5, atol=1e-6)
+    assert layer.certify() < 0.9 * 1.01  # the singular vector starts converged for the kernel's start
+
+
+def test_under_a_mirrored_strategy_all_copies_change():
+    strategy = tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices("CPU")])
+    with strategy.scope():
+        model = DensityModel(Flow(scanned(), event_shape=4), data_init=False)
+        model.compile(keras.optimizers.Adam(0.1))
+
+    def copies_agree():
+        for variable in model.variables:
+            first, *others = (copy.numpy() for copy in variable.value.values)
+            for other in others:
+                np.testing.assert_array_equal(first, other)
+
+    update_norms(model)  # called outside of the scope
+    copies_agree()
+    strategy.run(tf.function(lambda: update_norms(model)))  # in replica context
+    copies_agree()
+    certify_norms(model, rescale=True)
+    assert largest(model) <= C
+    copies_agree()
+    model.fit(tf.random.normal([32, 4]), batch_size=16, verbose=0, callbacks=[SpectralNormCallback(), PutsBack()])
+    assert largest(model) <= C
+    copies_agree()

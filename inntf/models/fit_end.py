@@ -1,0 +1,29 @@
+"""What is to happen when `fit` returns, after all callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+class FitEnd:
+    """Mixin of a keras.Model: functions in `when_fit_ends` are called when `fit` returns.
+
+    A callback cannot have the last word by itself: whatever stands after it in the list may set weights once more, as
+    `EarlyStopping(restore_best_weights=True)` does.  It appends to this list when training begins.
+    """
+
+    when_fit_ends: list[Callable[[], None]] | None = None
+
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """As in Keras."""
+        object.__setattr__(self, "when_fit_ends", [])
+        try:
+            history = super().fit(*args, **kwargs)
+            for function in self.when_fit_ends:
+                function()
+        finally:
+            object.__setattr__(self, "when_fit_ends", None)
+        return history
