@@ -26,11 +26,15 @@ def net(channels):
 def scanned(n=2):
     """A scan of couplings, spoiled: random kernels of norms far above the coefficient, singular vectors of others."""
     repeat = Repeat(lambda: AdditiveCoupling(conditioner=net), n).ensure_built((4,))
+    spoil(repeat)
+    return repeat
+
+
+def spoil(block):
     rng = np.random.default_rng(3)
-    for stack in repeat.weights:
+    for stack in block.weights:
         if "kernel" in stack.name or "singular" in stack.name:
             stack.assign(rng.normal(size=stack.shape) * 2)
-    return repeat
 
 
 def applied_norms(repeat):
@@ -178,8 +182,7 @@ def test_the_pair_enters_whatever_holds_layers():
         assert len(bounds) == count, name
         assert max(bounds.values()) <= C, name
     things = [thing for thing, _ in counts.values()]
-    for weight in twice.weights:
-        weight.assign(3.0 * weight)
+    spoil(twice)
     assert largest(things) > C * 1.001
     for _ in range(2):
         tf.function(update_norms, autograph=False)(things)
