@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Literal
+from typing import Annotated, Literal
 
 from recipes.common.cli import Recipe, RecipeConfig, main
+from recipes.common.ranges import BatchSize, Contraction, Depth, Length, Rate, Steps, Width, Within
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,37 +31,37 @@ class Config(RecipeConfig):
     """Drawn anew every step; --data-dir is not used."""
     model: Literal["all", "affine_sigmoid", "affine_half", "residual"] = "all"
     """affine_sigmoid: scale in (0, 1); affine_half: scale in (0.5, 1); residual: residual flow."""
-    blocks_affine: int = 70
+    blocks_affine: Depth = 70
     """Blocks of the affine flows, of two couplings each, with exchanged roles."""
-    blocks_residual: int = 40
+    blocks_residual: Depth = 40
     """Blocks of the residual flow."""
-    hidden_affine: tuple[int, ...] = (64, 64, 64)
+    hidden_affine: Annotated[tuple[Width, ...], Length(1, 8)] = (64, 64, 64)
     """Widths of the couplings' networks."""
-    hidden_residual: tuple[int, ...] = (128,)
+    hidden_residual: Annotated[tuple[Width, ...], Length(1, 8)] = (128,)
     """Widths of the residual blocks' networks."""
-    coefficient: float = 0.8
+    coefficient: Contraction = 0.8
     """Largest spectral norm of each linear layer of the residual flow."""
-    power_iterations: int = 5
+    power_iterations: Annotated[int, Within(1, 1000)] = 5
     """Power iterations of each spectral norm after every step."""
-    batch_size: int = 500
+    batch_size: BatchSize = 500
     """Samples a step."""
-    steps_affine: int = 1000
+    steps_affine: Steps = 1000
     """Steps of each affine flow."""
-    steps_residual: int = 1500
+    steps_residual: Steps = 1500
     """Steps of the residual flow."""
-    rate_affine: float = 5e-3
+    rate_affine: Rate = 5e-3
     """Learning rate of the affine flows (Adam) at its highest."""
-    rate_residual: float = 1e-2
+    rate_residual: Rate = 1e-2
     """Learning rate of the residual flow (Adam) at its highest."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Learning rate: constant, or up from zero over the first twentieth of the steps and down again by a half cosine."""
-    clip_norm: float | None = 1.0
+    clip_norm: Annotated[float, Within(1e-6, 1e9)] | None = 1.0
     """Largest norm of a gradient over all weights, None for none: a deep affine flow has spikes that throw it far back."""
-    test_samples: int = 20_000
+    test_samples: Annotated[int, Within(2, 10**6)] = 20_000
     """Samples of the test likelihood."""
-    log_every: int = 100
+    log_every: Steps = 100
     """Steps between summaries, checkpoints and looks at the inverse."""
-    grid_step: float = 0.1
+    grid_step: Annotated[float, Within(0.01, 4)] = 0.1
     """Distance of the grid's points on [-8, 8]^2 (0.05 in the paper)."""
 
 

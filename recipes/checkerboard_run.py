@@ -20,8 +20,11 @@ from recipes.checkerboard_models import NAMES, make_flow
 from recipes.checkerboard_training import Likelihood, train
 from recipes.common import files
 from recipes.common.errors import as_user_error
+from recipes.common.exporting import export_once
+from recipes.common.numbers import cell, claim_lines, ratio
+from recipes.common.places import export_root
 from recipes.common.run_folder import RunFolder
-from recipes.common.strategy import make_strategy
+from recipes.common.strategy import check_batch_size, make_strategy
 
 HIGHEST_NLL, SLACK = 3.90, 0.02
 LARGEST_ERROR = 1e-3
@@ -30,14 +33,18 @@ BROKEN_FACTOR = 100.0
 
 def run(config: Config) -> dict[str, Any]:
     """Train, map, write `result.json`, `report.png`, the maps and the SavedModels; returns the result."""
+    config.check()
     strategy = make_strategy(config.strategy)
+    check_batch_size(strategy, config.batch_size)
+    names = NAMES if config.model == "all" else (config.model,)
+    root = export_root(config.export_dir, [f"checkerboard_{name}" for name in names])
     with RunFolder.open(config, RECIPE.name, may_change=["steps_affine", "steps_residual"]) as folder:
         if folder.finished:
             print(f"{folder.path} holds a finished run; its result stands.")
             return folder.result()
-        done: dict[str, Any] = folder.progress().get("models", {})
+        done: dict[str, Any] = folder.noted("models")
         maps, samples, exported = {}, {}, {}
-        for name in NAMES if config.model == "all" else (config.model,):
+        for name in names:
             keras.utils.set_random_seed(config.seed)
             with strategy.scope(), as_user_error():
                 flow = make_flow(name, config)
@@ -53,7 +60,9 @@ def run(config: Config) -> dict[str, Any]:
                 folder.note_progress(**{**folder.progress(), "models": done})
             maps[name] = dict(np.load(stored))
             samples[name] = flow.sample(4000, seed=config.seed).numpy()
-            exported[name] = str(export_flow(flow, name, config, done[name]))
+            target = root / f"checkerboard_{name}"
+            numbers = done[name]
+            exported[name] = export_once(folder, target, lambda a=(flow, name, target, config, numbers): export_flow(*a))
         points = data.test_set(4000, config.seed).numpy()
         folder.write_figure("report.png", draw(config, done, maps, samples, points))
         metrics = {name: {k: v for k, v in numbers.items() if k != "history"} for name, numbers in done.items()}
@@ -80,12 +89,11 @@ def measure(flow: Flow, maps: dict[str, np.ndarray], norms: dict[str, float], co
     }
 
 
-def export_flow(flow: Flow, name: str, config: Config, numbers: dict[str, Any]) -> pathlib.Path:
+def export_flow(flow: Flow, name: str, target: pathlib.Path, config: Config, numbers: dict[str, Any]) -> pathlib.Path:
     """The flow as a SavedModel, `checkerboard_NAME/VERSION`."""
     card = {"recipe": "checkerboard", "variant": name, "preset": config.preset, "seed": config.seed}
     card |= {"measured": {k: v for k, v in numbers.items() if k != "history"}}
-    folder = pathlib.Path(config.export_dir or "saved_models").expanduser() / f"checkerboard_{name}"
-    return export(flow, folder, card=card, batch=data.test_set(64, config.seed))
+    return export(flow, target, card=card, batch=data.test_set(64, config.seed))
 
 
 def claims(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -102,8 +110,8 @@ def claims(metrics: dict[str, Any]) -> dict[str, Any]:
         if name in metrics:
             error = metrics[name]["grid"]["error"]
             out[f"{name}: share of the errors outside that are not finite"] = error["outside"]["nonfinite_share"]
-            ratio = float(error["outside"]["max"]) / float(error["inside"]["max"])
-            out[f"{name}: largest finite error outside over that inside"] = ratio
+            factor = ratio(error["outside"]["max"], error["inside"]["max"])
+            out[f"{name}: largest finite error outside over that inside"] = factor
     if "affine_sigmoid" in metrics:
         out["affine_sigmoid: broken outside of the data (not finite, or 100 times)"] = broken(metrics["affine_sigmoid"])
     return out
@@ -122,11 +130,7 @@ def summary(result: dict[str, Any]) -> str:
     for name, m in result["metrics"].items():
         grid = m["grid"]
         condition = max(float(grid["condition_number"][where]["max"]) for where in ("inside", "outside"))
-        cells = [f"{m['test_nll']:>10.4f}", f"{grid['nonfinite_values']:>12d}"]
-        cells += [f"{float(grid['error'][where]['max']):>{w}.3g}" for where, w in (("inside", 14), ("outside", 12))]
-        lines.append(f"{name:16s}" + "".join(cells) + f"{condition:>12.3g}")
-    lines += [
-        f"{'yes' if v is True else 'NO' if v is False else format(float(v), '.3g'):>10s}  {k}"
-        for k, v in result["claims"].items()
-    ]
-    return "\n".join(lines)
+        cells = [cell(m["test_nll"], 10, ".4f"), cell(grid["nonfinite_values"], 12, "d")]
+        cells += [cell(grid["error"][where]["max"], w, ".3g") for where, w in (("inside", 14), ("outside", 12))]
+        lines.append(f"{name:16s}" + "".join(cells) + cell(condition, 12, ".3g"))
+    return "\n".join([*lines, *claim_lines(result["claims"])])

@@ -15,7 +15,7 @@ from inntf.training import update_spectral_norms
 from recipes import checkerboard_data as data
 from recipes.checkerboard_figures import map_figure
 from recipes.checkerboard_maps import Mapper, describe, grid_axis
-from recipes.common.checkpoints import Checkpoints
+from recipes.common.checkpoints import Checkpoints, refuse_unmoved
 from recipes.common.run_folder import RunFolder
 from recipes.common.schedule import warm_cosine
 from recipes.common.strategy import check_batch_size, distributed_step, loss_share
@@ -40,10 +40,9 @@ def train(flow: Flow, name: str, config: Any, strategy: tf.distribute.Strategy, 
             warm_cosine(rate, steps) if config.schedule == "cosine" else rate, global_clipnorm=config.clip_norm
         )
         optimizer.build(flow.block.trainable_weights)
+    before = [w.numpy() for w in flow.block.trainable_weights]
     watch = Watch(flow, name, optimizer, config, folder)
     start = watch.checkpoints.restore()
-    if start >= steps:
-        return watch.checkpoints.history
     step_function = make_step(flow, optimizer, strategy, normed=name == "residual")
     batches = iter(strategy.experimental_distribute_dataset(data.batches(config.batch_size, config.seed, start)))
     losses: list[tf.Tensor] = []
@@ -57,6 +56,7 @@ def train(flow: Flow, name: str, config: Any, strategy: tf.distribute.Strategy, 
                     {key: f"{watch.checkpoints.history[-1][key]:.4g}" for key in ("train_nll", "test_nll", "error_max")}
                 )
                 losses.clear()
+    refuse_unmoved(name, before, [w.numpy() for w in flow.block.trainable_weights])
     return watch.checkpoints.history
 
 

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Literal
+from typing import Annotated, Literal
 
 from recipes.common.cli import Recipe, RecipeConfig, main
+from recipes.common.errors import UserError
+from recipes.common.ranges import BatchSize, Depth, Images, Rate, Steps, Weight, Width, Within
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,46 +33,54 @@ class Config(RecipeConfig):
     """Of a single objective. stable: few blocks, spectral normalization; unstable: many, ActNorm inside, none."""
     coupling: Literal["additive", "affine"] = "additive"
     """Kind of couplings."""
-    levels: int = 3
+    levels: Annotated[int, Within(1, 5)] = 3
     """Squeezes, each followed by blocks."""
-    depth_stable: int = 4
+    depth_stable: Depth = 4
     """Blocks a level of the stable architecture."""
-    depth_unstable: int = 16
+    depth_unstable: Depth = 16
     """Blocks a level of the unstable architecture."""
-    hidden: int = 32
+    hidden: Width = 32
     """Hidden channels of the couplings' networks."""
-    coefficient: float = 0.9
+    coefficient: Annotated[float, Within(0.01, 100)] = 0.9
     """Largest spectral norm of a convolution in the stable architecture."""
-    discriminator_width: int = 8
+    discriminator_width: Annotated[int, Within(1, 512)] = 8
     """Channels of the first convolution; the seven have 1, 1, 2, 2, 4, 4, 8 times as many (64 in the paper)."""
-    batch_size: int = 32
+    batch_size: BatchSize = 32
     """Images a step."""
-    steps_mle: int = 600
+    steps_mle: Steps = 600
     """Steps of maximum likelihood."""
-    steps_hybrid: int = 300
+    steps_hybrid: Steps = 300
     """Steps of the hybrid objective."""
-    steps_adv: int = 300
+    steps_adv: Steps = 300
     """Steps of each adversarial model."""
-    rate_mle: float = 4e-3
+    rate_mle: Rate = 4e-3
     """Learning rate of maximum likelihood."""
-    rate_generator: float = 6e-3
+    rate_generator: Rate = 6e-3
     """Learning rate of the flow where it is adversarial."""
-    rate_discriminator: float = 3e-3
+    rate_discriminator: Rate = 3e-3
     """Learning rate of the discriminator."""
-    discriminator_steps: int = 3
+    discriminator_steps: Annotated[int, Within(1, 100)] = 3
     """Steps of the discriminator for each one of the flow; at these learning rates one is not enough to keep up."""
-    mle_weight: float = 1e-3
+    mle_weight: Weight = 1e-3
     """Weight of the likelihood (nats an image) in the hybrid objective."""
-    gradient_penalty: float = 10.0
+    gradient_penalty: Weight = 10.0
     """Weight of the discriminator's gradient penalty."""
-    log_every: int = 100
+    log_every: Steps = 100
     """Steps between summaries, checkpoints and looks at the inverse."""
-    passes: int = 9
+    passes: Annotated[int, Within(1, 100)] = 9
     """Passes forward and back in the looks at the inverse."""
-    fid_images: int = 1000
+    fid_images: Annotated[int, Within(2, 10**6)] = 1000
     """Images on each side of the Frechet distance."""
-    jacobian_images: int = 2
+    jacobian_images: Images = 2
     """Images whose Jacobian is measured."""
+
+    def check_together(self) -> None:
+        """This recipe trains by Keras' `fit`."""
+        if self.strategy == "multiworker":
+            raise UserError(
+                "--strategy multiworker: this recipe trains by Keras' fit, which does not run on several workers",
+                remedy="Use --strategy mirrored or none.",
+            )
 
 
 _SMOKE = Config(
@@ -84,7 +94,7 @@ _SMOKE = Config(
     steps_mle=4,
     steps_hybrid=4,
     steps_adv=4,
-    log_every=4,
+    log_every=2,
     passes=2,
     fid_images=64,
     jacobian_images=1,

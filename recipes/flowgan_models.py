@@ -63,6 +63,7 @@ def make_gan(config: Any, shape: tuple[int, int, int], objective: str, architect
         gradient_penalty=config.gradient_penalty,
         noise=NOISE,
         discriminator_steps=config.discriminator_steps,
+        seed=config.seed,
     )
     if objective == "mle":
         gan.compile(keras.optimizers.Adam(config.rate_mle))

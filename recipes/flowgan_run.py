@@ -16,10 +16,14 @@ from inntf.serving import export
 from inntf.stability import reconstruction_error, repeated_reconstruction, singular_values, summarize
 from recipes import flowgan_models as models
 from recipes.common.data import load_images
+from recipes.common.errors import UserError, as_user_error
+from recipes.common.exporting import export_once
 from recipes.common.fid import as_pixels, fid, make_features
 from recipes.common.image_data import ImageData
+from recipes.common.numbers import cell, claim_lines, ratio
+from recipes.common.places import export_root
 from recipes.common.run_folder import RunFolder
-from recipes.common.strategy import make_strategy
+from recipes.common.strategy import check_batch_size, make_strategy
 from recipes.flowgan import RECIPE, Config
 from recipes.flowgan_report import draw
 from recipes.flowgan_training import train
@@ -36,19 +40,23 @@ def variants(config: Config) -> list[tuple[str, str]]:
 
 def run(config: Config) -> dict[str, Any]:
     """Train, measure, write `result.json`, `report.png` and a SavedModel; returns the result."""
+    config.check()
     strategy = make_strategy(config.strategy)
+    check_batch_size(strategy, config.batch_size)
+    root = export_root(config.export_dir, [RECIPE.name])
     with RunFolder.open(config, RECIPE.name, may_change=list(_STEPS.values())) as folder:
         if folder.finished:
             print(f"{folder.path} holds a finished run; its result stands.")
             return folder.result()
         data = _prepared(config)
+        check_data(config, data)
         features = make_features(data, seed=config.seed, steps=400 if config.preset != "smoke" else 20)
-        done: dict[str, Any] = folder.progress().get("variants", {})
+        done: dict[str, Any] = folder.noted("variants")
         pictures, flows = {}, {}
         for objective, architecture in variants(config):
             name = f"{objective}_{architecture}"
             keras.utils.set_random_seed(config.seed)
-            with strategy.scope():
+            with strategy.scope(), as_user_error():
                 gan = models.make_gan(config, data.shape, objective, architecture)
             initialize(gan, data, config.seed)
             history = train(gan, name, getattr(config, _STEPS[objective]), config, data, folder)
@@ -61,9 +69,9 @@ def run(config: Config) -> dict[str, Any]:
             pictures[name] = take_pictures(gan.flow, data, config.seed)
         best = "hybrid_stable" if "hybrid_stable" in flows else next(iter(flows))
         folder.write_figure("report.png", draw(config, data, features.label, done, pictures))
-        where = export_flow(flows[best], best, config, data, done[best])
+        where = export_once(folder, root / RECIPE.name, lambda: export_flow(flows[best], best, config, root, done[best]))
         metrics = {name: {k: v for k, v in numbers.items() if k != "history"} for name, numbers in done.items()}
-        result = folder.finish(metrics, claims=claims(metrics), exported=str(where), sample_quality=features.label)
+        result = folder.finish(metrics, claims=claims(metrics), exported=where, sample_quality=features.label)
     print(summary(result))
     print(f"report: {folder.path / 'report.png'}\nresult: {folder.path / 'result.json'}\nSavedModel: {where}")
     print(f"tensorboard --logdir {folder.logs}")
@@ -76,6 +84,19 @@ def _prepared(config: Config) -> ImageData:
     size = -(-max(data.shape[:2]) // side) * side
     data = data if data.shape[:2] == (size, size) else data.padded(size)
     return data.first(train=256, test=64) if config.preset == "smoke" else data
+
+
+def check_data(config: Config, data: ImageData) -> None:
+    """Refuse settings that ask for more images than there are, before anything is trained.
+
+    Raises:
+        UserError: naming the flag.
+    """
+    data.check_batch(config.batch_size, "--batch-size")
+    if len(data.test) < 2:
+        raise UserError(f"{data.name}: received {len(data.test)} test images, expected at least 2 for the Frechet distance")
+    if config.jacobian_images > len(data.test):
+        raise UserError(f"--jacobian-images: received {config.jacobian_images} for {len(data.test)} test images")
 
 
 def initialize(gan: Any, data: ImageData, seed: int) -> None:
@@ -147,12 +168,11 @@ def take_pictures(flow: Any, data: ImageData, seed: int) -> dict[str, Any]:
     }
 
 
-def export_flow(flow: Any, variant: str, config: Config, data: ImageData, numbers: dict[str, Any]) -> Any:
+def export_flow(flow: Any, variant: str, config: Config, root: pathlib.Path, numbers: dict[str, Any]) -> pathlib.Path:
     """The flow over integer pixels as a SavedModel."""
     card = {"recipe": "flowgan", "variant": variant, "preset": config.preset, "dataset": config.dataset, "seed": config.seed}
     card |= {"measured": {k: v for k, v in numbers.items() if k != "history"}}
-    folder = pathlib.Path(config.export_dir or "saved_models").expanduser() / "flowgan"
-    return export(models.over_pixels(flow), folder, card=card)
+    return export(models.over_pixels(flow), root / RECIPE.name, card=card)
 
 
 def _bits(gan: Any, log_prob: np.ndarray) -> float:
@@ -173,16 +193,16 @@ def claims(metrics: dict[str, Any]) -> dict[str, Any]:
             out[f"{name}: refit never lowers the training likelihood"] = (
                 refit["train_closed_form"] <= refit["train_before"] + 1e-6
             )
-            likelihoods = refit["train_gradient"] / refit["train_closed_form"]
+            likelihoods = ratio(refit["train_gradient"], refit["train_closed_form"])
             out[f"{name}: gradient refit within 1 % of the closed form"] = abs(likelihoods - 1) < 0.01
     if len(metrics) < 4:
         return out
     mle, hybrid, stable, unstable = (metrics[k] for k in ("mle_stable", "hybrid_stable", "adv_stable", "adv_unstable"))
     out["bits/dim MLE < hybrid < ADV"] = mle["bits_per_dim"] < hybrid["bits_per_dim"] < stable["bits_per_dim"]
     out["ADV at least 1 bit/dim above MLE"] = stable["bits_per_dim"] >= mle["bits_per_dim"] + 1
-    ratio = unstable["condition_number"] / stable["condition_number"]
-    out["condition number, unstable over stable"] = ratio
-    out["condition number at least 100 times"] = ratio >= 100
+    factor = ratio(unstable["condition_number"], stable["condition_number"])
+    out["condition number, unstable over stable"] = factor
+    out["condition number at least 100 times"] = factor >= 100
     broken = unstable["reconstruction_error"]
     out["unstable: reconstruction visibly broken (9 passes)"] = not unstable["reconstruction_error_after_9_passes"]["max"] < 1.0
     out["unstable: largest reconstruction error"] = broken["max"]
@@ -196,8 +216,5 @@ def summary(result: dict[str, Any]) -> str:
     for name, m in result["metrics"].items():
         gain = m["prior_refit"].get("gain_nats_closed_form", math.nan)
         cells = (m["bits_per_dim"], m["reconstruction_error"]["max"], m["condition_number"], m["fid"], gain)
-        lines.append(f"{name:16s}" + "".join(f"{c:>{w}.4g}" for c, w in zip(cells, (12, 12, 12, 10, 12), strict=True)))
-    lines += [
-        f"{'yes' if v is True else 'NO' if v is False else format(v, '.3g'):>10s}  {k}" for k, v in result["claims"].items()
-    ]
-    return "\n".join(lines)
+        lines.append(f"{name:16s}" + "".join(cell(c, w) for c, w in zip(cells, (12, 12, 12, 10, 12), strict=True)))
+    return "\n".join([*lines, *claim_lines(result["claims"])])

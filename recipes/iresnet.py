@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Literal
+from typing import Annotated, Literal
 
 from recipes.common.cli import Recipe, RecipeConfig, main
+from recipes.common.errors import UserError
+from recipes.common.ranges import BatchSize, Contraction, Depth, Images, Length, Rate, Steps, Width, Within
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,74 +33,98 @@ class Config(RecipeConfig):
 
     task: Literal["all", "classify", "density", "toys"] = "all"
     """all: the three one after the other."""
-    coefficients: tuple[float, ...] = (0.5, 0.7, 0.9)
+    coefficients: Annotated[tuple[Contraction, ...], Length(1, 20)] = (0.5, 0.7, 0.9)
     """Largest spectral norms of a convolution in the classifiers; the twin without constraint comes with them."""
-    blocks: tuple[int, ...] = (2, 2, 2)
+    blocks: Annotated[tuple[Depth, ...], Length(1, 5)] = (2, 2, 2)
     """Residual blocks a stage of the classifier."""
-    hidden: tuple[int, ...] = (24, 24, 24)
+    hidden: Annotated[tuple[Width, ...], Length(1, 5)] = (24, 24, 24)
     """Hidden channels of their networks, a number a stage."""
-    channels: int = 16
+    channels: Width = 16
     """Channels of the first stage; what the image lacks is padded with zeros."""
     squeeze_first: bool = True
     """Whether to halve the resolution before the first stage (not in the paper)."""
     activation: Literal["elu", "max_min", "lip_swish"] = "max_min"
     """Of the classifiers' residual networks (elu in the paper)."""
-    batch_size: int = 64
+    batch_size: BatchSize = 64
     """Images a step of the classifiers."""
-    steps_classify: int = 3000
+    steps_classify: Steps = 3000
     """Steps of each classifier."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """Of the classifiers; sgd with momentum 0.9."""
-    rate_classify: float = 6e-3
+    rate_classify: Rate = 6e-3
     """Highest learning rate of the classifiers."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, Within(0, 10)] = 0.0
     """Of the classifiers."""
     schedule: Literal["cosine", "steps"] = "cosine"
     """Learning rate of the classifiers: to zero by half a cosine, or a fifth after 30, 60 and 80 % of the steps."""
-    test_images: int = 10_000
+    test_images: Images = 10_000
     """The most test images that are classified."""
-    reconstructed: int = 256
+    reconstructed: Images = 256
     """Test images that are reconstructed."""
-    levels: int = 2
+    levels: Annotated[int, Within(1, 5)] = 2
     """Squeezes of the flows on images, each followed by blocks."""
-    unsqueezed: int = 16
+    unsqueezed: Annotated[int, Within(0, 1000)] = 16
     """Residual blocks before the first squeeze; as many couplings of one color of the checkerboard on the other side."""
-    depth: tuple[int, ...] = (10, 2)
+    depth: Annotated[tuple[Depth, ...], Length(1, 5)] = (10, 2)
     """Residual blocks a level; as many couplings on the other side, where that also starts at full resolution."""
-    depth_glow: int = 6
+    depth_glow: Depth = 6
     """Couplings a level of the Glow on the other side."""
-    hidden_density: int = 16
+    hidden_density: Width = 16
     """Hidden channels of the residual flow's networks; those of the couplings follow from the number of weights."""
     activation_density: Literal["lip_swish", "concat_lip_swish"] = "concat_lip_swish"
     """Of the residual flow's networks (lip_swish in Residual Flows)."""
-    coefficient_density: float = 0.98
+    coefficient_density: Contraction = 0.98
     """Largest spectral norm of a layer in the residual flows."""
-    logit: float = 1e-6
+    logit: Annotated[float, Within(1e-9, 0.49)] = 1e-6
     """Margin of the logit in front of the flows on images (0.05 for natural images)."""
-    batch_density: int = 32
+    batch_density: BatchSize = 32
     """Images a step of the flows."""
-    steps_density: int = 1000
+    steps_density: Steps = 1000
     """Steps of each flow on images."""
-    rate_density: float = 1e-2
+    rate_density: Rate = 1e-2
     """Highest learning rate of the flows."""
-    test_density: int = 1000
+    test_density: Images = 1000
     """The most test images of the flows."""
-    toys: tuple[Literal["checkerboard", "two_spirals", "eight_gaussians"], ...] = ("checkerboard", "two_spirals")
+    toys: Annotated[tuple[Literal["checkerboard", "two_spirals", "eight_gaussians"], ...], Length(1, 3)] = (
+        "checkerboard",
+        "two_spirals",
+    )
     """Densities in two dimensions."""
-    depth_toys: int = 8
+    depth_toys: Depth = 8
     """Residual blocks in two dimensions; as many couplings on the other side."""
-    hidden_toys: tuple[int, ...] = (64, 64)
+    hidden_toys: Annotated[tuple[Width, ...], Length(1, 8)] = (64, 64)
     """Hidden layers of their networks."""
-    batch_toys: int = 500
+    batch_toys: BatchSize = 500
     """Samples a step."""
-    steps_toys: int = 2500
+    steps_toys: Steps = 2500
     """Steps of each flow in two dimensions."""
-    rate_toys: float = 5e-3
+    rate_toys: Rate = 5e-3
     """Highest learning rate in two dimensions."""
-    power_iterations: int = 1
+    power_iterations: Annotated[int, Within(1, 1000)] = 1
     """The most power iterations of each spectral norm a step."""
-    log_every: int = 100
+    log_every: Steps = 100
     """Steps between summaries and checkpoints."""
+
+    def check_together(self) -> None:
+        """A number of blocks and of channels a stage, of blocks a level; no name twice."""
+        if self.strategy == "multiworker":
+            raise UserError(
+                "--strategy multiworker: this recipe trains by Keras' fit, which does not run on several workers",
+                remedy="Use --strategy mirrored or none.",
+            )
+        if len(self.blocks) != len(self.hidden):
+            raise UserError(
+                f"--hidden: received {len(self.hidden)} numbers for {len(self.blocks)} stages",
+                remedy="Give as many to --hidden as to --blocks.",
+            )
+        if len(self.depth) != self.levels:
+            raise UserError(
+                f"--depth: received {len(self.depth)} numbers for --levels {self.levels}", remedy="Give one for each level."
+            )
+        if len({f"{c:g}" for c in self.coefficients}) < len(self.coefficients):
+            raise UserError(f"--coefficients: received {self.coefficients}, of which two are alike", remedy="Leave one out.")
+        if len(set(self.toys)) < len(self.toys):
+            raise UserError(f"--toys: received {self.toys}, of which two are alike", remedy="Leave one out.")
 
 
 _SMOKE = Config(
@@ -122,7 +148,7 @@ _SMOKE = Config(
     hidden_toys=(16,),
     batch_toys=64,
     steps_toys=4,
-    log_every=4,
+    log_every=2,
 )
 _PAPER = Config(
     coefficients=(0.5, 0.6, 0.7, 0.8, 0.9),

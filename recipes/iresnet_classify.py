@@ -29,7 +29,7 @@ def name_of(coefficient: float | None) -> str:
 
 def classify(config: Any, data: ImageData, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict[str, Any]:
     """Train and measure the classifiers that are not in the folder yet; returns their numbers by name."""
-    done: dict[str, Any] = folder.progress().get("classify", {})
+    done: dict[str, Any] = folder.noted("classify")
     some = data.test[:1000], data.test_labels[:1000]
     for coefficient in (None, *sorted(config.coefficients)):
         name = name_of(coefficient)
@@ -50,7 +50,8 @@ def classify(config: Any, data: ImageData, strategy: tf.distribute.Strategy, fol
         )
         print(f"{name}: certifying, classifying, reconstructing ...", flush=True)
         done[name] = {**measure(model, config, data, folder, name), "coefficient": coefficient, "history": history}
-        model.save(folder.path / f"classifier_{name}.keras")
+        with files.atomic(folder.path / f"classifier_{name}.keras") as beside:
+            model.save(beside)
         folder.note_progress(**{**folder.progress(), "classify": done})
     return done
 

@@ -31,14 +31,15 @@ _TEST_NOISE, _INIT_NOISE = (-1, 0), (-2, 0)  # steps count from 0
 
 def density(config: Any, data: ImageData, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict[str, Any]:
     """The flows on images; returns their numbers by name."""
-    done: dict[str, Any] = folder.progress().get("density", {})
+    done: dict[str, Any] = folder.noted("density")
     test = _noisy(data.test[: config.test_density], config.seed, _TEST_NOISE)
     # Without blocks at full resolution the third would be the second again.
     for name in (*TOYS, "affine_unsqueezed") if config.unsqueezed else TOYS:
         if name in done:
             continue
         weights = done.get("residual", {}).get("weights")
-        model = _make(lambda name=name, weights=weights: models.make_image_flow(name, config, data.shape, weights), strategy)
+        make = lambda name=name, weights=weights: models.make_image_flow(name, config, data.shape, weights)  # noqa: E731
+        model = _make(make, config.seed, strategy)
         _compile(model, config.rate_density, config.steps_density, strategy)
         model.initialize(_noisy(data.train[:256], config.seed, _INIT_NOISE))
         history = fit(
@@ -54,13 +55,15 @@ def density(config: Any, data: ImageData, strategy: tf.distribute.Strategy, fold
         certify_spectral_norms(model.block, rescale=True)  # from here on the spectral norms hold exactly
         precise = None
         if name == "residual":  # log-determinants of less variance, of the same weights
+            keras.utils.set_random_seed(config.seed)  # of the probes
             precise = models.make_image_flow(name, config, data.shape, exact_terms=EXACT_TERMS)
             precise.block.set_weights(model.block.get_weights())
         numbers = _measure(precise or model.flow, test, math.log2(models.LEVELS))
         samples = sample_in_batches(model.flow, 32, config.seed)
         with files.atomic(folder.path / f"density_{name}.npz") as beside:
             np.savez_compressed(beside, samples=samples * models.LEVELS - 0.5)
-        model.save_weights(folder.path / f"density_{name}.weights.h5")
+        with files.atomic(folder.path / f"density_{name}.weights.h5") as beside:
+            model.save_weights(beside)
         done[name] = {**numbers, "history": history}
         folder.note_progress(**{**folder.progress(), "density": done})
     return done
@@ -68,7 +71,7 @@ def density(config: Any, data: ImageData, strategy: tf.distribute.Strategy, fold
 
 def toy_densities(config: Any, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict[str, Any]:
     """Both flows on every density in two dimensions; returns their numbers by data set and name."""
-    done: dict[str, Any] = folder.progress().get("toys", {})
+    done: dict[str, Any] = folder.noted("toys")
     for data_set in config.toys:
         found = done.setdefault(data_set, {})
         test = toys.test_set(data_set, TEST_TOYS, config.seed)
@@ -76,7 +79,8 @@ def toy_densities(config: Any, strategy: tf.distribute.Strategy, folder: RunFold
             if name in found:
                 continue
             weights = found.get("residual", {}).get("weights")
-            model = _make(lambda name=name, weights=weights: models.make_toy_flow(name, config, weights), strategy)
+            make = lambda name=name, weights=weights: models.make_toy_flow(name, config, weights)  # noqa: E731
+            model = _make(make, config.seed, strategy)
             _compile(model, config.rate_toys, config.steps_toys, strategy)
             model.initialize(toys.sample(data_set, 1000, tf.constant([config.seed, _INIT_NOISE[0]], tf.int64)))
             history = fit(
@@ -114,7 +118,8 @@ def sample_in_batches(flow: Flow, n: int, seed: int, batch_size: int = 16) -> np
     return np.concatenate([sample(tf.constant([seed, i])).numpy() for i in range(0, n, batch_size)])[:n]
 
 
-def _make(make: Callable[[], Flow], strategy: tf.distribute.Strategy) -> DensityModel:
+def _make(make: Callable[[], Flow], seed: int, strategy: tf.distribute.Strategy) -> DensityModel:
+    keras.utils.set_random_seed(seed)  # of each flow's own weights: they are the same whatever was made before
     with strategy.scope(), as_user_error():
         return DensityModel(make())
 

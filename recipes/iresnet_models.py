@@ -111,7 +111,7 @@ def make_image_flow(
     if name == "affine_unsqueezed":
         depths = (config.unsqueezed, *config.depth)
         width = matched_width(lambda w: _couplings_weights(shape, depths, w), weights)
-        return Flow(Chain([*first, *_couplings(depths, width)]), event_shape=shape, name=name)
+        return Flow(Chain([*first, *_couplings(depths, width, config.seed)]), event_shape=shape, name=name)
 
     def make(hidden: int, depth: int, **more: Any) -> Flow:
         return glow(**common, depth=depth, hidden=hidden, seed=config.seed, preprocessing=first, **more)
@@ -120,12 +120,12 @@ def make_image_flow(
     return make(width, config.depth_glow)
 
 
-def _couplings(depths: Sequence[int], hidden: int) -> list[Block]:
+def _couplings(depths: Sequence[int], hidden: int, seed: int = 0) -> list[Block]:
     """Steps of Real NVP: the colors of a checkerboard take turns, after a squeeze the channels, mixed by Glow's convolution."""
 
     def step(squeezes: int, i: int) -> Block:
         split = ChannelSplit() if squeezes else CheckerboardSplit(swap=i % 2 == 1)
-        mix = [InvertibleConv1x1(seed=i)] if squeezes else []
+        mix = [InvertibleConv1x1(seed=seed + i)] if squeezes else []
         return Chain([ActNorm(), *mix, AffineCoupling(conditioner=ConvNet(hidden), scale=SigmoidScale(), split=split)])
 
     return [
@@ -175,7 +175,8 @@ def make_toy_flow(name: str, config: Any, weights: int | None = None) -> Flow:
     layers = len(config.hidden_toys)
 
     def make(hidden: int, depth: int, **more: Any) -> Flow:
-        return real_nvp(event_shape=2, depth=depth, hidden=(hidden,) * layers, activation="silu", name=name, **more)
+        common = {"hidden": (hidden,) * layers, "activation": "silu", "seed": config.seed, "name": name}
+        return real_nvp(event_shape=2, depth=depth, **common, **more)
 
     return make(matched_width(lambda w: config.depth_toys * count(make(w, 1, repeat=False)), weights), config.depth_toys)
 

@@ -12,8 +12,11 @@ from inntf.models import DensityModel, Flow, IResNetClassifier
 from inntf.serving import export
 from recipes import iresnet_models as models
 from recipes.common.data import load_images
-from recipes.common.errors import UserError, as_user_error
+from recipes.common.errors import as_user_error
+from recipes.common.exporting import export_once
 from recipes.common.image_data import ImageData
+from recipes.common.numbers import cell, claim_lines, ratio
+from recipes.common.places import export_root
 from recipes.common.run_folder import RunFolder
 from recipes.common.strategy import check_batch_size, make_strategy
 from recipes.iresnet import RECIPE, Config
@@ -24,20 +27,18 @@ from recipes.iresnet_report import draw
 POINTS_LOST = 1.5
 LARGEST_ERROR = 1e-4
 TASKS = ("classify", "density", "toys")
+EXPORTS = {"classify": "iresnet_features", "density": "iresnet_density"}
 
 
 def run(config: Config) -> dict[str, Any]:
     """Train, measure, write `result.json`, `report.png` and SavedModels; returns the result."""
-    if config.strategy == "multiworker":
-        raise UserError(
-            "--strategy multiworker: this recipe trains by Keras' fit, which does not run on several workers",
-            remedy="Use --strategy mirrored or none.",
-        )
+    config.check()
     strategy = make_strategy(config.strategy)
     check_batch_size(strategy, config.batch_size)
     check_batch_size(strategy, config.batch_density)
     check_batch_size(strategy, config.batch_toys)
     wanted = TASKS if config.task == "all" else (config.task,)
+    root = export_root(config.export_dir, [name for task, name in EXPORTS.items() if task in wanted])
     with RunFolder.open(config, RECIPE.name) as folder:
         if folder.finished:
             print(f"{folder.path} holds a finished run; its result stands.")
@@ -46,6 +47,12 @@ def run(config: Config) -> dict[str, Any]:
         data = {
             task: prepared(config, n) for task, n in {"classify": halvings, "density": config.levels}.items() if task in wanted
         }
+        for task, flag, size in (
+            ("classify", "--batch-size", config.batch_size),
+            ("density", "--batch-density", config.batch_density),
+        ):
+            if task in wanted:
+                data[task].check_batch(size, flag)
         done: dict[str, Any] = {}
         if "classify" in wanted:
             done["classify"] = classify(config, data["classify"], strategy, folder)
@@ -55,7 +62,7 @@ def run(config: Config) -> dict[str, Any]:
             done["toys"] = toy_densities(config, strategy, folder)
         folder.write_figure("report.png", draw(config, done, folder.path))
         metrics = _without_histories(done)
-        exported = export_models(config, data, metrics, folder)
+        exported = export_models(config, data, metrics, folder, root)
         result = folder.finish(metrics, claims=claims(metrics), exported=exported)
     print(summary(result))
     print(f"report: {folder.path / 'report.png'}\nresult: {folder.path / 'result.json'}")
@@ -73,21 +80,23 @@ def prepared(config: Config, halvings: int) -> ImageData:
     return data.first(train=512, test=64) if config.preset == "smoke" else data
 
 
-def export_models(config: Config, data: dict[str, ImageData], metrics: dict[str, Any], folder: RunFolder) -> dict[str, str]:
+def export_models(
+    config: Config, data: dict[str, ImageData], metrics: dict[str, Any], folder: RunFolder, root: pathlib.Path
+) -> dict[str, str]:
     """The classifier's body (image to features and back) and the residual flow on images, each as a SavedModel."""
-    root = pathlib.Path(config.export_dir or "saved_models").expanduser()
     card = {"recipe": "iresnet", "preset": config.preset, "dataset": config.dataset, "seed": config.seed}
     out: dict[str, str] = {}
     if "classify" in metrics:
         name = name_of(max(config.coefficients))
         model: IResNetClassifier = keras.saving.load_model(folder.path / f"classifier_{name}.keras")
         shown = {**card, "variant": name, "measured": metrics["classify"][name]}
-        where = export(model.body, root / "iresnet_features", card=shown)
-        out["iresnet_features"] = str(where)
+        target = root / EXPORTS["classify"]
+        out[target.name] = export_once(folder, target, lambda: export(model.body, target, card=shown))
     if "density" in metrics:
-        flow = _trained_flow(config, data["density"], folder)
-        shown = {**card, "variant": "residual", "measured": metrics["density"]["residual"]}
-        out["iresnet_density"] = str(export(models.over_pixels(flow), root / "iresnet_density", card=shown))
+        flow = models.over_pixels(_trained_flow(config, data["density"], folder))
+        about = {**card, "variant": "residual", "measured": metrics["density"]["residual"]}
+        place = root / EXPORTS["density"]
+        out[place.name] = export_once(folder, place, lambda: export(flow, place, card=about))
     return out
 
 
@@ -110,7 +119,9 @@ def claims(metrics: dict[str, Any]) -> dict[str, Any]:
         gap = affine["bits_per_dim"] - residual["bits_per_dim"]
         out[f"{where}: bits/dim of the residual flow below the couplings'"] = bool(gap > 0)
         out[f"{where}: by so many bits/dim"] = gap
-        out[f"{where}: weights of the couplings over those of the residual flow"] = affine["weights"] / residual["weights"]
+        out[f"{where}: weights of the couplings over those of the residual flow"] = ratio(
+            affine["weights"], residual["weights"]
+        )
     return out
 
 
@@ -153,17 +164,13 @@ def summary(result: dict[str, Any]) -> str:
     if "classify" in metrics:
         lines.append(f"{'classifier':24s}{'accuracy':>10s}{'norm':>10s}{'error max':>12s}")
         for name, m in metrics["classify"].items():
-            error = f"{float(m['reconstruction_error']['max']):12.3g}" if name != FREE else f"{'-':>12s}"
-            norm = f"{m['largest_certified_norm']:10.4f}" if name != FREE else f"{'-':>10s}"
-            lines.append(f"{name:24s}{m['test_accuracy']:10.4f}{norm}{error}")
+            error = m["reconstruction_error"]["max"] if name != FREE else None
+            norm = cell(m.get("largest_certified_norm"), 10, ".4f")
+            lines.append(f"{name:24s}{cell(m['test_accuracy'], 10, '.4f')}{norm}{cell(error, 12, '.3g')}")
     pairs = {"images": metrics["density"]} if "density" in metrics else {}
     for where, pair in {**pairs, **metrics.get("toys", {})}.items():
         lines.append(f"{where:24s}{'bits/dim':>10s}{'weights':>10s}{'error max':>12s}")
         for name, m in pair.items():
-            error = float(m["reconstruction_error"]["max"])
-            lines.append(f"  {name:22s}{m['bits_per_dim']:10.4f}{m['weights']:10d}{error:12.3g}")
-    lines += [
-        f"{'yes' if v is True else 'NO' if v is False else format(float(v), '.3g'):>10s}  {k}"
-        for k, v in result["claims"].items()
-    ]
-    return "\n".join(lines)
+            cells = (m["bits_per_dim"], 10, ".4f"), (m["weights"], 10, "d"), (m["reconstruction_error"]["max"], 12, ".3g")
+            lines.append(f"  {name:22s}" + "".join(cell(*c) for c in cells))
+    return "\n".join([*lines, *claim_lines(result["claims"])])

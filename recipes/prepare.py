@@ -18,6 +18,7 @@ from typing import Literal
 import tyro
 
 from recipes.common import cli
+from recipes.common.flags import read_flags
 from recipes.common.makers_files import read_makers_files
 from recipes.common.quiet import quiet_import
 
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     return cli.exit_code(
-        lambda: run(tyro.cli(Config, args=argv, prog="python -m recipes.prepare")),
+        lambda: run(read_flags(Config, argv, prog="python -m recipes.prepare")),
         interrupted=f"Nothing was written. To start again: {cli.command('prepare', argv)}",
     )
 

@@ -83,7 +83,7 @@ def _network(shape: tuple[int, int, int], classes: int, seed: int) -> keras.Mode
 
 
 def _he(seed: int, layer: int) -> keras.initializers.Initializer:
-    return keras.initializers.HeNormal(seed=1000 * seed + layer)
+    return keras.initializers.HeNormal(seed=(1000 * seed + layer) % 2**31)
 
 
 @tf.function(reduce_retracing=True)

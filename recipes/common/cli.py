@@ -1,10 +1,10 @@
-"""The command line of a recipe: a frozen dataclass of typed settings, presets, and clear endings.
+"""The command line of a recipe: a frozen dataclass of typed settings with their ranges, presets, and clear endings.
 
 A recipe imports nothing heavy at its top, so that `--help` and a mistyped flag answer at once:
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Config(RecipeConfig):
-        steps: int = 500
+        steps: Steps = 500                      # a type of `ranges`: an integer from 1 on
 
     RECIPE = Recipe(name="flowgan", config=Config, run="recipes.flowgan_run:run", presets={"smoke": Config(steps=5), ...})
 
@@ -21,9 +21,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import tyro
-
+from recipes.common import ranges
+from recipes.common.endings import exit_code
 from recipes.common.errors import UserError
+from recipes.common.flags import flag_value, read_flags
 from recipes.common.quiet import quiet_import, quiet_tensorflow
 
 Preset = Literal["smoke", "small", "paper"]
@@ -41,14 +42,30 @@ class RecipeConfig:
     """Where the prepared data sets are; by default that of tensorflow-datasets."""
     strategy: Literal["none", "mirrored", "multiworker"] = "none"
     """How training is spread over devices."""
-    seed: int = 0
-    """Seed of everything random."""
+    seed: ranges.Seed = 0
+    """Seed of everything random: weights, data, noise, samples."""
     out: pathlib.Path | None = None
     """Folder of this run; by default runs/NAME/PRESET-DATASET-seedN."""
     export_dir: pathlib.Path | None = None
     """Where the SavedModel goes, as NAME/VERSION; by default saved_models."""
     resume: bool = False
     """Go on with the run that is in the folder."""
+
+    def check(self) -> None:
+        """Hold the settings against their ranges, then against each other.
+
+        Raises:
+            UserError: for a value that is impossible, or two that contradict each other.
+        """
+        ranges.check(self)
+        self.check_together()
+
+    def check_together(self) -> None:
+        """What a recipe asks of several settings at once; nothing by default.
+
+        Raises:
+            UserError: for settings that contradict each other.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,28 +98,33 @@ def parse(recipe: Recipe, argv: Sequence[str]) -> RecipeConfig:
         The settings, with `preset` as asked for.
 
     Raises:
-        UserError: for a preset the recipe does not have.
-        SystemExit: with code 2 for an unknown flag or an impossible value, 0 after `--help`.
+        UserError: for a preset the recipe does not have, an unknown flag, or an impossible value.
+        SystemExit: with code 0 after `--help`.
     """
     default = str(next(f.default for f in dataclasses.fields(recipe.config) if f.name == "preset"))
-    preset = _flag_value(argv, "--preset") or default
+    preset = flag_value(argv, "--preset") or default
     if preset not in recipe.presets:
         raise UserError(
             f"--preset: received {preset!r}, expected one of {', '.join(recipe.presets)}",
             remedy=f"Without --preset, {default!r} is taken.",
         )
     start = dataclasses.replace(recipe.presets[preset], preset=preset)
-    return tyro.cli(
+    config = read_flags(
         recipe.config,
-        args=list(argv),
+        argv,
         default=start,
         prog=f"python -m recipes.{recipe.name}",
         description=recipe.description or recipe.config.__doc__,
     )
+    config.check()
+    return config
 
 
 def main(recipe: Recipe, argv: Sequence[str] | None = None) -> int:
-    """Parse, run, and end in an exit code: 0 done, 2 the user can mend it (one line on stderr), 130 interrupted.
+    """Parse, run, and end in an exit code.
+
+    0 done; 2 the user can mend it, one line on stderr says how; 1 a mistake of ours, one line says where its traceback is;
+    130 interrupted.
 
     Args:
         recipe: the recipe.
@@ -120,29 +142,6 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> int:
         resolve(recipe.run)(config)
 
     return exit_code(work, interrupted=f"To go on: {command(recipe.name, again)}")
-
-
-def exit_code(work: Callable[[], Any], *, interrupted: str = "") -> int:
-    """Run `work` and say how it ended; errors that are not the user's keep their traceback.
-
-    Args:
-        work: called without arguments.
-        interrupted: what to do after an interruption (Ctrl-C).
-
-    Returns:
-        0, 2 (a `UserError`, or a command line that cannot be parsed), or 130.
-    """
-    try:
-        work()
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\nInterrupted. {interrupted}".rstrip(), file=sys.stderr)
-        return 130
-    except SystemExit as stop:  # tyro has said why
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    return 0
 
 
 def command(name: str, argv: Sequence[str] | None = None) -> str:
@@ -179,14 +178,3 @@ def resolve(run: Callable[..., Any] | str) -> Callable[..., Any]:
         return run
     module, _, function = run.partition(":")
     return getattr(quiet_import(module), function)
-
-
-def _flag_value(argv: Sequence[str], flag: str) -> str | None:
-    """Value of the last `flag VALUE` or `flag=VALUE`, if there is one; the full parse comes later."""
-    value = None
-    for i, argument in enumerate(argv):
-        if argument == flag and i + 1 < len(argv):
-            value = argv[i + 1]
-        elif argument.startswith(f"{flag}="):
-            value = argument.partition("=")[2]
-    return value

@@ -9,12 +9,15 @@ from __future__ import annotations
 import pathlib
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
+from google.protobuf import message as protobuf
 
 from recipes.common.batches import batches, eval_batches
 from recipes.common.errors import UserError
 from recipes.common.image_data import ImageData, check_images, pad_images
 from recipes.common.mnist_5k import mnist_5k
+from recipes.common.places import expanded
 
 __all__ = ["DATASETS", "ImageData", "batches", "check_images", "eval_batches", "load_images", "pad_images"]
 
@@ -39,6 +42,12 @@ def load_images(name: str, data_dir: str | pathlib.Path | None = None, pad_to: i
         >>> load_images("mnist_5k", pad_to=32).train.shape
         (4000, 32, 32, 1)
     """
+    if data_dir is not None:
+        data_dir = expanded(data_dir, "--data-dir")
+        if not data_dir.is_dir():
+            raise UserError(
+                f"--data-dir: {data_dir} is no folder", remedy="Name that of the prepared data sets, or leave it out."
+            )
     if name not in DATASETS:
         raise UserError(f"data set: received {name!r}, expected one of {', '.join(DATASETS)}")
     arrays = mnist_5k() if name == "mnist_5k" else _from_tfds(name, data_dir)
@@ -47,7 +56,7 @@ def load_images(name: str, data_dir: str | pathlib.Path | None = None, pad_to: i
 
 
 def _from_tfds(name: str, data_dir: str | pathlib.Path | None) -> tuple[np.ndarray, ...]:
-    where = None if data_dir is None else str(pathlib.Path(data_dir).expanduser())
+    where = None if data_dir is None else str(data_dir)
     try:
         # Without download=False an offline machine retries for minutes.
         pairs = tfds.load(name, data_dir=where, split=["train", "test"], as_supervised=True, batch_size=-1, download=False)
@@ -57,6 +66,11 @@ def _from_tfds(name: str, data_dir: str | pathlib.Path | None) -> tuple[np.ndarr
             f"{name} is not in {where or tfds.core.constants.DATA_DIR}",
             remedy=f"Prepare it from its makers' files: python -m recipes.prepare {name} --source DIR{option} "
             "(or use --dataset mnist_5k, which needs no preparation).",
+        ) from error
+    except (ValueError, LookupError, RuntimeError, tf.errors.OpError, protobuf.DecodeError) as error:
+        raise UserError(
+            f"{name} in {where or tfds.core.constants.DATA_DIR} cannot be read ({' '.join(str(error).split())[:200]})",
+            remedy="It is damaged: remove it, and prepare it anew.",
         ) from error
     (train, train_labels), (test, test_labels) = tfds.as_numpy(pairs)
     return train, train_labels, test, test_labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 
 
@@ -36,3 +37,33 @@ def as_user_error() -> Iterator[None]:
         raise
     except (ValueError, TypeError) as error:
         raise UserError(str(error)) from error
+
+
+def user_error_of(error: Exception) -> UserError | None:
+    """The user's error that an exception amounts to, `None` if it is a mistake of ours.
+
+    A disk that is full, a file that cannot be read or written, memory that does not suffice: nothing in the program can
+    mend them.  TensorFlow and h5py have their own words for them.
+
+    >>> str(user_error_of(OSError(28, "No space left on device", "runs/a")))
+    'runs/a: No space left on device. Make room on that disk, or choose another folder.'
+    >>> user_error_of(ZeroDivisionError()) is None
+    True
+    """
+    if isinstance(error, UserError):
+        return error
+    text = " ".join(str(error).split())
+    low = text.lower()
+    if isinstance(error, MemoryError) or "oom when allocating" in low or "cannot allocate memory" in low:
+        return UserError("not enough memory", remedy="Choose smaller networks or batches.")
+    from_system = isinstance(error, OSError)
+    if "no space left" in low or "quota exceeded" in low or "file too large" in low:
+        where = f"{error.filename}: " if from_system and error.filename else ""
+        what = error.strerror if from_system and error.strerror else text[:200]
+        return UserError(f"{where}{what}", remedy="Make room on that disk, or choose another folder.")
+    if from_system and error.errno not in (None, errno.EINVAL):
+        where = f"{error.filename}: " if error.filename else ""
+        return UserError(f"{where}{error.strerror or text}", remedy="Choose another file or folder.")
+    if type(error).__name__ == "ResourceExhaustedError":
+        return UserError(f"not enough memory or disk space ({text[:200]})", remedy="Choose smaller networks or batches.")
+    return None

@@ -8,11 +8,14 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+
+PARTIAL = ".partial-"  # begins the names of what is being written; what a killed process left of them is nobody's
 
 
 @contextlib.contextmanager
@@ -22,7 +25,7 @@ def atomic(path: pathlib.Path) -> Iterator[pathlib.Path]:
     >>> with tempfile.TemporaryDirectory() as d, atomic(pathlib.Path(d) / "a.txt") as beside:
     ...     _ = beside.write_text("whole")
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f"{PARTIAL}{path.stem}-", suffix="".join(path.suffixes), dir=path.parent)
     os.close(handle)
     beside = pathlib.Path(name)
     try:
@@ -63,6 +66,40 @@ def plain(data: Any) -> Any:
     if isinstance(data, float) and not math.isfinite(data):
         return str(data)
     return data if isinstance(data, str | int | float | bool) or data is None else str(data)
+
+
+def restored(data: Any) -> Any:
+    """Plain data with the floats that JSON has no numbers for: what `plain` made strings.
+
+    >>> restored({"a": ["inf", "nan", 1.0]})
+    {'a': [inf, nan, 1.0]}
+    """
+    if isinstance(data, Mapping):
+        return {k: restored(v) for k, v in data.items()}
+    if isinstance(data, list):
+        return [restored(v) for v in data]
+    return float(data) if isinstance(data, str) and data in ("inf", "-inf", "nan") else data
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """The object in a file of `write_json`.
+
+    Raises:
+        OSError: if the file cannot be read; ValueError: if it holds anything but an object.
+    """
+    try:
+        data = json.loads(path.read_text())
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"received {type(data).__name__}, expected an object")
+    return restored(data)
+
+
+def sweep(folder: pathlib.Path) -> None:
+    """Remove what killed processes left half-written, in the folder and below."""
+    for path in sorted(folder.rglob(f"{PARTIAL}*")):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -62,6 +62,18 @@ class ImageData:
             test_labels=self.test_labels[:test],
         )
 
+    def check_batch(self, batch_size: int, flag: str) -> None:
+        """Refuse a batch that is larger than the training split.
+
+        Raises:
+            UserError: naming the flag.
+        """
+        if batch_size > len(self.train):
+            raise UserError(
+                f"{flag}: received {batch_size} for {len(self.train)} training images of {self.name}",
+                remedy=f"Choose one from 1 to {len(self.train)}.",
+            )
+
     def padded(self, size: int) -> ImageData:
         """The images with a border of zeros, `size` by `size`; squeezes want a power of two.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import math
 import pathlib
 import tarfile
 import zlib
@@ -70,8 +71,8 @@ def read_idx(path: pathlib.Path, ndims: int) -> np.ndarray:
         raw = path.read_bytes()
         if raw[:2] == b"\x1f\x8b":
             raw = gzip.decompress(raw)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read ({error})", remedy="Fetch the file again.") from error
+    except (OSError, EOFError, zlib.error, MemoryError) as error:
+        raise UserError(f"{path}: cannot be read ({error or 'too large'})", remedy="Fetch the file again.") from error
     magic = bytes((0, 0, 8, ndims))
     if raw[:4] != magic:
         raise UserError(
@@ -80,7 +81,7 @@ def read_idx(path: pathlib.Path, ndims: int) -> np.ndarray:
         )
     header = 4 + 4 * ndims
     shape = tuple(int(n) for n in np.frombuffer(raw[4:header], ">u4")) if len(raw) >= header else ()
-    if len(shape) != ndims or len(raw) - header != int(np.prod(shape, dtype=np.int64)):
+    if len(shape) != ndims or len(raw) - header != math.prod(shape):
         expected = "x".join(map(str, shape)) or "a whole header"
         raise UserError(
             f"{path}: received {max(len(raw) - header, 0)} bytes of data, expected {expected}",
@@ -159,7 +160,7 @@ def _cifar_files(source: pathlib.Path) -> Iterator[dict[str, bytes]]:
             missing = [n for n in wanted if not (folder / n).is_file()]
             if missing:
                 raise UserError(f"{folder} lacks {', '.join(missing)}", remedy="Fetch the binary version of CIFAR-10 again.")
-            yield {n: (folder / n).read_bytes() for n in wanted}
+            yield {n: _bytes_of(folder / n) for n in wanted}
             return
     archive = source if source.is_file() else source / "cifar-10-binary.tar.gz"
     if not archive.is_file():
@@ -178,12 +179,19 @@ def _from_archive(archive: pathlib.Path, wanted: tuple[str, ...]) -> dict[str, b
                 name = pathlib.PurePosixPath(member.name).name
                 if member.isfile() and name in wanted:
                     found[name] = tar.extractfile(member).read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, MemoryError) as error:
         raise UserError(f"{archive}: cannot be read ({error})", remedy="Fetch the archive again.") from error
     missing = [n for n in wanted if n not in found]
     if missing:
         raise UserError(f"{archive} lacks {', '.join(missing)}", remedy="Fetch the binary version of CIFAR-10.")
     return found
+
+
+def _bytes_of(path: pathlib.Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (OSError, MemoryError) as error:
+        raise UserError(f"{path}: cannot be read ({error})", remedy="Fetch the file again.") from error
 
 
 def _checked_labels(labels: np.ndarray, subject: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 
 class Progress(keras.callbacks.Callback):
-    """One bar for the whole training."""
+    """One bar for a whole training, which may be several calls of `fit`; use it in a `with` statement."""
 
     def __init__(self, name: str, steps: int, start: int, digits: int = 3):
         super().__init__()
@@ -24,6 +24,8 @@ class Progress(keras.callbacks.Callback):
         """Show the losses."""
         self._bar.set_postfix({k: f"{float(v):.{self._digits}g}" for k, v in (logs or {}).items()})
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Close the bar."""
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._bar.close()

@@ -1,10 +1,14 @@
-"""The folder of one run: config.json, progress, checkpoints, logs, report.png, result.json; never another run's."""
+"""The folder of one run: config.json, progress, checkpoints, logs, report.png, result.json; never another run's.
+
+Every file is written beside its place and renamed, and the folder is locked while the run lives: a process may be killed at
+any moment, and what is there is whole.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import json
-import os
+import math
 import pathlib
 import sys
 import tempfile
@@ -12,17 +16,21 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recipes.common import files, provenance
+from recipes.common import files, provenance, run_lock
 from recipes.common.cli import RecipeConfig, command
-from recipes.common.errors import UserError
+from recipes.common.errors import UserError, user_error_of
+from recipes.common.places import expanded
+from recipes.common.run_lock import RunLock
 
 _PLACES = ("out", "export_dir", "data_dir", "resume")  # where, not what: they may differ when a run goes on
+_DAMAGED = "It is damaged: choose another folder with --out, or remove it if it is progress.json (checkpoints stay)."
 
 
 class RunFolder:
     """The folder of one run; made by `RunFolder.open`.
 
-    Used in a `with` statement, a run that ends in a `UserError` before it wrote anything gives the folder back.
+    Used in a `with` statement, the folder is free again at its end, and a run that ends in a `UserError` before it wrote
+    anything gives the folder back.
 
     Attributes:
         path: the folder.
@@ -30,15 +38,18 @@ class RunFolder:
         resumed: whether the folder holds an earlier part of this run.
     """
 
-    def __init__(self, path: pathlib.Path, recipe: str, config: RecipeConfig, *, resumed: bool, argv: Sequence[str]):
+    def __init__(
+        self, path: pathlib.Path, recipe: str, config: RecipeConfig, lock: RunLock, *, resumed: bool, argv: Sequence[str]
+    ):
         self.path = path
+        self._lock = lock
         self.recipe = recipe
         self.config = config
         self.resumed = resumed
         self.finished = (path / "result.json").exists()
         self._argv = list(argv)
         self._start = time.monotonic()
-        self._before = float(self.progress().get("elapsed_seconds", 0.0))
+        self._before = _seconds(self.progress().get("elapsed_seconds"))
 
     @classmethod
     def open(
@@ -56,31 +67,48 @@ class RunFolder:
             The folder.
 
         Raises:
-            UserError: if the folder cannot be written, holds anything without `--resume`, or holds another run
-                (one with other settings) with it.
+            UserError: if the folder cannot be written, is used by a run that lives, holds anything without `--resume`, or
+                holds another run (one with other settings) with it.
         """
-        path = pathlib.Path(config.out or default_path(config, recipe)).expanduser()
+        config.check()
+        path = expanded(config.out or default_path(config, recipe), "--out")
         stored = files.plain({"recipe": recipe, **files.plain(config)})
         found = _prepare(path)
         if found and not config.resume:
             _refuse(path, finished=(path / "result.json").exists(), ours=(path / "config.json").exists())
-        if found:
-            _compare(path, stored, ignore={*_PLACES, *may_change})
-        else:
-            try:
-                with open(path / "config.json", "x") as file:  # "x": of two runs started at once, one is refused
-                    json.dump(stored, file, indent=2)
-            except FileExistsError:
+        if found and not (path / "config.json").exists():
+            raise UserError(
+                f"--resume: {path} holds no run (no config.json)",
+                remedy="Name the run's folder with --out; nothing was changed.",
+            )
+        lock = _locked(path)
+        try:
+            if found:
+                _compare(path, stored, ignore={*_PLACES, *may_change})
+            elif (path / "config.json").exists():  # of two runs started at once, one is refused
                 _refuse(path, finished=False, ours=True)
-        return cls(path, recipe, config, resumed=found, argv=sys.argv[1:] if argv is None else argv)
+            lock.sign()
+            files.sweep(path)
+            if not found:
+                files.write_json(path / "config.json", stored)
+            return cls(path, recipe, config, lock, resumed=found, argv=sys.argv[1:] if argv is None else argv)
+        except BaseException:
+            lock.release()
+            _give_back(path)
+            raise
 
     def __enter__(self) -> RunFolder:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, UserError) and os.listdir(self.path) == ["config.json"]:
-            (self.path / "config.json").unlink()
-            self.path.rmdir()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, Exception):
+            if user_error_of(error) is None:
+                with contextlib.suppress(AttributeError):
+                    error.run_folder = self.path  # type: ignore[attr-defined]  # its traceback is kept there
+            elif _names(self.path) == {"config.json"}:
+                (self.path / "config.json").unlink()
+                _give_back(self.path)
+        self._lock.release()
 
     @property
     def checkpoints(self) -> pathlib.Path:
@@ -101,6 +129,17 @@ class RunFolder:
         """What `note_progress` noted last; empty at the start."""
         path = self.path / "progress.json"
         return _read_json(path) if path.exists() else {}
+
+    def noted(self, what: str) -> dict[str, Any]:
+        """The part of `progress` of that name, a dictionary; empty where nothing was noted.
+
+        Raises:
+            UserError: if progress.json holds something else there.
+        """
+        found = self.progress().get(what, {})
+        if not isinstance(found, dict) or not all(isinstance(part, dict | list) for part in found.values()):
+            raise UserError(f"cannot read {self.path / 'progress.json'} ({what}: no object)", remedy=_DAMAGED)
+        return found
 
     def note_progress(self, **what: Any) -> None:
         """Note how far the run is (beside a checkpoint, say `step=500`), and the time spent."""
@@ -128,7 +167,8 @@ class RunFolder:
             **more: further plain data, such as `exported="saved_models/flowgan/1"`.
 
         Returns:
-            What was written: recipe, command, seed, metrics, config, git_commit, machine, duration_seconds, finished.
+            What was written: recipe, command, seed, metrics, config, git_commit, machine, duration_seconds, finished; numbers
+            that are not finite are floats here and strings in the file.
 
         Raises:
             UserError: if there is a result already.
@@ -150,7 +190,7 @@ class RunFolder:
             }
         )
         self.write_json("result.json", result)
-        return result
+        return files.restored(result)
 
 
 def default_path(config: RecipeConfig, recipe: str) -> pathlib.Path:
@@ -166,13 +206,38 @@ def _prepare(path: pathlib.Path) -> bool:
     """Make the folder, prove that it can be written, and say whether anything is in it."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-        return any(path.iterdir())
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(bytes(4096))
+        return bool(_names(path))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot write to the folder {path} ({why})", remedy="Choose another folder with --out.") from error
+
+
+def _names(path: pathlib.Path) -> set[str]:
+    """What is in the folder, but for the lock and what a killed process left half-written."""
+    return {p.name for p in path.iterdir() if p.name != run_lock.NAME and not p.name.startswith(files.PARTIAL)}
+
+
+def _locked(path: pathlib.Path) -> RunLock:
+    try:
+        return RunLock(path)
     except OSError as error:
         raise UserError(
             f"cannot write to the folder {path} ({error.strerror or error})", remedy="Choose another folder with --out."
         ) from error
+
+
+def _give_back(path: pathlib.Path) -> None:
+    """Remove the folder if nothing is in it."""
+    with contextlib.suppress(OSError):
+        if not _names(path):
+            (path / run_lock.NAME).unlink(missing_ok=True)
+            path.rmdir()
+
+
+def _seconds(noted: Any) -> float:
+    return float(noted) if isinstance(noted, int | float) and math.isfinite(noted) else 0.0
 
 
 def _refuse(path: pathlib.Path, *, finished: bool, ours: bool) -> None:
@@ -188,10 +253,6 @@ def _refuse(path: pathlib.Path, *, finished: bool, ours: bool) -> None:
 
 def _compare(path: pathlib.Path, wanted: Mapping[str, Any], ignore: set[str]) -> None:
     """The settings in config.json must be those wanted."""
-    if not (path / "config.json").exists():
-        raise UserError(
-            f"--resume: {path} holds no run (no config.json)", remedy="Name the run's folder with --out; nothing was changed."
-        )
     stored = _read_json(path / "config.json")
     differing = [k for k in {**stored, **wanted} if k not in ignore and stored.get(k) != wanted.get(k)]
     if differing:
@@ -204,6 +265,6 @@ def _compare(path: pathlib.Path, wanted: Mapping[str, Any], ignore: set[str]) ->
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"cannot read {path} ({error})", remedy="Choose another folder with --out.") from error
+        return files.read_json(path)
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, no JSON, no object
+        raise UserError(f"cannot read {path} ({error})", remedy=_DAMAGED) from error

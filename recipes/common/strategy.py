@@ -19,9 +19,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from recipes.common import ranges
 from recipes.common.errors import UserError
 
 LOGICAL_CPUS = "INNTF_LOGICAL_CPUS"
+_MOST_CPUS = 64
 
 
 def make_strategy(name: str, logical_cpus: int | None = None) -> tf.distribute.Strategy:
@@ -115,24 +117,52 @@ def _devices(logical_cpus: int | None) -> list[str] | None:
 
 def _environment_cpus() -> int:
     text = os.environ.get(LOGICAL_CPUS, "0")
-    if not text.isdigit():
-        raise UserError(f"{LOGICAL_CPUS}: received {text!r}, expected a whole number")
+    if not text.isdecimal() or len(text) > 3 or int(text) > _MOST_CPUS:
+        raise UserError(f"{LOGICAL_CPUS}: received {ranges.shown(text)}, expected a whole number up to {_MOST_CPUS}")
     return int(text)
 
 
 def _multiworker() -> tf.distribute.Strategy:
-    try:
-        workers = json.loads(os.environ.get("TF_CONFIG", "{}"))["cluster"]["worker"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    text = os.environ.get("TF_CONFIG", "")
+    fault = _fault_of_cluster(text)
+    if fault:
         raise UserError(
-            "--strategy multiworker: TF_CONFIG names no workers",
+            f"--strategy multiworker: TF_CONFIG {fault} (received {ranges.shown(text)})",
             remedy='Set it in each process, such as TF_CONFIG=\'{"cluster": {"worker": ["host1:12345", "host2:12345"]}, '
             '"task": {"type": "worker", "index": 0}}\', with its own index.',
-        ) from error
+        )
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, KeyError, tf.errors.OpError) as error:
         raise UserError(
-            f"--strategy multiworker with {len(workers)} workers: {error}",
-            remedy="Make the strategy first, in a fresh process.",
+            f"--strategy multiworker with TF_CONFIG {ranges.shown(text)}: {' '.join(str(error).split())[:200]}",
+            remedy="Name addresses that can be reached, one process each; make the strategy first, in a fresh process.",
         ) from error
+
+
+def _fault_of_cluster(text: str) -> str | None:
+    """What is wrong with a TF_CONFIG, in words; `None` if nothing is."""
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError):
+        return "names no workers" if not text else "is no JSON"
+    cluster = config.get("cluster") if isinstance(config, dict) else None
+    if not isinstance(cluster, dict) or not cluster.get("worker"):
+        return "names no workers"
+    for job, addresses in cluster.items():
+        if job not in ("worker", "chief") or not isinstance(addresses, list) or not all(map(_is_address, addresses)):
+            return f"has no list of addresses HOST:PORT for {ranges.shown(job)}, which may be worker or chief"
+    everyone = [address for addresses in cluster.values() for address in addresses]
+    if len(set(everyone)) < len(everyone):
+        return "names an address twice"
+    task = config.get("task")
+    members = cluster.get(task.get("type")) if isinstance(task, dict) and isinstance(task.get("type"), str) else None
+    index = task.get("index") if members else None
+    if not members or isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(members):
+        return "has no task that is one of its workers"
+    return None
+
+
+def _is_address(address: object) -> bool:
+    host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
+    return bool(host) and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 2**16

@@ -110,6 +110,16 @@ BAD_IDX = {
     "wrong magic": (lambda d: rewrite(d / IMAGES, lambda raw: b"\0\0\x0d\3" + raw[4:]), "expected 0x00000803"),
     "swapped": (lambda d: shutil.copy(d / LABELS, d / IMAGES), "magic number"),
     "broken gzip": (lambda d: (d / IMAGES).write_bytes((d / IMAGES).read_bytes()[:40]), "cannot be read"),
+    "sizes beyond 64 bits": (
+        lambda d: rewrite(d / IMAGES, lambda raw: raw[:4] + b"\xff" * 12 + raw[16:]),
+        "4294967295x4294967295x4294967295",
+    ),
+    "sizes that overflow to nothing": (
+        lambda d: rewrite(d / IMAGES, lambda raw: raw[:4] + (b"\x80\0\0\0" * 2 + b"\0\0\0\4")),
+        "2147483648x2147483648x4",
+    ),
+    "no gzip": (lambda d: (d / IMAGES).write_bytes(b"\x1f\x8b" + bytes(range(100))), "cannot be read"),
+    "a folder": (lambda d: ((d / LABELS).unlink(), (d / LABELS).mkdir()), "holds no"),
     "wrong size": (lambda d: rewrite(d / IMAGES, lambda _: idx(np.zeros((12, 27, 28)))), r"\(27, 28\)"),
     "label 10": (lambda d: rewrite(d / LABELS, lambda raw: raw[:-1] + b"\x0a"), "label 10"),
     "one label less": (lambda d: rewrite(d / LABELS, lambda _: idx(np.zeros(11))), "12 images but 11 labels"),

@@ -7,6 +7,7 @@ import pytest
 
 from recipes.common import cli
 from recipes.common.errors import UserError, as_user_error
+from recipes.common.run_folder import RunFolder
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,12 +77,26 @@ def test_a_user_error_is_one_line(capsys):
     assert capsys.readouterr().err == "error: no data here. Fetch it.\n"
 
 
-def test_other_errors_keep_their_traceback():
+def test_a_mistake_of_ours_is_one_line_and_its_traceback_is_kept(tmp_path, capsys):
     def run(config):
-        raise ZeroDivisionError
+        with RunFolder.open(cli.RecipeConfig(out=tmp_path / "run"), "toy", argv=[]):
+            return 1 / 0
 
-    with pytest.raises(ZeroDivisionError):
-        cli.main(toy(run), [])
+    assert cli.main(toy(run), []) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and str(tmp_path / "run" / "error.log") in err
+    assert "in run\n" in (tmp_path / "run" / "error.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device", "a/b"), MemoryError(), PermissionError(13, "Permission denied", "a")]
+)
+def test_what_no_program_can_mend_is_one_line_and_code_2(error, capsys):
+    def run(config):
+        raise error
+
+    assert cli.main(toy(run), []) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_an_interruption_says_how_to_go_on(capsys):

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from recipes.common import files, provenance, run_folder
+from recipes.common import files, places, provenance, run_folder
 from recipes.common.cli import RecipeConfig
 from recipes.common.errors import UserError
 from recipes.common.run_folder import RunFolder
@@ -128,6 +128,88 @@ def test_damaged_settings_are_a_user_error(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"config\.json"):
         RunFolder.open(config(tmp_path, resume=True), "toy", argv=[])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", '{"a": ', "\xff", "[" * 100_000, '"' + "a" * 10])
+@pytest.mark.parametrize("name", ["config.json", "progress.json", "result.json"])
+def test_a_file_that_holds_no_object_is_a_user_error(tmp_path, name, text):
+    RunFolder.open(config(tmp_path), "toy", argv=[])
+    (tmp_path / name).write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=name):
+        folder = RunFolder.open(config(tmp_path, resume=True), "toy", argv=[])
+        folder.progress(), folder.finished and folder.result()
+
+
+def test_a_folder_in_the_place_of_a_file_is_a_user_error(tmp_path):
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(UserError, match=r"config\.json"):
+        RunFolder.open(config(tmp_path, resume=True), "toy", argv=[])
+
+
+def test_progress_of_another_form_is_a_user_error(tmp_path):
+    folder = RunFolder.open(config(tmp_path), "toy", argv=[])
+    for noted in (3, [1], {"a": 3}):
+        folder.note_progress(variants=noted)
+        with pytest.raises(UserError, match="variants"):
+            folder.noted("variants")
+
+
+def test_a_run_that_lives_keeps_others_out(tmp_path):
+    with RunFolder.open(config(tmp_path), "toy", argv=[]):
+        with pytest.raises(UserError, match=rf"in use.*process {os.getpid()}"):
+            RunFolder.open(config(tmp_path, resume=True), "toy", argv=[])
+        with pytest.raises(UserError, match="nothing was changed"):
+            RunFolder.open(config(tmp_path), "toy", argv=[])
+    assert RunFolder.open(config(tmp_path, resume=True), "toy", argv=[]).resumed
+
+
+def test_the_lock_of_a_killed_process_is_no_obstacle_and_what_it_left_half_written_is_removed(tmp_path):
+    code = (
+        "import os, pathlib, signal; from recipes.common import files, run_lock\n"
+        f"lock = run_lock.RunLock(pathlib.Path({str(tmp_path)!r})); lock.sign()\n"
+        f"with files.atomic(pathlib.Path({str(tmp_path / 'config.json')!r})): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    assert len(list(tmp_path.iterdir())) == 2
+    folder = RunFolder.open(config(tmp_path), "toy", argv=[])
+    assert not folder.resumed and {p.name for p in tmp_path.iterdir()} == {"config.json", ".lock"}
+
+
+def test_a_full_disk_leaves_no_folder(tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write_json", full)
+    with pytest.raises(OSError, match="No space"):
+        RunFolder.open(config(tmp_path / "run"), "toy", argv=[])
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_that_are_not_finite_come_back_as_numbers(tmp_path):
+    folder = RunFolder.open(config(tmp_path), "toy", argv=[])
+    folder.note_progress(variants={"a": {"error": float("inf"), "bits": [float("nan")]}})
+    found = folder.noted("variants")["a"]
+    assert found["error"] == float("inf") and np.isnan(found["bits"][0])
+    assert np.isnan(folder.finish({"bits": float("nan")})["metrics"]["bits"])
+
+
+@pytest.mark.parametrize("bad", ["file", "file/below", "x" * 300, "~nobody_of_that_name/x", "a\0b"])
+def test_places_are_proved_before_the_run(tmp_path, bad):
+    (tmp_path / "file").write_text("")
+    path = pathlib.Path(bad) if bad.startswith("~") else tmp_path / bad
+    with pytest.raises(UserError, match="--export-dir"):
+        places.export_root(path, ["model"])
+    with pytest.raises(UserError, match="--out"):
+        RunFolder.open(config(path), "toy", argv=[])
+    assert contents(tmp_path) == {"file": b""}
+
+
+def test_proving_a_place_leaves_nothing(tmp_path):
+    assert places.export_root(tmp_path / "a" / "b", ["x", "y"]) == tmp_path / "a" / "b"
+    assert not any(tmp_path.iterdir())
+    (tmp_path / "models").write_text("")
+    with pytest.raises(UserError, match="models"):
+        places.export_root(tmp_path, ["models"])
 
 
 def test_of_two_runs_started_at_once_one_is_refused(tmp_path, monkeypatch):

@@ -44,7 +44,34 @@ def test_an_unknown_strategy_is_refused():
         strategies.make_strategy("magic")
 
 
-@pytest.mark.parametrize("text", [None, "{", "{}", '{"cluster": {}}', "[]"])
+BAD_CLUSTERS = [
+    None,
+    "",
+    "{",
+    "{}",
+    "[]",
+    "5",
+    "[" * 100_000,
+    '{"cluster": {}}',
+    '{"cluster": []}',
+    '{"cluster": {"worker": "localhost:1"}}',
+    '{"cluster": {"worker": []}}',
+    '{"cluster": {"worker": [1]}}',
+    '{"cluster": {"worker": ["localhost"]}}',
+    '{"cluster": {"worker": ["localhost:99999"]}}',
+    '{"cluster": {"worker": ["localhost:1", "localhost:1"]}}',
+    '{"cluster": {"worker": ["localhost:1"]}}',
+    '{"cluster": {"worker": ["localhost:1"]}, "task": []}',
+    '{"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": 1}}',
+    '{"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": -1}}',
+    '{"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": "0"}}',
+    '{"cluster": {"worker": ["localhost:1"]}, "task": {"type": "ps", "index": 0}}',
+    '{"cluster": {"worker": ["localhost:1"]}, "task": {"type": ["worker"], "index": 0}}',
+    '{"cluster": {"worker": ["localhost:1"], "ps": ["localhost:2"]}, "task": {"type": "worker", "index": 0}}',
+]
+
+
+@pytest.mark.parametrize("text", BAD_CLUSTERS)
 def test_multiworker_without_workers_is_refused(monkeypatch, text):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:
@@ -53,8 +80,9 @@ def test_multiworker_without_workers_is_refused(monkeypatch, text):
         strategies.make_strategy("multiworker")
 
 
-def test_a_bad_number_of_cpus_is_refused(monkeypatch):
-    monkeypatch.setenv(strategies.LOGICAL_CPUS, "two")
+@pytest.mark.parametrize("text", ["two", "-1", "1.5", "9" * 5000, "1000", "\u00b2"])
+def test_a_bad_number_of_cpus_is_refused(monkeypatch, text):
+    monkeypatch.setenv(strategies.LOGICAL_CPUS, text)
     with pytest.raises(UserError, match=strategies.LOGICAL_CPUS):
         strategies.make_strategy("mirrored")
 

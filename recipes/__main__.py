@@ -1,0 +1,37 @@
+"""What `python -m recipes` says: the recipes there are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from recipes.common.endings import exit_code
+from recipes.common.errors import UserError
+
+RECIPES = {
+    "flowgan": "a flow trained by likelihood, adversarially, and both ways",
+    "checkerboard": "three flows, one of which loses its inverse outside of the data",
+    "iresnet": "residual networks that classify, run backwards, and are densities",
+    "prepare": "the makers' files of a data set, made ready for the recipes",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the list; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+
+    def work() -> None:
+        if argv and argv not in (["--help"], ["-h"]):
+            raise UserError(
+                f"python -m recipes: received {' '.join(argv)!r}, expected nothing",
+                remedy=f"Run python -m recipes.NAME, NAME one of {', '.join(RECIPES)}.",
+            )
+        print("python -m recipes.NAME [--help], NAME one of:")
+        for name, what in RECIPES.items():
+            print(f"  {name:14s}{what}")
+
+    return exit_code(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

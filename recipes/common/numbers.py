@@ -1,0 +1,39 @@
+"""Numbers of a result, which may be infinite, NaN or missing, on the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def ratio(a: float, b: float) -> float:
+    """`a / b`; by zero it is infinite or NaN.
+
+    >>> ratio(1, 0), ratio(3, 2)
+    (inf, 1.5)
+    """
+    with np.errstate(all="ignore"):
+        return float(np.float64(a) / np.float64(b))
+
+
+def cell(value: Any, width: int, form: str = ".4g") -> str:
+    """A number to the right of so many characters; what is none as it is.
+
+    >>> cell(1234.5678, 8), cell(float("inf"), 8), cell(None, 8)
+    ('    1235', '     inf', '       -')
+    """
+    if value is None:
+        return f"{'-':>{width}s}"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:>{width}{form}}" if is_number else f"{value!s:>{width}s}"
+
+
+def claim_lines(claims: dict[str, Any]) -> list[str]:
+    """A line a claim: `yes`, `NO`, or its number.
+
+    >>> claim_lines({"a": True, "b": False, "c": 0.25})
+    ['       yes  a', '        NO  b', '      0.25  c']
+    """
+    words = {True: "yes", False: "NO"}
+    return [f"{words[v] if isinstance(v, bool) else cell(v, 10, '.3g'):>10s}  {k}" for k, v in claims.items()]
