@@ -22,7 +22,6 @@ from inntf.nets.convnet import ConvNet
 from inntf.nets.lipschitz_mlp import LipschitzMLP
 from inntf.nets.making import Conditioner
 from inntf.nets.norms import certify_norms, update_norms
-from inntf.nets.pure import PureNetwork
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.numerics.boxes import EVERYWHERE, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.numerics.log_det_base import LogDetEstimator
@@ -43,10 +42,10 @@ class ResidualBlock(Block):
     returns what it has, and `inverse_with_certificate` says how good that is.  Gradients are implicit: of `x`, and of the
     `log_det` of the inverse, by `z`, the weights and the condition, at the cost of a second such solve.
 
-    **L is never stale.**  Eagerly it is `lipschitz_constant(network)` of the weights as they are (remembered for
-    weights that are equal to the bit); in a graph, a loop of `Repeat` or a SavedModel it is computed by the graph, from
-    the weights at the time it runs, by `lipschitz_tensor`.  Spectral normalization by power iteration alone does not
-    promise L < 1 after large steps: `certify(rescale=True)` makes it hold.
+    **L is never stale.**  Eagerly it is `lipschitz_constant(network)` of the weights and attributes as they are (remembered
+    for those that are equal; weights are compared where they are); in a graph, a loop of `Repeat` or a SavedModel it is
+    computed by the graph, from the weights at the time it runs, by `lipschitz_tensor`.  Spectral normalization by power
+    iteration alone does not promise L < 1 after large steps: `certify(rescale=True)` makes it hold.
 
     The network is evaluated as at inference, always (both directions must be one map): dropout inside does nothing.  In
     training the norms of its spectrally normalized layers are updated once a forward call.
@@ -135,7 +134,6 @@ class ResidualBlock(Block):
             wanted = _default_network(len(event), self.coefficient, self.dtype_policy)
         probe = tf.zeros([1, *(4 if n is None else n for n in event)], self.variable_dtype)
         self.network = prepare_conditioner(self, wanted, probe, event[-1])
-        self._root.network = PureNetwork(self.network)
         if self.log_det is None:
             size = None if None in event else int(np.prod(event))
             self.log_det = ExactLogDet() if size is not None and size <= _EXACT_UP_TO else RussianRoulette()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,14 +14,13 @@ import tensorflow as tf
 from inntf.blocks.coupling_base import merge_condition
 from inntf.blocks.inverse_certificate import InverseCertificate, InverseNotReached
 from inntf.core import Block
-from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.lipschitz_tensor import lipschitz_tensor
 from inntf.nets.pure import PureNetwork
+from inntf.nets.remembered import RememberedConstant
 from inntf.numerics.fixed_point import ROUNDING, FixedPoint, solve_fixed_point
 from inntf.numerics.implicit import contraction_inverse
 from inntf.numerics.refusals import refusals_are_marked
 
-_REMEMBERED = 64  # sets of weights whose constant is known
 _local = threading.local()
 
 
@@ -46,23 +44,22 @@ class ResidualInverse:
         self.block, self.tolerance, self.on_failure = block, tolerance, on_failure
         self.refine = refine is not None and block.variable_dtype != "float64"
         self.options = {"max_evaluations": int(max_evaluations), "memory": memory}
-        self.network: PureNetwork | None = None
-        self._known: dict[bytes, tuple[float, str]] = {}
+        self._pure: PureNetwork | None = None
+        self._constant = RememberedConstant()
+
+    @property
+    def network(self) -> PureNetwork:
+        """The block's network, as a function of its weights."""
+        if self._pure is None or self._pure.network is not self.block.network:
+            self._pure = PureNetwork(self.block.network)
+        return self._pure
 
     # ---- the constant ---------------------------------------------------------------------------------------
 
     def lipschitz_and_reason(self) -> tuple[float, str]:
         """The certified constant of the weights as they are, eagerly, and why it is infinite where it is."""
-        digest = hashlib.blake2b(digest_size=32)
-        for value in self.network.values():
-            digest.update(np.ascontiguousarray(value.numpy()).tobytes())
-        key = digest.digest()
-        if key not in self._known:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            bound, reason = lipschitz_constant(self.network.network)
-            self._known[key] = bound * self._margin, reason
-        return self._known[key]
+        bound, reason = self._constant(self.network.network)
+        return bound * self._margin, reason
 
     def lipschitz_now(self) -> float:
         """The certified constant of the weights as they are, eagerly."""

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from inntf.core.backprop import within
 from inntf.core.errors import explain
+from inntf.nets.remembered import settings_of
 
 
 class PureNetwork:
@@ -27,6 +28,7 @@ class PureNetwork:
     def __init__(self, network: keras.layers.Layer):
         self.network = network
         self._twin: keras.layers.Layer | None = None
+        self._twin_of: tuple[Any, ...] = ()
 
     def values(self) -> list[tf.Tensor]:
         """What stands for the weights now: the variables, or what a stateless scope puts in their place."""
@@ -37,9 +39,10 @@ class PureNetwork:
         return _apply(self.network, x, values)
 
     def widen(self, event_shape: tuple[int | None, ...]) -> None:
-        """Make the float64 twin, for inputs of this event shape, unless it is there."""
-        if self._twin is None:
-            self._twin = float64_twin(self.network, event_shape)
+        """Make the float64 twin, for inputs of this event shape, unless it is there and the network is what it was."""
+        settings = settings_of(self.network)
+        if self._twin is None or self._twin_of != settings:
+            self._twin, self._twin_of = float64_twin(self.network, event_shape), settings
 
     def wide(self, x: tf.Tensor, values: Sequence[tf.Tensor]) -> tf.Tensor:
         """The same, computed in float64; `widen` must have been called."""
