@@ -11,7 +11,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from inntf.models import Flow
-from inntf.training import update_spectral_norms
+from inntf.training import clip_what_replicas_add_up, update_spectral_norms
 from recipes import checkerboard_data as data
 from recipes.checkerboard_figures import map_figure
 from recipes.checkerboard_maps import Mapper, describe, grid_axis
@@ -39,6 +39,7 @@ def train(flow: Flow, name: str, config: Any, strategy: tf.distribute.Strategy, 
         optimizer = keras.optimizers.Adam(
             warm_cosine(rate, steps) if config.schedule == "cosine" else rate, global_clipnorm=config.clip_norm
         )
+        clip_what_replicas_add_up(optimizer)
         optimizer.build(flow.block.trainable_weights)
     before = [w.numpy() for w in flow.block.trainable_weights]
     watch = Watch(flow, name, optimizer, config, folder)

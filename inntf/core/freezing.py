@@ -12,7 +12,7 @@ def keep_frozen(layer: keras.layers.Layer) -> None:
     """
     for part in layer._flatten_layers():
         if not part.trainable:
-            part.trainable = False
+            type(part).trainable.fset(part, False)  # an assignment of what is there already does nothing in Keras
 
 
 def freeze_alike(layer: keras.layers.Layer, model: keras.layers.Layer) -> None:

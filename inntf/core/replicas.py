@@ -16,8 +16,8 @@ def clip_what_replicas_add_up(optimizer: keras.optimizers.Optimizer) -> keras.op
 
         g = clip(sum_r g_r) / n on each of the n replicas, which Keras adds up to clip(sum_r g_r)
 
-    With gradients that were accumulated, or whose loss was scaled, too.  On one device, and for an optimizer that does not
-    clip, nothing changes.  `compile` of our models calls it; in a loop of your own call it once.
+    Of a loss that was scaled, too.  On one device, and for an optimizer that does not clip, nothing changes.  `compile`
+    of our models calls it; in a loop of your own call it once.
 
     Args:
         optimizer: a Keras optimizer; of one that scales the loss the inner one is meant.

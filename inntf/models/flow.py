@@ -14,14 +14,16 @@ from inntf.core import Block
 from inntf.core.checkpointing import load_waiting
 from inntf.core.errors import explain
 from inntf.core.faces import LiveVariables
+from inntf.core.freezing import keep_frozen
 from inntf.core.shapes import Shape, static
 from inntf.models.flow_checkpoints import CheckpointedFlow
+from inntf.models.keras_tracking import TrackedByKeras
 from inntf.models.parts import in_parts
 
 tfd = tfp.distributions
 
 
-class Flow(CheckpointedFlow, tfd.Distribution):
+class Flow(TrackedByKeras, CheckpointedFlow, tfd.Distribution):
     """`log p(x) = log p_base(forward(x)) + log|det dforward/dx|`; samples are `inverse(z)`, `z ~ base`.
 
     A `tfd.Distribution`: it goes into `tfd.Independent`, mixtures, `tfp.vi` and `tfp.mcmc`.  Each network is evaluated
@@ -157,6 +159,7 @@ class Flow(CheckpointedFlow, tfd.Distribution):
         return embedded
 
     def _log_prob(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        self._check_holder()
         z, log_det = self._block.forward_and_log_det(x, self.embed(condition))
         return self._base.log_prob(z) + tf.cast(log_det, self._base.dtype)
 
@@ -201,6 +204,7 @@ class Flow(CheckpointedFlow, tfd.Distribution):
     def _sample(
         self, sample_shape: Any, condition: Any, seed: Any, temperature: float
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        self._check_holder()
         condition = self.embed(condition)
         shape = tf.reshape(tf.convert_to_tensor(sample_shape, tf.int32), [-1])
         known = tf.get_static_value(shape)
@@ -283,7 +287,9 @@ def _embedded_shape(network: Any, shape: Shape | None, dtype: Any) -> Shape | No
     if shape is None or network is None:
         return shape
     with tf.init_scope():
-        return static(network(tf.zeros([1, *shape], dtype)).shape[1:])
+        embedded = static(network(tf.zeros([1, *shape], dtype)).shape[1:])
+    keep_frozen(network)
+    return embedded
 
 
 def _shape(shape: Any) -> Shape | None:

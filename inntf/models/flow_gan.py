@@ -11,6 +11,8 @@ import keras
 import tensorflow as tf
 
 from inntf.core.errors import explain
+from inntf.core.replicas import clip_what_replicas_add_up
+from inntf.models.compile_arguments import refuse_losses
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
 from inntf.nets.norms import update_norms
@@ -109,8 +111,9 @@ class FlowGan(FlowHolder, keras.Model):
         """Set the optimizers; the paper uses Adam(0.5, 0.99) for both.
 
         Raises:
-            ValueError: without a discriminator's optimizer for an adversarial objective.
+            ValueError: without a discriminator's optimizer for an adversarial objective; for a loss, loss weights or metrics.
         """
+        refuse_losses("FlowGan", **kwargs)
         if self.discriminator is not None and discriminator_optimizer is None:
             raise ValueError(
                 explain(
@@ -122,6 +125,8 @@ class FlowGan(FlowHolder, keras.Model):
         self.discriminator_optimizer = None if self.discriminator is None else discriminator_optimizer
         if self.discriminator is not None:
             discriminator_optimizer.build(self.discriminator.trainable_variables)
+        for optimizer in filter(None, (self.optimizer, self.discriminator_optimizer)):
+            clip_what_replicas_add_up(optimizer)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -134,7 +139,16 @@ class FlowGan(FlowHolder, keras.Model):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of the discriminator, if there is one, then one of the generator."""
-        x = data[0] if isinstance(data, tuple) else data
+        x, _, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if weights is not None:
+            raise ValueError(
+                explain(
+                    f"{self.name}.fit",
+                    received="sample weights",
+                    expected="none",
+                    remedy="Its losses are plain means.",
+                )
+            )
         x = tf.cast(x, self.flow.dtype)
         logs, seeds = {}, self._seeds()
         update_norms(self)

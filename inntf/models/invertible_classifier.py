@@ -8,11 +8,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.blocks import ActNorm, ResidualBlock
+from inntf.blocks import ResidualBlock
 from inntf.compose.chain import Chain
 from inntf.core import Block
 from inntf.core.checkpointing import Checkpointed, settled
 from inntf.core.errors import explain
+from inntf.core.initialization import under_way
+from inntf.core.replicas import clip_what_replicas_add_up
 from inntf.models.fit_end import FitEnd
 from inntf.models.inverse_error import invert_with_error, refuse_unbounded
 from inntf.nets.norms import certify_norms, update_norms
@@ -97,9 +99,15 @@ class IResNetClassifier(Checkpointed, FitEnd, keras.Model):
     def initialize(self, x: Any) -> IResNetClassifier:
         """Data-dependent initialization of the ActNorms on a batch; returns self."""
         x = tf.cast(tf.convert_to_tensor(x), self.body.variable_dtype)
-        for block in self.body:
-            x = block.initialize(x) if isinstance(block, ActNorm) else _value(block, x)
+        with under_way():  # one initialization, block by block
+            for block in self.body:
+                x = _value(block, x) if isinstance(block, ResidualBlock) else block.initialize(x)
         return self
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Keras' own, where the optimizer clips what all replicas add up to."""
+        clip_what_replicas_add_up(self.optimizer)
+        return super().make_train_function(force)
 
     def invert(self, features: Any) -> Reconstruction:
         """The images with these features, and a bound on their error.
