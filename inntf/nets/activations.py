@@ -144,6 +144,12 @@ lip_swish.lipschitz = SWISH_SUPREMUM / 1.1
 max_min.lipschitz = 1.0
 
 
+def sharpness(raw: Any, dtype: Any) -> tf.Tensor:
+    """`softplus(raw)` in a dtype; computed in float32 at least, since accelerators have no 16-bit kernel for all."""
+    raw = tf.convert_to_tensor(raw)
+    return tf.cast(tf.nn.softplus(raw if raw.dtype.size >= 4 else tf.cast(raw, tf.float32)), dtype)
+
+
 @keras.saving.register_keras_serializable("inntf")
 class LipSwish(Checkpointed, keras.layers.Layer):
     r"""$x\,\mathrm{sigmoid}(\beta x)/1.1$ with a trained sharpness $\beta = \mathrm{softplus}(b) > 0$; 1-Lipschitz.
@@ -175,7 +181,7 @@ class LipSwish(Checkpointed, keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         """Apply the activation."""
-        return lip_swish(x, tf.nn.softplus(tf.convert_to_tensor(self.raw_beta)))
+        return lip_swish(x, sharpness(self.raw_beta, x.dtype))
 
     def lipschitz_bound(self) -> tuple[float, str]:
         """The constant, and no reason against it."""

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from inntf.core.checkpointing import Checkpointed
-from inntf.nets.activations import SWISH_SUPREMUM
+from inntf.nets.activations import SWISH_SUPREMUM, sharpness
 
 _SHRINK = 1.1044  # the slopes of the two halves add up to one, so their norm is largest where one is at its supremum
 
@@ -72,7 +72,7 @@ class ConcatLipSwish(Checkpointed, keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         """Apply the activation."""
-        return concat_lip_swish(x, tf.nn.softplus(tf.convert_to_tensor(self.raw_beta)))
+        return concat_lip_swish(x, sharpness(self.raw_beta, x.dtype))
 
     def lipschitz_bound(self) -> tuple[float, str]:
         """The constant, and no reason against it."""

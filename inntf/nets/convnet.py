@@ -10,7 +10,7 @@ import keras
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
-from inntf.nets.making import policy_of
+from inntf.nets.making import policy_of, unknown_width
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -74,7 +74,7 @@ class ConvNet(Checkpointed, keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the convolutions."""
         if self.out_channels is None:
-            raise ValueError(f"{self.name}: out_channels is not known. Set it, or pass the network to a coupling, which does.")
+            raise unknown_width(self)
         make = self.convolution or keras.layers.Conv2D
         widths = (*self.hidden, self.out_channels)
         self.convolutions, self.norms = [], []

@@ -10,6 +10,7 @@ import keras
 from inntf.core.checkpointing import Checkpointed
 from inntf.nets.activations import lip_swish
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
+from inntf.nets.making import unknown_width
 from inntf.nets.spectral_dense import SpectralDense
 
 
@@ -20,7 +21,7 @@ class LipschitzMLP(Checkpointed, keras.layers.Layer):
     The singular vectors are updated once a step by `update_norms` (a `ResidualBlock` does it), not at every call.
 
     Args:
-        hidden: widths of the hidden layers.
+        hidden: widths of the hidden layers; one number for a single one.
         out_channels: width of the output; `None` lets the block set it (and the dtype, where none is given).
         coefficient: c, the norm that each layer may have.
         activation: Keras activation between layers, 1-Lipschitz; `lip_swish` by default.
@@ -40,7 +41,7 @@ class LipschitzMLP(Checkpointed, keras.layers.Layer):
 
     def __init__(
         self,
-        hidden: Sequence[int] = (128, 128),
+        hidden: int | Sequence[int] = (128, 128),
         *,
         out_channels: int | None = None,
         coefficient: float = 0.9,
@@ -49,7 +50,7 @@ class LipschitzMLP(Checkpointed, keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self._follows_owner = kwargs.get("dtype") is None
-        self.hidden = tuple(hidden)
+        self.hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
         self.out_channels = out_channels
         self.coefficient = float(coefficient)
         self.activation = keras.activations.get(activation)
@@ -57,7 +58,7 @@ class LipschitzMLP(Checkpointed, keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the dense layers."""
         if self.out_channels is None:
-            raise ValueError(f"{self.name}: out_channels is not known. Set it, or pass the network to a block, which does.")
+            raise unknown_width(self)
         common = {"coefficient": self.coefficient, "update_every_call": False, "dtype": self.dtype_policy}
         self.layers = [SpectralDense(n, activation=self.activation, **common) for n in self.hidden]
         self.layers.append(SpectralDense(self.out_channels, **common))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,10 +19,10 @@ def make_conditioner(owner: keras.layers.Layer, conditioner: Conditioner, out_ch
 
     Args:
         owner: the block that asks; a network made here takes its dtype policy.
-        conditioner: a Keras layer, used as it is (one with an attribute `out_channels` that is `None` gets it set,
-            and one of ours without a dtype the owner's dtype policy; one with a method
-            `initialize(x)`, which returns its output, is initialized from data with its owner);
-            or a function of the number of output channels that makes one.
+        conditioner: a Keras layer, used as it is (one with a method `initialize(x)`, which returns its output, is
+            initialized from data with its owner); or a function of the number of output channels that makes one, or a
+            class with an argument `out_channels`.  In either case a layer with an attribute `out_channels` that is `None`
+            gets it set, also the last one of a Sequential, and one of ours without a dtype the owner's dtype policy.
         out_channels: width of the last axis that the block needs.
 
     Returns:
@@ -37,22 +38,28 @@ def make_conditioner(owner: keras.layers.Layer, conditioner: Conditioner, out_ch
         >>> make_conditioner(owner, lambda n: keras.layers.Dense(n), 6).units
         6
     """
-    if isinstance(conditioner, keras.layers.Layer):
-        have = getattr(conditioner, "out_channels", out_channels)
-        if have is None:
-            conditioner.out_channels = out_channels
-            if getattr(conditioner, "_follows_owner", False) and not conditioner.built:
-                conditioner.dtype_policy = owner.dtype_policy
-        elif have != out_channels:
-            raise ValueError(
-                explain(
-                    owner.name,
-                    received=f"a conditioner with {have} output channels",
-                    expected=f"{out_channels}",
-                    remedy="Leave out_channels unset, or pass a function of the number of output channels.",
-                )
+    layer = conditioner if isinstance(conditioner, keras.layers.Layer) else _made(owner, conditioner, out_channels)
+    last = layer
+    while isinstance(last, keras.Sequential) and last.layers:
+        last = last.layers[-1]
+    have = getattr(last, "out_channels", out_channels)
+    if have is None:
+        last.out_channels = out_channels
+        if getattr(last, "_follows_owner", False) and not last.built:
+            last.dtype_policy = owner.dtype_policy
+    elif have != out_channels:
+        raise ValueError(
+            explain(
+                owner.name,
+                received=f"a conditioner with {have} output channels",
+                expected=f"{out_channels}",
+                remedy="Leave out_channels unset, or pass a function of the number of output channels.",
             )
-        return conditioner
+        )
+    return layer
+
+
+def _made(owner: keras.layers.Layer, conditioner: Callable[..., Any], out_channels: int) -> keras.layers.Layer:
     if not callable(conditioner):
         raise TypeError(
             explain(
@@ -62,8 +69,9 @@ def make_conditioner(owner: keras.layers.Layer, conditioner: Conditioner, out_ch
                 remedy="For example conditioner=inntf.nets.MLP([64, 64]).",
             )
         )
+    arguments, keywords = _call_with(owner, conditioner, out_channels)
     with policy_of(owner):
-        layer = conditioner(out_channels)
+        layer = conditioner(*arguments, **keywords)
     if not isinstance(layer, keras.layers.Layer):
         raise TypeError(
             explain(
@@ -74,6 +82,39 @@ def make_conditioner(owner: keras.layers.Layer, conditioner: Conditioner, out_ch
             )
         )
     return layer
+
+
+def _call_with(owner: Any, conditioner: Callable[..., Any], out_channels: int) -> tuple[list[Any], dict[str, Any]]:
+    try:
+        signature = inspect.signature(conditioner)
+    except ValueError:  # of builtins that tell nothing
+        return [out_channels], {}
+    if isinstance(conditioner, type) and "out_channels" in signature.parameters:
+        return [], {"out_channels": out_channels}  # the class of a network: its first argument is something else
+    try:
+        signature.bind(out_channels)
+    except TypeError as error:
+        raise TypeError(
+            explain(
+                owner.name,
+                received=f"a conditioner function that does not take one argument ({error})",
+                expected="a function of the number of output channels",
+                remedy="For example conditioner=lambda channels: inntf.nets.MLP([64, 64], out_channels=channels).",
+            )
+        ) from error
+    return [out_channels], {}
+
+
+def unknown_width(network: keras.layers.Layer) -> ValueError:
+    """The error of a network that is to be built and does not know how many outputs it has."""
+    return ValueError(
+        explain(
+            network.name,
+            received="out_channels=None, and a call that needs the weights",
+            expected="the number of output channels",
+            remedy="Set out_channels=, or pass the network as the conditioner of a block, which sets it.",
+        )
+    )
 
 
 @contextlib.contextmanager

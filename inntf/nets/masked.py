@@ -14,6 +14,7 @@ from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
 from inntf.nets.entry_by_entry import Choose, run_entry_by_entry
 from inntf.nets.lipschitz import NO_WEIGHTS, Bound, product, unbounded, with_activation
+from inntf.nets.making import unknown_width
 from inntf.nets.masks import HIDDEN_DEGREES, ORDERINGS, connections, entry_degrees, hidden_degrees
 from inntf.numerics.spectral import spectral_norm
 
@@ -90,7 +91,7 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
         """Make the masks and the weights."""
         if self.out_channels is None:
-            raise ValueError(f"{self.name}: out_channels is not known. Set it, or pass the network to a block, which does.")
+            raise unknown_width(self)
         dim = self.dim = x_shape[-1]
         self.degrees = entry_degrees(dim, self.ordering, self.seed)
         rng = np.random.default_rng(None if self.seed is None else [1, self.seed])

@@ -9,6 +9,7 @@ import keras
 
 from inntf.core.checkpointing import Checkpointed
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
+from inntf.nets.making import unknown_width
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -18,7 +19,7 @@ class MLP(Checkpointed, keras.layers.Layer):
     With a zero last layer a coupling starts as the identity (or as its scale at zero).
 
     Args:
-        hidden: widths of the hidden layers.
+        hidden: widths of the hidden layers; one number for a single one.
         out_channels: width of the output; `None` lets the coupling set it (and the dtype, where none is given).
         activation: Keras activation between layers.
         zero_last: whether the last layer starts at zero; otherwise Glorot uniform.
@@ -37,7 +38,7 @@ class MLP(Checkpointed, keras.layers.Layer):
 
     def __init__(
         self,
-        hidden: Sequence[int] = (128, 128),
+        hidden: int | Sequence[int] = (128, 128),
         *,
         out_channels: int | None = None,
         activation: Any = "relu",
@@ -46,7 +47,7 @@ class MLP(Checkpointed, keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self._follows_owner = kwargs.get("dtype") is None
-        self.hidden = tuple(hidden)
+        self.hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
         self.out_channels = out_channels
         self.activation = keras.activations.get(activation)
         self.zero_last = zero_last
@@ -54,7 +55,7 @@ class MLP(Checkpointed, keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the dense layers."""
         if self.out_channels is None:
-            raise ValueError(f"{self.name}: out_channels is not known. Set it, or pass the network to a coupling, which does.")
+            raise unknown_width(self)
         last = "zeros" if self.zero_last else "glorot_uniform"
         policy = self.dtype_policy
         self.layers = [keras.layers.Dense(n, activation=self.activation, dtype=policy) for n in self.hidden]
