@@ -1,0 +1,167 @@
+"""What a recipe refuses once TensorFlow is there, but before it trains; and how a run that broke is told."""
+
+import dataclasses
+import importlib
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from recipes import iresnet_models
+from recipes.common.errors import UserError
+from recipes.common.exporting import export_once
+from recipes.common.run_folder import RunFolder
+
+NAMES = ("flowgan", "checkerboard", "iresnet")
+EXPORTS = {"flowgan": "flowgan", "checkerboard": "checkerboard_residual", "iresnet": "iresnet_density"}
+OWN = {"flowgan": {}, "checkerboard": {"model": "residual"}, "iresnet": {"task": "density"}}
+
+
+def smoke(name, **settings):
+    recipe = importlib.import_module(f"recipes.{name}").RECIPE
+    return dataclasses.replace(recipe.presets["smoke"], preset="smoke", **{**OWN[name], **settings})
+
+
+def run(name, config):
+    return importlib.import_module(f"recipes.{name}_run").run(config)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Nothing may be trained."""
+
+    def trained(*_, **__):
+        pytest.fail("it trains")
+
+    monkeypatch.setattr(keras.Model, "fit", trained)
+    monkeypatch.setattr("recipes.checkerboard_run.train", trained)
+    monkeypatch.setattr("recipes.flowgan_run.make_features", trained)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_places_of_the_exports_are_proved_first(name, tmp_path, untrained):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / EXPORTS[name]).write_text("")
+    for bad in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300), tmp_path / "models"):
+        with pytest.raises(UserError, match="--export-dir"):
+            run(name, smoke(name, out=tmp_path / "run", export_dir=bad))
+    with pytest.raises(UserError, match="--out"):
+        run(name, smoke(name, out=tmp_path / "file", export_dir=tmp_path / "saved"))
+    assert {p.name for p in tmp_path.iterdir()} == {"file", "models"}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("flowgan", {"batch_size": 257}, "--batch-size.*257 for 256"),
+        ("flowgan", {"jacobian_images": 65}, "--jacobian-images.*65 for 64"),
+        ("flowgan", {"seed": -1}, "--seed"),
+        ("flowgan", {"strategy": "multiworker"}, "multiworker"),
+        ("iresnet", {"batch_density": 513}, "--batch-density.*513 for 512"),
+        ("iresnet", {"task": "classify", "batch_size": 513}, "--batch-size.*513 for 512"),
+        ("iresnet", {"levels": 3}, "--depth"),
+        ("iresnet", {"task": "classify", "channels": 1}, "channels"),
+        ("checkerboard", {"steps_residual": 0}, "--steps-residual"),
+    ],
+)
+def test_settings_that_do_not_fit_the_data_are_refused_and_the_folder_given_back(name, settings, said, tmp_path, untrained):
+    with pytest.raises(UserError, match=said):
+        run(name, smoke(name, out=tmp_path / "run", export_dir=tmp_path / "saved", **settings))
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["flowgan", "iresnet"])
+def test_a_folder_of_data_that_is_not_there_is_refused(name, tmp_path, untrained):
+    for dataset, where, said in (("mnist_5k", "none", "--data-dir"), ("fashion_mnist", ".", r"recipes\.prepare")):
+        with pytest.raises(UserError, match=said):
+            run(name, smoke(name, dataset=dataset, data_dir=tmp_path / where, out=tmp_path / "run", export_dir=tmp_path / "s"))
+    assert not any(tmp_path.iterdir())
+
+
+# ---- a run that broke -----------------------------------------------------------------------------------------
+
+
+BROKEN = {"max": math.inf, "median": math.nan, "nonfinite_share": 1.0}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, 0.0])
+def test_summaries_and_claims_take_any_number(value, tmp_path):
+    """As they come from a run, and as they come back from the file of a run that goes on."""
+    error = {**BROKEN, "max": value}
+    gan = {
+        "bits_per_dim": value,
+        "reconstruction_error": error,
+        "reconstruction_error_after_9_passes": error,
+        "condition_number": value,
+        "fid": value,
+        "prior_refit": {"train_before": value, "train_closed_form": value, "train_gradient": value},
+    }
+    gan_names = ("mle_stable", "hybrid_stable", "adv_stable", "adv_unstable")
+    grid = {k: {"inside": error, "outside": error} for k in ("error", "condition_number")}
+    map_numbers = {"test_nll": value, "grid": {**grid, "nonfinite_values": 7, "largest_error": value}}
+    flow = {"bits_per_dim": value, "weights": 3, "reconstruction_error": error}
+    classifier = {"test_accuracy": value, "reconstruction_error": error, "largest_certified_norm": value}
+    found = {
+        "flowgan": {**dict.fromkeys(gan_names[:3], gan), gan_names[3]: {**gan, "prior_refit": {"failed": "x"}}},
+        "checkerboard": dict.fromkeys(("affine_sigmoid", "affine_half", "residual"), map_numbers),
+        "iresnet": {
+            "classify": {
+                "unconstrained": {"test_accuracy": value, "coefficient": None},
+                "c_0.9": {**classifier, "coefficient": 0.9},
+                "c_0.5": {**classifier, "coefficient": 0.5},
+            },
+            "density": {"residual": flow, "affine": flow},
+            "toys": {"checkerboard": {"residual": flow, "affine": flow}},
+        },
+    }
+    for name, metrics in found.items():
+        module = importlib.import_module(f"recipes.{name}_run")
+        folder = RunFolder.open(smoke(name, out=tmp_path / name), name, argv=[])
+        folder.note_progress(variants=metrics)
+        result = folder.finish(folder.noted("variants"), claims=module.claims(folder.noted("variants")))
+        assert module.summary(result)
+        json.loads((tmp_path / name / "result.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_a_model_is_exported_once_however_often_the_run_goes_on(tmp_path):
+    made = []
+
+    def export():
+        made.append(tmp_path / "saved" / "model" / str(len(made) + 1))
+        made[-1].mkdir(parents=True)
+        return made[-1]
+
+    config = smoke("checkerboard", out=tmp_path / "run")
+    for resume in (False, True):
+        with RunFolder.open(dataclasses.replace(config, resume=resume), "checkerboard", argv=[]) as folder:
+            assert export_once(folder, tmp_path / "saved" / "model", export) == str(made[0])
+    assert len(made) == 1
+    made[0].rmdir()
+    with RunFolder.open(dataclasses.replace(config, resume=True), "checkerboard", argv=[]) as folder:
+        assert export_once(folder, tmp_path / "saved" / "model", export) == str(made[1])
+
+
+# ---- seeds ----------------------------------------------------------------------------------------------------
+
+
+def test_the_seed_is_that_of_all_weights_of_the_densities_whatever_was_made_before():
+    from recipes.iresnet_flows import _make
+
+    def weights(seed, make, spoil):
+        keras.utils.set_random_seed(spoil)
+        config = smoke("iresnet", seed=seed)
+        import tensorflow as tf
+
+        model = _make(lambda: make(config), seed, tf.distribute.get_strategy())
+        return np.concatenate([np.ravel(v) for v in map(np.asarray, model.variables)]).astype(np.float64)
+
+    for make in (
+        lambda config: iresnet_models.make_toy_flow("residual", config),
+        lambda config: iresnet_models.make_image_flow("affine_unsqueezed", config, (8, 8, 1), 500),
+    ):
+        first = weights(3, make, 1)
+        np.testing.assert_array_equal(first, weights(3, make, 2))
+        assert not np.array_equal(first, weights(4, make, 1))
