@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ class FitEnd:
 
     when_fit_ends: list[Callable[[], None]] | None = None
 
+    @functools.wraps(keras.Model.fit)  # a model that binds the arguments of fit by name sees those of Keras
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """As in Keras."""
         object.__setattr__(self, "when_fit_ends", [])
