@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
+from inntf.core.domain import in_range
 from inntf.core.errors import explain
 from inntf.numerics.boxes import Box, check_box
 
@@ -33,12 +34,14 @@ class Dequantize(Block):
         seed: of the noise; `None` draws one.
         rounding: what the inverse does: `"floor"` (integers, gradient zero), `"straight_through"` (integers, gradient as
             without rounding), or `"none"` (`x = levels z`, less the 1/2 of `"center"`).
-        event_ndims, name, dtype, trainable, validate_args: as in `Block`; `validate_args` also checks that `x` holds levels.
+        event_ndims, name, dtype, trainable, validate_args: as in `Block`; `validate_args` also checks that `x` holds whole
+            numbers (under XLA, which drops errors, others give NaN).
 
     Shapes: `x` (integer or float dtype), `z`: `(batch, dim)` or `(batch, height, width, channels)`; `log_det`: `(batch,)`.
 
     Raises:
-        ValueError: for unknown noise or rounding, or more levels than the dtype can tell apart.
+        ValueError: for unknown noise or rounding, or more levels than the dtype can tell apart; for `x` below 0 or above
+            `levels - 1`, unless `rounding="none"` (`tf.errors.InvalidArgumentError` where a graph runs).
 
     Source: Theis et al., "A note on the evaluation of generative models" (2016), section 3.1; as a surjection: Nielsen et
     al., "SurVAE Flows" (2020).
@@ -90,6 +93,8 @@ class Dequantize(Block):
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Add noise, divide by the number of levels."""
+        if self.rounding != "none":  # whose x are no levels, but any number
+            x = in_range(self, x, 0.0, self.levels - 1.0, "Pass the raw levels, not scaled images, or set levels.")
         if self.validate_args:
             x = _checked_levels(self, x)
         if self._width:
@@ -143,5 +148,6 @@ def _noise(block: Dequantize, noise: str | float) -> tuple[float, float]:
 def _checked_levels(block: Dequantize, x: tf.Tensor) -> tf.Tensor:
     message = f"{block.name}: expected integers from 0 to {block.levels - 1}. Pass the raw levels, not scaled images."
     whole = tf.logical_and(tf.equal(x, tf.floor(x)), tf.logical_and(x >= 0.0, x <= block.levels - 1.0))
-    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(whole), [message])]):
-        return tf.identity(x)
+    check = tf.debugging.Assert(tf.reduce_all(whole), [message])
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.where(whole, x, tf.constant(float("nan"), x.dtype))  # XLA drops the assertion

@@ -113,6 +113,24 @@ class Downsampling(Block):
         return tf.TensorShape([*large, None if channels is None else channels // self.factor**2])
 
 
+def space_to_depth(x: tf.Tensor, factor: int) -> tf.Tensor:
+    """`tf.nn.space_to_depth` of NHWC images, for every floating dtype on every device."""
+    if x.dtype == tf.float32 or not x.shape[1:].is_fully_defined():
+        return tf.nn.space_to_depth(x, factor)
+    height, width, channels = x.shape[1:]  # accelerators have no kernel for float64 and bfloat16
+    x = tf.reshape(x, [-1, height // factor, factor, width // factor, factor, channels])
+    return tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4, 5]), [-1, height // factor, width // factor, factor**2 * channels])
+
+
+def depth_to_space(z: tf.Tensor, factor: int) -> tf.Tensor:
+    """`tf.nn.depth_to_space` of NHWC images, for every floating dtype on every device."""
+    if z.dtype == tf.float32 or not z.shape[1:].is_fully_defined():
+        return tf.nn.depth_to_space(z, factor)
+    height, width, channels = z.shape[1:]
+    z = tf.reshape(z, [-1, height, width, factor, factor, channels // factor**2])
+    return tf.reshape(tf.transpose(z, [0, 1, 3, 2, 4, 5]), [-1, height * factor, width * factor, channels // factor**2])
+
+
 def _image(block: Block, shape: tf.TensorShape) -> list[int | None]:
     if shape.rank != 3:
         raise ValueError(

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from inntf.blocks.downsampling import Downsampling
+from inntf.blocks.downsampling import Downsampling, depth_to_space, space_to_depth
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -42,14 +42,14 @@ class Haar(Downsampling):
         super().__init__(2, order, **kwargs)
 
     def _down(self, x: tf.Tensor) -> tf.Tensor:
-        return _butterfly(tf.nn.space_to_depth(x, 2))
+        return _butterfly(space_to_depth(x, 2))
 
     def _down_radius(self, radius: tf.Tensor) -> tf.Tensor:
-        total = tf.add_n(tf.split(tf.nn.space_to_depth(radius, 2), 4, axis=-1)) * 0.5
+        total = tf.add_n(tf.split(space_to_depth(radius, 2), 4, axis=-1)) * 0.5
         return tf.concat([total] * 4, axis=-1)
 
     def _up(self, z: tf.Tensor) -> tf.Tensor:
-        return tf.nn.depth_to_space(_butterfly(z), 2)
+        return depth_to_space(_butterfly(z), 2)
 
 
 def _butterfly(x: tf.Tensor) -> tf.Tensor:

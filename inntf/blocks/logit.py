@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
+from inntf.core.domain import in_range
 from inntf.core.errors import explain
 from inntf.numerics.boxes import NO_FINITE_BOX, Box, check_box, finite_box, is_finite
 
@@ -21,7 +22,8 @@ class Logit(Block):
         log_det = sum(log(1 - 2 alpha) - log(y) - log(1 - y))
 
     Nothing is clamped: the inverse of any real `z` is defined and lies in `(-alpha, 1 - alpha) / (1 - 2 alpha)`, which
-    contains [0, 1] and, for `alpha > 0`, a little more; `x` outside of that range gives NaN, which `validate_args` refuses.
+    contains [0, 1] and, for `alpha > 0`, a little more.  An `x` outside of that range is an error (under XLA, which drops
+    errors, NaN).
 
     Args:
         alpha: how far [0, 1] is squeezed away from the ends, in [0, 1/2); 0 sends 0 and 1 to infinity.
@@ -30,7 +32,8 @@ class Logit(Block):
     Shapes: `x`, `z`: `(batch, dim)` or `(batch, height, width, channels)`; `log_det`: `(batch,)`.
 
     Raises:
-        ValueError: for an `alpha` outside of [0, 1/2).
+        ValueError: for an `alpha` outside of [0, 1/2), or an `x` outside of the range
+            (`tf.errors.InvalidArgumentError` where a graph runs).
 
     Source: Dinh et al., "Density estimation using Real NVP" (2017), section 4.1.
 
@@ -58,6 +61,8 @@ class Logit(Block):
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Squeeze, then the logit."""
         keep = 1.0 - 2.0 * self.alpha
+        low, high = -self.alpha / keep, (1.0 - self.alpha) / keep
+        x = in_range(self, x, low, high, "Bring the data to [0, 1] first, by Dequantize or Rescale.")
         # 1 - y from 1 - x: no digits are lost near 1.
         log_y, log_rest = tf.math.log(self.alpha + keep * x), tf.math.log(self.alpha + keep * (1.0 - x))
         return log_y - log_rest, _sum(math.log(keep) - log_y - log_rest)

@@ -86,9 +86,17 @@ class Permutation(Block):
             )
         if self.indices == "reverse":
             return
-        # A weight rather than a constant: it is saved with the others, and a `Repeat` can hold one a block.
-        self.order = self.add_weight(shape=(size,), initializer="zeros", dtype="int32", trainable=False, name="order")
+        # A weight rather than a constant: it is saved with the others, and a `Repeat` can hold one a block.  In floating
+        # numbers, which hold integers exactly up to 2^24: accelerators have no place for variables of integers.
+        self.order = self.add_weight(
+            shape=(size,), initializer="zeros", dtype="float32", trainable=False, autocast=False, name="order"
+        )
         self.order.assign(self.draw_weights(input_shape)["order"])
+
+    @property
+    def takes_any_dtype(self) -> bool:
+        """Whether values of every floating dtype pass: the weight says places, nothing is computed with it."""
+        return True
 
     def draw_weights(self, input_shape: Shape) -> dict[str, np.ndarray]:
         """The order as a fresh block would have it."""
@@ -102,13 +110,13 @@ class Permutation(Block):
         """Permute."""
         if self.indices == "reverse":
             return tf.reverse(x, [-1]), tf.zeros([], x.dtype)
-        return tf.gather(x, tf.convert_to_tensor(self.order), axis=-1), tf.zeros([], x.dtype)
+        return tf.gather(x, tf.cast(tf.convert_to_tensor(self.order), tf.int32), axis=-1), tf.zeros([], x.dtype)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Permute back."""
         if self.indices == "reverse":
             return tf.reverse(z, [-1]), tf.zeros([], z.dtype)
-        back = tf.math.invert_permutation(tf.convert_to_tensor(self.order))
+        back = tf.argsort(tf.convert_to_tensor(self.order))  # the inverse permutation
         return tf.gather(z, back, axis=-1), tf.zeros([], z.dtype)
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:

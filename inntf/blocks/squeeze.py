@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from inntf.blocks.downsampling import Downsampling
+from inntf.blocks.downsampling import Downsampling, depth_to_space, space_to_depth
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -41,7 +41,7 @@ class Squeeze(Downsampling):
         super().__init__(factor, order, **kwargs)
 
     def _down(self, x: tf.Tensor) -> tf.Tensor:
-        return x if self.factor == 1 else tf.nn.space_to_depth(x, self.factor)
+        return x if self.factor == 1 else space_to_depth(x, self.factor)
 
     def _up(self, z: tf.Tensor) -> tf.Tensor:
-        return z if self.factor == 1 else tf.nn.depth_to_space(z, self.factor)
+        return z if self.factor == 1 else depth_to_space(z, self.factor)

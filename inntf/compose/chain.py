@@ -75,6 +75,11 @@ class Chain(Composition):
         """Whether any block does."""
         return any(block.uses_condition for block in self.blocks)
 
+    @property
+    def takes_any_dtype(self) -> bool:
+        """Whether every block does."""
+        return all(block.takes_any_dtype for block in self.blocks)
+
     def build(self, input_shape: Shape) -> None:
         """Build the blocks in turn."""
         event = tuple(input_shape[1:])

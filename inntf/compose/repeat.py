@@ -79,6 +79,11 @@ class Repeat(Composition):
         """Whether the block does."""
         return self._template.block.uses_condition
 
+    @property
+    def takes_any_dtype(self) -> bool:
+        """Whether the block does."""
+        return self._template.block.takes_any_dtype
+
     def build(self, input_shape: Shape) -> None:
         """Initialize every block and stack the weights."""
         event = tf.TensorShape(input_shape[1:])

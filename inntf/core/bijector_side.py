@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tensorflow as tf
+from tensorflow_probability.python.bijectors.bijector import UNSPECIFIED
 from tensorflow_probability.python.internal import cache_util
 
 from inntf.core import checks, configuration
@@ -63,13 +64,13 @@ class BijectorSide:
     def _parameter_properties(cls, dtype: Any = None, num_classes: int | None = None) -> dict[str, Any]:
         return {}
 
-    def forward_dtype(self, dtype: Any = None, name: str | None = None, **kwargs: Any) -> Any:
-        """The dtype of `forward(x)` is that of `x`."""
-        return dtype
+    def forward_dtype(self, dtype: Any = UNSPECIFIED, name: str | None = None, **kwargs: Any) -> Any:
+        """The dtype of `forward(x)` is that of `x`; where none is said, that of the weights."""
+        return self.variable_dtype if dtype is UNSPECIFIED else dtype
 
-    def inverse_dtype(self, dtype: Any = None, name: str | None = None, **kwargs: Any) -> Any:
-        """The dtype of `inverse(z)` is that of `z`."""
-        return dtype
+    def inverse_dtype(self, dtype: Any = UNSPECIFIED, name: str | None = None, **kwargs: Any) -> Any:
+        """The dtype of `inverse(z)` is that of `z`; where none is said, that of the weights."""
+        return self.variable_dtype if dtype is UNSPECIFIED else dtype
 
     def forward(self, x: Any, condition: Any = None, name: str = "forward", **kwargs: Any) -> tf.Tensor:
         """Data to latent, without the log-determinant.  Cached by TFP: the same tensor gives the same object."""

@@ -208,6 +208,11 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
         z = self.forward_and_log_det(x, condition)[0]
         return z, *pullback(self.inverse_and_log_det, z, dx, dlog_det, condition, sources)
 
+    @property
+    def takes_any_dtype(self) -> bool:
+        """Whether values of every floating dtype pass unchanged: without floating weights nothing would be lost."""
+        return not any(keras.backend.is_float_dtype(weight.dtype) for weight in self.weights)
+
     # ---- shapes ---------------------------------------------------------------------------------------------
 
     @property
@@ -243,6 +248,16 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
         with tf.init_scope():
             self.build((None, *event_shape))
         return self
+
+    def expect_event_ndims(self, ndims: int) -> None:
+        """Declare the rank of one `x` of an unbuilt block, as the argument `event_ndims` does.
+
+        Raises:
+            ValueError: if another was declared, or the block does not take that rank.
+        """
+        self._event_ndims = checks.agreed_event_ndims(self, self._event_ndims, ndims)
+        self._forward_min_event_ndims = ndims
+        self._inverse_min_event_ndims = ndims + self.inverse_event_ndims_offset
 
     def _note_shape(self, input_shape: Any) -> None:
         if self._x_event_shape is not None:

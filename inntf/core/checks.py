@@ -61,8 +61,8 @@ def dtype(block: Any, value: tf.Tensor) -> tf.Tensor:
         if value.dtype.is_complex or value.dtype == tf.string:
             raise TypeError(explain(block.name, received=value.dtype.name, expected=own.name, remedy="Pass real numbers."))
         return tf.cast(value, own)
-    if not any(keras.backend.is_float_dtype(weight.dtype) for weight in block.weights):
-        return value  # without floating weights any floating dtype will do
+    if block.takes_any_dtype:
+        return value
     if value.dtype.size > own.size:
         raise TypeError(
             explain(

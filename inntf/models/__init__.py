@@ -1,6 +1,7 @@
 """Densities and keras.Models made of blocks, and the factories of named architectures."""
 
 from inntf.models.autoregressive_flow import autoregressive_flow
+from inntf.models.conditioned_flow import ConditionedFlow
 from inntf.models.density_model import DensityModel
 from inntf.models.factories import glow, real_nvp
 from inntf.models.ffjord import ffjord
@@ -12,6 +13,7 @@ from inntf.models.prior_refit import RefittedPrior, refit_prior
 from inntf.models.residual_flow import residual_flow
 
 __all__ = [
+    "ConditionedFlow",
     "DensityModel",
     "Flow",
     "FlowGan",

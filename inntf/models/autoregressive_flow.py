@@ -11,8 +11,8 @@ from inntf.blocks.actnorm import ActNorm
 from inntf.blocks.autoregressive import MaskedAutoregressive
 from inntf.blocks.permutation import Permutation
 from inntf.compose.chain import Chain
-from inntf.core.errors import explain
 from inntf.core.shapes import Shape
+from inntf.models import argument_checks as check
 from inntf.models.flow import Flow
 from inntf.models.steps import one_block
 from inntf.nets.masked import MaskedMLP
@@ -66,7 +66,7 @@ def autoregressive_flow(
         A `Flow` over `(dim,)` with a standard normal base, built.
 
     Raises:
-        ValueError: for an unknown kind or permutation, or a depth that is not positive.
+        ValueError: for arguments that are out of range, TypeError: for arguments that are something else.
 
     Source: Papamakarios et al., "Masked Autoregressive Flow for Density Estimation" (2017), section 3; Kingma et al.,
     "Improved Variational Inference with Inverse Autoregressive Flow" (2016).
@@ -76,20 +76,16 @@ def autoregressive_flow(
         >>> flow.sample(4, seed=0).shape
         TensorShape([4, 3])
     """
-    for what, value, allowed in (("kind", kind, tuple(_READS)), ("permutation", permutation, ("reverse", "shuffle"))):
-        if value not in allowed:
-            raise ValueError(
-                explain(
-                    "autoregressive_flow",
-                    received=f"{what}={value!r}",
-                    expected=" or ".join(map(repr, allowed)),
-                    remedy="Spell it so.",
-                )
-            )
-    if depth < 1:
-        raise ValueError(
-            explain("autoregressive_flow", received=f"depth={depth}", expected="at least 1", remedy="A flow needs a step.")
-        )
+    who = "autoregressive_flow"
+    event_shape = check.shape(who, "event_shape", event_shape, (1,))
+    check.count(who, "depth", depth, remedy="A flow needs a step.")
+    hidden = check.widths(who, "hidden", hidden)
+    check.choice(who, "kind", kind, tuple(_READS))
+    check.choice(who, "permutation", permutation, ("reverse", "shuffle"))
+    check.flag(who, residual=residual, actnorm=actnorm, repeat=repeat)
+    check.backprop(who, backprop)
+    check.seed(who, seed)
+    check.activation(who, activation)
 
     def step(i: int) -> Chain:
         net = MaskedMLP(hidden=hidden, activation=activation, residual=residual, dtype=dtype)

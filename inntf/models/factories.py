@@ -18,6 +18,7 @@ from inntf.compose.multiscale import Multiscale
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
+from inntf.models import argument_checks as check
 from inntf.models.flow import Flow
 from inntf.models.steps import one_block, part_of_a_chain
 from inntf.nets.convnet import ConvNet
@@ -65,7 +66,7 @@ def real_nvp(
         A `Flow` over `(dim,)` with a standard normal base, built.
 
     Raises:
-        ValueError: if the depth is not positive.
+        ValueError: for arguments that are out of range, TypeError: for arguments that are something else.
 
     Source: Dinh et al., "Density estimation using Real NVP" (2017).
 
@@ -73,9 +74,24 @@ def real_nvp(
         >>> real_nvp(event_shape=2, depth=2, hidden=(8,)).sample(3, seed=0).shape
         TensorShape([3, 2])
     """
-    _check_depth("real_nvp", depth)
-    coupling = _coupling(additive, scale or ExpScale(2.0))
-    size = event_shape if isinstance(event_shape, int) else tuple(event_shape)[-1]
+    event_shape = check.shape("real_nvp", "event_shape", event_shape, (1,))
+    check.count("real_nvp", "depth", depth, remedy="A flow needs a step.")
+    hidden = check.widths("real_nvp", "hidden", hidden)
+    check.flag("real_nvp", additive=additive, actnorm=actnorm, repeat=repeat)
+    check.backprop("real_nvp", backprop)
+    check.seed("real_nvp", seed)
+    check.activation("real_nvp", activation)
+    coupling = _coupling("real_nvp", additive, scale, ExpScale(2.0))
+    (size,) = event_shape
+    if size < 2:
+        raise ValueError(
+            explain(
+                "real_nvp",
+                received="event_shape=1",
+                expected="at least 2 entries: a coupling moves some given the others",
+                remedy="Use autoregressive_flow(transform='spline') for one.",
+            )
+        )
 
     def step(i: int) -> Chain:
         net = MLP(hidden, activation=activation, dtype=dtype)
@@ -144,7 +160,8 @@ def glow(
         A `Flow` over images with a standard normal base on the flat latent, built.
 
     Raises:
-        ValueError: if the depth is not positive, the image does not divide, or `permutation` is unknown.
+        ValueError: for arguments that are out of range, or an image that does not divide; TypeError: for arguments that are
+            something else.
 
     Source: Kingma & Dhariwal, "Glow" (2018).
 
@@ -153,18 +170,22 @@ def glow(
         >>> flow.log_prob(flow.sample(2, seed=0)).shape
         TensorShape([2])
     """
-    _check_depth("glow", depth)
-    _check_depth("glow", levels, "levels")
-    if permutation not in ("conv1x1", "shuffle", "reverse"):
-        raise ValueError(
-            explain(
-                "glow",
-                received=f"permutation={permutation!r}",
-                expected="'conv1x1', 'shuffle' or 'reverse'",
-                remedy="Spell it so.",
-            )
-        )
-    coupling = _coupling(additive, scale or SigmoidScale())
+    event_shape = check.shape("glow", "event_shape", event_shape, (3,))
+    check.count("glow", "levels", levels, remedy="A flow needs a level.")
+    check.count("glow", "depth", depth, remedy="A flow needs a step.")
+    if conditioner is None and len(check.widths("glow", "hidden", hidden, one=True)) != 2 and not isinstance(hidden, int):
+        expected = "two numbers of channels, or one for both"
+        raise ValueError(explain("glow", received=f"hidden={hidden!r}", expected=expected, remedy="Or pass a conditioner."))
+    check.priors("glow", priors)
+    check.choice("glow", "permutation", permutation, ("conv1x1", "shuffle", "reverse"))
+    check.flag("glow", additive=additive, actnorm=actnorm, factor_out=factor_out, repeat=repeat)
+    check.backprop("glow", backprop)
+    check.seed("glow", seed)
+    preprocessing = check.blocks("glow", "preprocessing", preprocessing)
+    check.squeezes("glow", event_shape, levels, preprocessing)
+    if max_log_scale is not None:
+        check.number("glow", "max_log_scale", max_log_scale, 0.0)
+    coupling = _coupling("glow", additive, scale, SigmoidScale())
 
     def mix(i: int) -> Block:
         if permutation == "conv1x1":
@@ -194,10 +215,8 @@ def glow(
     )
 
 
-def _coupling(additive: bool, scale: Scale) -> Callable[..., Block]:
-    return AdditiveCoupling if additive else lambda **kwargs: AffineCoupling(scale=scale, **kwargs)
-
-
-def _check_depth(who: str, depth: int, what: str = "depth") -> None:
-    if depth < 1:
-        raise ValueError(explain(who, received=f"{what}={depth}", expected="at least 1", remedy="A flow needs a step."))
+def _coupling(who: str, additive: bool, scale: Scale | None, default: Scale) -> Callable[..., Block]:
+    if scale is not None and not isinstance(scale, Scale):
+        remedy = "See inntf.numerics: ExpScale, SigmoidScale, SoftplusScale."
+        raise TypeError(explain(who, received=f"scale={scale!r}", expected="a Scale", remedy=remedy))
+    return AdditiveCoupling if additive else lambda **kwargs: AffineCoupling(scale=scale or default, **kwargs)

@@ -10,8 +10,8 @@ import keras
 from inntf.blocks.actnorm import ActNorm
 from inntf.blocks.continuous import ContinuousBlock
 from inntf.compose.chain import Chain
-from inntf.core.errors import explain
 from inntf.core.shapes import Shape
+from inntf.models import argument_checks as check
 from inntf.models.flow import Flow
 from inntf.nets.mlp import MLP
 
@@ -59,7 +59,7 @@ def ffjord(
         A `Flow` over `(dim,)` with a standard normal base, built.
 
     Raises:
-        ValueError: if the depth is not positive.
+        ValueError: for arguments that are out of range, TypeError: for arguments that are something else.
 
     Source: Grathwohl et al., "FFJORD: Free-form Continuous Dynamics for Scalable Reversible Generative Models" (2019).
 
@@ -68,8 +68,20 @@ def ffjord(
         >>> flow.sample(3, seed=0).shape
         TensorShape([3, 2])
     """
-    if depth < 1:
-        raise ValueError(explain("ffjord", received=f"depth={depth}", expected="at least 1", remedy="A flow needs a block."))
+    event_shape = check.shape("ffjord", "event_shape", event_shape, (1,))
+    check.count("ffjord", "depth", depth, remedy="A flow needs a block.")
+    hidden = check.widths("ffjord", "hidden", hidden)
+    check.choice("ffjord", "trace", trace, ("exact", "hutchinson", None))
+    check.choice("ffjord", "noise", noise, ("fresh", "fixed"))
+    check.count("ffjord", "samples", samples)
+    check.count("ffjord", "max_steps", max_steps)
+    check.flag("ffjord", actnorm=actnorm)
+    check.activation("ffjord", activation)
+    for name_of, value in (("rtol", rtol), ("atol", atol)):
+        if value is not None:
+            check.number("ffjord", name_of, value, 0.0)
+    if seed is not None:
+        check.seed("ffjord", seed)
 
     def block(i: int) -> ContinuousBlock:
         return ContinuousBlock(

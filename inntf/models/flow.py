@@ -10,20 +10,22 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from inntf.core import Block
+from inntf.core import Block, checks
 from inntf.core.checkpointing import load_waiting
 from inntf.core.errors import explain
 from inntf.core.faces import LiveVariables
-from inntf.core.freezing import keep_frozen
-from inntf.core.shapes import Shape, static
+from inntf.core.shapes import Shape, leading_shape, static
+from inntf.models import argument_checks, flow_shapes
+from inntf.models.conditioned_flow import ConditionedFlow
+from inntf.models.conditions import Conditions
 from inntf.models.flow_checkpoints import CheckpointedFlow
+from inntf.models.flow_sampling import FlowSampling
 from inntf.models.keras_tracking import TrackedByKeras
-from inntf.models.parts import in_parts
 
 tfd = tfp.distributions
 
 
-class Flow(TrackedByKeras, CheckpointedFlow, tfd.Distribution):
+class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
     """`log p(x) = log p_base(forward(x)) + log|det dforward/dx|`; samples are `inverse(z)`, `z ~ base`.
 
     A `tfd.Distribution`: it goes into `tfd.Independent`, mixtures, `tfp.vi` and `tfp.mcmc`.  Each network is evaluated
@@ -62,6 +64,8 @@ class Flow(TrackedByKeras, CheckpointedFlow, tfd.Distribution):
         allow_nan_stats: bool = True,
         name: str = "Flow",
     ):
+        if not isinstance(name, str) or not name:
+            raise TypeError(explain("Flow", received=f"name={name!r}", expected="a name", remedy="Or leave it out."))
         if not isinstance(block, Block):
             raise TypeError(
                 explain(
@@ -81,24 +85,36 @@ class Flow(TrackedByKeras, CheckpointedFlow, tfd.Distribution):
             "allow_nan_stats": allow_nan_stats,
             "name": name,
         }
+        if base is not None:
+            flow_shapes.check_base(name, base)
+        argument_checks.layer(name, "condition_network", condition_network)
+        ranks = (1, 3) if condition_network is None else (0, 1, 2, 3)  # a network makes a vector or an image of others
+        given = None if condition_shape is None else argument_checks.shape(name, "condition_shape", condition_shape, ranks)
+        conditions = Conditions(block, condition_network, given, name)
         if event_shape is not None:
-            embedded = _embedded_shape(condition_network, _shape(condition_shape), block.variable_dtype)
-            block.ensure_built(_shape(event_shape), embedded)
-        elif base is None and not block.built:
+            event_shape = argument_checks.shape(name, "event_shape", event_shape)
+            flow_shapes.check_built_for(name, block, event_shape)
+        elif base is not None and not block.built:
+            latent_to_data = static(block._inverse_event_shape(base.event_shape))
+            block.expect_event_ndims(len(latent_to_data))
+            event_shape = latent_to_data if given is not None else None  # without, a first call may come with a condition
+        elif not block.built:
             raise ValueError(
                 explain(
-                    "Flow",
+                    name,
                     received="an unbuilt block and no base",
                     expected="to know the shape of the data",
                     remedy="Pass event_shape=(dim,) or (height, width, channels), or a base.",
                 )
             )
+        if event_shape is not None:
+            block.ensure_built(event_shape, conditions.embedded_shape)
         if base is None:
             latent = static(block._forward_event_shape(tf.TensorShape(block.event_shape)))
-            base = standard_normal(latent, block.variable_dtype)
+            base = flow_shapes.standard_normal(latent, block.variable_dtype)
         self._block, self._base = block, base
-        self._x_shape = _data_shape(block, base)
-        self._network = condition_network
+        self._x_shape = flow_shapes.data_shape(name, block, base)
+        self._network, self._conditions = condition_network, conditions
         super().__init__(
             dtype=base.dtype,
             reparameterization_type=base.reparameterization_type,
@@ -149,98 +165,88 @@ class Flow(TrackedByKeras, CheckpointedFlow, tfd.Distribution):
     def _default_event_space_bijector(self) -> Any:
         return tfp.bijectors.Identity()
 
-    def embed(self, condition: Any) -> Any:
-        """What the block gets for a condition: the condition, or the network's output."""
-        if condition is None or self._network is None:
-            return condition
-        embedded = self._network(tf.convert_to_tensor(condition))
-        if load_waiting(self):  # of a checkpoint restored before the network had weights
-            embedded = self._network(tf.convert_to_tensor(condition))
-        return embedded
+    @property
+    def conditions(self) -> Conditions:
+        """What the flow knows of its conditions."""
+        return self._conditions
 
-    def _log_prob(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        self._check_holder()
-        z, log_det = self._block.forward_and_log_det(x, self.embed(condition))
-        return self._base.log_prob(z) + tf.cast(log_det, self._base.dtype)
-
-    def sample(
-        self,
-        sample_shape: Any = (),
-        condition: Any = None,
-        seed: Any = None,
-        temperature: float = 1.0,
-        name: str = "sample",
-        **kwargs: Any,
-    ) -> tf.Tensor:
-        """Samples, `sample_shape + batch of the condition + event_shape`.
+    def given(self, condition: Any, name: str | None = None) -> ConditionedFlow:
+        """`p(x | condition)`, a distribution whose batch shape is that of the conditions.
 
         Args:
-            sample_shape: number or shape of samples, for each condition.
             condition: one condition, or a batch of them.
-            seed: integer or TFP seed; the same seed gives the same samples.
-            temperature: the base's deviations from its mean are multiplied by it (1: the model's own distribution).
+            name: of the distribution.
+
+        Returns:
+            A `ConditionedFlow`, which shares the weights.
+
+        Raises:
+            ValueError: for a condition of another shape than the flow's, or a flow without conditions.
+        """
+        return ConditionedFlow(self, condition, name=name)
+
+    def embed(self, condition: Any) -> Any:
+        """What the block gets for a condition, or a batch of them: the condition, or the network's output."""
+        return self._embedded(condition, None, None)[0]
+
+    def _embedded(self, condition: Any, batch_ndims: int | None, lead: Any) -> tuple[Any, tf.Tensor | tuple[int | None, ...]]:
+        # What the block gets, and the batch of the condition; `lead` is that of the values where it is known.
+        if condition is None:
+            if self._conditions.expected():
+                self._conditions.missing()
+            return None, ()
+        condition = self._conditions.tensor(condition)
+        ndims = self._conditions.event_ndims(condition, batch_ndims)
+        if lead is not None:
+            self._conditions.fitting(condition, ndims, lead)
+        embedded = self._conditions.embed(condition, ndims)
+        if load_waiting(self):  # of a checkpoint restored before the network had weights
+            embedded = self._conditions.embed(condition, ndims)
+        return embedded, leading_shape(condition, ndims)
+
+    def log_prob(self, value: Any, condition: Any = None, name: str = "log_prob", **kwargs: Any) -> tf.Tensor:
+        """Log-density in nats, of the shape of the batch.
+
+        Args:
+            value: `(..., *event_shape)`.
+            condition: a condition for each value, or one for all.
             name: name scope.
             **kwargs: none; unknown keywords raise.
 
-        Returns:
-            The samples.
-
         Raises:
-            ValueError: if the temperature is negative; TypeError: for an unknown keyword.
+            ValueError: for values of another event shape, a condition of another shape, a missing or needless one.
         """
-        with tf.name_scope(name):
-            return self._sample(sample_shape, condition, seed, temperature, **kwargs)[0]
+        return super().log_prob(value, name=name, **_given(condition), **kwargs)
 
-    def sample_and_log_prob(
-        self, sample_shape: Any = (), condition: Any = None, seed: Any = None, temperature: float = 1.0
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Samples and their log-density, the networks evaluated once.
+    def prob(self, value: Any, condition: Any = None, name: str = "prob", **kwargs: Any) -> tf.Tensor:
+        """Density; see `log_prob`."""
+        return super().prob(value, name=name, **_given(condition), **kwargs)
 
-        With a temperature the density is still the model's own, at temperature 1.
-        """
-        x, z, log_det = self._sample(sample_shape, condition, seed, temperature)
-        return x, self._base.log_prob(z) - tf.cast(log_det, self._base.dtype)
-
-    def _sample(
-        self, sample_shape: Any, condition: Any, seed: Any, temperature: float
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _log_prob(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         self._check_holder()
-        condition = self.embed(condition)
-        shape = tf.reshape(tf.convert_to_tensor(sample_shape, tf.int32), [-1])
-        known = tf.get_static_value(shape)
-        shape = shape if known is None else [int(n) for n in known]
-        if condition is not None:
-            condition = tf.convert_to_tensor(condition)
-            event = self._block.condition_shape
-            ndims = len(event) if event is not None else (1 if condition.shape.rank <= 2 else 3)
-            batch = condition.shape[: condition.shape.rank - ndims]
-            extra = batch.as_list() if batch.is_fully_defined() else tf.shape(condition)[: condition.shape.rank - ndims]
-            shape = shape + extra if isinstance(shape, list) and isinstance(extra, list) else tf.concat([shape, extra], 0)
-        if isinstance(seed, int | np.integer):
-            seed = int(seed)
-            seed = tf.constant(
-                [seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF], tf.int32
-            )  # TFP's integer seeds do not repeat in eager mode
-        z = self._base.sample(shape, seed=seed)
-        if not (isinstance(temperature, int | float) and temperature == 1.0):
-            z = self._tempered(z, temperature)
-        if condition is None:
-            x, log_det = in_parts(self._block.inverse_and_log_det, z, self._base.event_shape.rank)
-        else:
-            x, log_det = self._block.inverse_and_log_det(z, condition)
-        return x, z, log_det
+        ndims = len(self._x_shape)
+        flow_shapes.check_event(self.name, x, self._x_shape)
+        batch_ndims = x.shape.rank - ndims
+        condition, _ = self._embedded(condition, batch_ndims, None if condition is None else leading_shape(x, ndims))
+        z, log_det = self._block.forward_and_log_det(x, condition)
+        return self._base.log_prob(z) + tf.cast(log_det, self._base.dtype)
 
-    def _tempered(self, z: tf.Tensor, temperature: Any) -> tf.Tensor:
-        if isinstance(temperature, int | float) and temperature < 0:
-            raise ValueError(f"Flow.sample: received temperature={temperature}, expected a number >= 0. 1 is the model itself.")
-        mean = self._base.mean()
-        return mean + tf.cast(temperature, z.dtype) * (z - mean)
+    def __getitem__(self, slices: Any) -> Flow:
+        """The flow over a slice of the base's batch; the block and its weights are shared."""
+        every = slices if isinstance(slices, tuple) else (slices,)
+        if self.batch_shape.rank == 0 and not all(s is Ellipsis or s is tf.newaxis for s in every):
+            raise ValueError(
+                explain(
+                    self.name,
+                    received=f"the slices {slices!r} of one distribution",
+                    expected="a batch to slice",
+                    remedy="A flow has the batch shape of its base, flow.given(conditions) that of the conditions.",
+                )
+            )
+        return self.copy(base=self._base[slices])
 
-    def _sample_n(self, n: Any, seed: Any = None, condition: Any = None, temperature: float = 1.0) -> tf.Tensor:
-        return self._sample(n, condition, seed, temperature)[0]
-
-    def _sample_and_log_prob(self, sample_shape: Any, seed: Any = None, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return self.sample_and_log_prob(sample_shape, condition, seed)
+    def _broadcast_parameters_with_batch_shape(self, batch_shape: Any) -> Flow:
+        return self.copy(base=self._base._broadcast_parameters_with_batch_shape(batch_shape))
 
     def bits_per_dim(self, x: Any, condition: Any = None) -> tf.Tensor:
         """`-log_prob(x) / (D ln 2)`, of the batch's shape.
@@ -252,48 +258,18 @@ class Flow(TrackedByKeras, CheckpointedFlow, tfd.Distribution):
 
     def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
         """`inverse(forward(x))`, both really computed."""
-        condition = self.embed(condition)
+        x, condition = self._pair(x, condition)
         return self._block.inverse_and_log_det(self._block.forward_and_log_det(x, condition)[0], condition)[0]
+
+    def _pair(self, x: Any, condition: Any) -> tuple[tf.Tensor, Any]:
+        x, ndims = checks.as_tensor(self._block, x), len(self._x_shape)
+        flow_shapes.check_event(self.name, x, self._x_shape)
+        return x, self._embedded(condition, x.shape.rank - ndims, None if condition is None else leading_shape(x, ndims))[0]
 
     def initialize(self, x: Any, condition: Any = None) -> Flow:
         """Data-dependent initialization of the block on a batch; returns self."""
-        self._block.initialize(x, self.embed(condition))
+        self._block.initialize(*self._pair(x, condition))
         return self
-
-
-def standard_normal(shape: Shape, dtype: Any) -> tfd.Distribution:
-    """The standard normal on events of a shape."""
-    zeros = tf.zeros(shape, dtype)
-    return tfd.Independent(tfd.Normal(zeros, tf.ones_like(zeros)), len(shape), name="standard_normal")
-
-
-def _data_shape(block: Block, base: tfd.Distribution) -> Shape:
-    if block.built and block.event_shape is not None:
-        latent = static(block._forward_event_shape(tf.TensorShape(block.event_shape)))
-        if static(base.event_shape) != latent:
-            raise ValueError(
-                explain(
-                    "Flow",
-                    received=f"a base over events of shape {static(base.event_shape)}",
-                    expected=f"{latent}, the shape of the block's latents",
-                    remedy="Wrap it in tfd.Independent, or leave base out for the standard normal.",
-                )
-            )
-        return block.event_shape
-    return static(block._inverse_event_shape(base.event_shape))
-
-
-def _embedded_shape(network: Any, shape: Shape | None, dtype: Any) -> Shape | None:
-    if shape is None or network is None:
-        return shape
-    with tf.init_scope():
-        embedded = static(network(tf.zeros([1, *shape], dtype)).shape[1:])
-    keep_frozen(network)
-    return embedded
-
-
-def _shape(shape: Any) -> Shape | None:
-    return (shape,) if isinstance(shape, int) else None if shape is None else tuple(shape)
 
 
 def _given(condition: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from inntf.compose.chain import Chain
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
+from inntf.models import argument_checks as check
 from inntf.models.invertible_classifier import IResNetClassifier
 from inntf.nets.spectral_conv import SpectralConv2D
 
@@ -58,7 +59,8 @@ def i_resnet_classifier(
         An `IResNetClassifier`, built.
 
     Raises:
-        ValueError: if the stages do not match, or fewer channels are asked for than there are.
+        ValueError: for arguments that are out of range: stages that do not match, an image that does not divide, fewer
+            channels than there are; TypeError: for arguments that are something else.
 
     Source: Behrmann et al., "Invertible Residual Networks" (2019), section 5.2 and its public settings.
 
@@ -67,15 +69,34 @@ def i_resnet_classifier(
         >>> model(keras.ops.zeros([2, 8, 8, 3])).shape
         TensorShape([2, 10])
     """
+    who = "i_resnet_classifier"
+    event_shape = check.shape(who, "event_shape", event_shape, (3,))
+    check.count(who, "classes", classes)
+    blocks = check.widths(who, "blocks", blocks, remedy="For example blocks=(7, 7, 7), a number a stage.")
+    hidden = check.widths(who, "hidden", hidden, remedy="For example hidden=(32, 64, 128), a number a stage.")
     if len(blocks) != len(hidden) or not blocks:
         raise ValueError(
             explain(
-                "i_resnet_classifier",
+                who,
                 received=f"blocks for {len(blocks)} stages and hidden channels for {len(hidden)}",
                 expected="a number of each a stage",
                 remedy="Give both the same length.",
             )
         )
+    if isinstance(activation, str):
+        check.activation(who, activation)
+    else:
+        check.layer_maker(who, "activation", activation)
+    check.flag(who, squeeze_first=squeeze_first, actnorm=actnorm)
+    check.count(who, "max_iterations", max_iterations)
+    if coefficient is not None:
+        check.number(who, "coefficient", coefficient, 0.0, 1.0)
+    if tolerance is not None:
+        check.number(who, "tolerance", tolerance, 0.0)
+    check.squeezes(who, event_shape, len(blocks) - 1 + squeeze_first, (), what="squeezes")
+    given = event_shape[2] * (4 if squeeze_first else 1)
+    remedy = f"The image has {event_shape[2]} channels{', times 4 after the squeeze' if squeeze_first else ''}."
+    check.count(who, "channels", channels, given, remedy)
     parts: list[Block] = [*([Squeeze()] if squeeze_first else []), InjectivePadding(channels)]
     width = channels
     for stage, (count, inner) in enumerate(zip(blocks, hidden, strict=True)):
@@ -95,7 +116,7 @@ def i_resnet_classifier(
             keras.layers.Dense(classes),
         ]
     )
-    body = Chain(parts).ensure_built(tuple(event_shape))
+    body = Chain(parts).ensure_built(event_shape)
     return IResNetClassifier(body, head, invertible=coefficient is not None, name=name)
 
 

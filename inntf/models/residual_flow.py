@@ -15,6 +15,7 @@ from inntf.compose.multiscale import Multiscale
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
+from inntf.models import argument_checks as check
 from inntf.models.flow import Flow
 from inntf.models.steps import part_of_a_chain
 from inntf.nets.activations import LipSwish
@@ -89,8 +90,8 @@ def residual_flow(
         A `Flow` with a standard normal base, built.
 
     Raises:
-        ValueError: if a depth is not positive or their number not that of levels, the coefficient not between 0 and 1,
-            `log_det` unknown, levels are asked of vectors or the image does not divide, or `hidden` does not fit.
+        ValueError: for arguments that are out of range, such as depths whose number is not that of levels, a coefficient not
+            between 0 and 1, levels of vectors, or an image that does not divide; TypeError: for what is something else.
 
     Source: Chen et al., "Residual Flows for Invertible Generative Modeling" (2019); Behrmann et al., "Invertible Residual
         Networks" (2019).
@@ -100,10 +101,24 @@ def residual_flow(
         >>> flow.log_prob(flow.sample(3, seed=0)).shape
         TensorShape([3])
     """
-    event = (event_shape,) if isinstance(event_shape, int) else tuple(event_shape)
-    widths = _widths(hidden, len(event) == 3)
-    depths = (depth,) * max(levels, 1) if isinstance(depth, int) else tuple(depth)
-    _check(len(event), depths, coefficient, log_det, levels, unsqueezed, factor_out)
+    event = check.shape("residual_flow", "event_shape", event_shape, (1, 3))
+    levels = check.count("residual_flow", "levels", levels, 0)
+    unsqueezed = check.count("residual_flow", "unsqueezed", unsqueezed, 0)
+    depths = _depths(depth, levels)
+    widths = _widths(hidden, len(event) == 3) if network is None else ()
+    preprocessing = check.blocks("residual_flow", "preprocessing", preprocessing)
+    check.flag("residual_flow", actnorm=actnorm, factor_out=factor_out, repeat=repeat)
+    check.backprop("residual_flow", backprop)
+    check.priors("residual_flow", priors)
+    check.layer_maker("residual_flow", "activation", activation)
+    check.layer_maker("residual_flow", "network", network)
+    check.choice("residual_flow", "refine", refine, (None, "float64"))
+    check.count("residual_flow", "max_iterations", max_iterations)
+    check.number("residual_flow", "coefficient", coefficient, 0.0, 1.0)
+    if tolerance is not None:
+        check.number("residual_flow", "tolerance", tolerance, 0.0)
+    _check(len(event), log_det, levels, unsqueezed, factor_out)
+    check.squeezes("residual_flow", event, levels, preprocessing)
 
     def g(channels: int) -> keras.layers.Layer:
         if network is not None:
@@ -141,10 +156,22 @@ def residual_flow(
     return Flow(block, event_shape=event, name=name)
 
 
+def _depths(depth: Any, levels: int) -> tuple[int, ...]:
+    most, remedy = max(levels, 1), "A flow needs a block."
+    if not isinstance(depth, list | tuple):
+        return (check.count("residual_flow", "depth", depth, remedy=remedy),) * most
+    depths = tuple(check.count("residual_flow", "depth", n, remedy=remedy) for n in depth)
+    if len(depths) != most:
+        received, expected = f"depth={depth!r}", f"at least 1 block a level, one number or {most}"
+        raise ValueError(explain("residual_flow", received=received, expected=expected, remedy="Give one number a level."))
+    return depths
+
+
 def _widths(hidden: Sequence[int] | int | None, image: bool) -> tuple[int, ...]:
     if hidden is None:
         return (64, 64) if image else (128, 128, 128)
-    widths = (hidden,) * (2 if image else 1) if isinstance(hidden, int) else tuple(hidden)
+    widths = check.widths("residual_flow", "hidden", hidden, one=True)
+    widths = widths * 2 if image and not isinstance(hidden, list | tuple) else widths
     if image and len(widths) != len(_KERNELS) - 1:
         raise ValueError(
             explain(
@@ -161,19 +188,15 @@ def _fresh(estimator: LogDetEstimator | None) -> LogDetEstimator | None:
     return None if estimator is None else type(estimator).from_config(estimator.get_config())
 
 
-def _check(
-    ndims: int, depths: Sequence[int], coefficient: float, log_det: Any, levels: int, unsqueezed: int, factor_out: bool
-) -> None:
+def _check(ndims: int, log_det: Any, levels: int, unsqueezed: int, factor_out: bool) -> None:
     problems = {
-        f"depth={', '.join(map(str, depths))}": (
-            len(depths) != max(levels, 1) or min(depths, default=0) < 1,
-            f"at least 1 block a level, one number or {max(levels, 1)}",
+        f"log_det={log_det!r}": (
+            not isinstance(log_det, LogDetEstimator | None) and log_det not in list(_LOG_DETS),
+            f"one of {sorted(_LOG_DETS)}, or an estimator",
         ),
-        f"coefficient={coefficient}": (not 0 < coefficient < 1, "a number between 0 and 1"),
-        f"log_det={log_det!r}": (isinstance(log_det, str) and log_det not in _LOG_DETS, f"one of {sorted(_LOG_DETS)}"),
-        f"levels={levels}": (levels < 0 or (ndims == 1 and levels > 0), "0 for vectors, 0 or more for images"),
+        f"levels={levels}": (ndims == 1 and levels > 0, "0 for vectors, 0 or more for images"),
         f"unsqueezed={unsqueezed}": (
-            unsqueezed < 0 or (unsqueezed > 0 and not levels),
+            unsqueezed > 0 and not levels,
             "0 or more, and levels (without squeezes, depth alone counts the blocks)",
         ),
         f"factor_out={factor_out}": (factor_out and not levels, "levels to factor out of"),

@@ -1,0 +1,42 @@
+"""Values outside of where a block is defined: an error with the range, not a NaN some steps later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import tensorflow as tf
+
+from inntf.core.errors import explain
+
+_ROUNDINGS = 16.0  # by so many epsilons an end of the range may be missed: what an inverse returns is rounded
+
+
+def in_range(block: Any, value: tf.Tensor, low: float, high: float, remedy: str) -> tf.Tensor:
+    """The value, unless an entry lies outside of `[low, high]`; NaN passes.
+
+    Eagerly and in graphs it is an error.  XLA drops assertions, so in a graph such entries are NaN, too: a wrong density
+    cannot pass for a right one.
+
+    Args:
+        block: who complains, by its name.
+        value: any shape.
+        low: smallest value.
+        high: largest value.
+        remedy: what to do.
+
+    Raises:
+        ValueError: eagerly; tf.errors.InvalidArgumentError: where a graph runs, with the same words.
+    """
+    slack = _ROUNDINGS * float(ml_dtypes.finfo(value.dtype.as_numpy_dtype).eps) * max(1.0, abs(low), abs(high))
+    outside = (value < low - slack) | (value > high + slack)
+    expected = f"values in the range [{low:.6g}, {high:.6g}]"
+    if tf.executing_eagerly():
+        if bool(tf.reduce_any(outside)):
+            received = f"values from {float(tf.reduce_min(value)):.6g} to {float(tf.reduce_max(value)):.6g}"
+            raise ValueError(explain(block.name, received=received, expected=expected, remedy=remedy))
+        return value
+    text = [f"{block.name}: received values from", tf.reduce_min(value), "to", tf.reduce_max(value)]
+    check = tf.debugging.Assert(~tf.reduce_any(outside), [*text, f"expected {expected}. {remedy}"])
+    with tf.control_dependencies([check]):
+        return tf.where(outside, tf.constant(float("nan"), value.dtype), value)

@@ -1,0 +1,181 @@
+"""Checks of what factories and flows are given: received, expected, remedy, in the words of the arguments."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inntf.core import Block
+from inntf.core.errors import explain
+from inntf.core.shapes import Shape
+
+_RANKS = {0: "()", 1: "dim or (dim,)", 2: "(length, dim)", 3: "(height, width, channels)"}
+
+
+def shape(who: str, name: str, value: Any, ranks: Sequence[int] = (1, 2, 3)) -> Shape:
+    """A shape as a tuple of positive integers; one integer is that of a vector.
+
+    Args:
+        who: complains.
+        name: of the argument.
+        value: what was given.
+        ranks: which ranks are allowed.
+
+    Raises:
+        ValueError: for another rank, or sizes that are not positive integers; TypeError: for what is no shape.
+    """
+    given = (value,) if _is_number(value) else value.as_list() if isinstance(value, tf.TensorShape) else value
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence | np.ndarray):
+        raise TypeError(_shape_text(who, name, value, ranks))
+    sizes = tuple(_integer(size) for size in given)
+    if len(sizes) not in ranks or any(size is None or size < 1 for size in sizes):
+        raise ValueError(_shape_text(who, name, value, ranks))
+    return sizes
+
+
+def count(who: str, name: str, value: Any, least: int = 1, remedy: str = "Count whole ones.") -> int:
+    """A whole number of at least `least`."""
+    number = _integer(value)
+    if number is None or number < least:
+        raise _refused(who, name, value, f"an integer of at least {least}", remedy, wrong_type=not _is_number(value))
+    return number
+
+
+def widths(
+    who: str, name: str, value: Any, *, one: bool = False, remedy: str = "For example hidden=(128, 128)."
+) -> tuple[int, ...]:
+    """Widths of hidden layers: positive integers, or one of them where `one`."""
+    words = f"a sequence of positive integers{', or one' if one else ''}"
+    if one and _integer(value) is not None and _integer(value) > 0:
+        return (_integer(value),)
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence | np.ndarray):
+        raise _refused(who, name, value, words, remedy, wrong_type=not _is_number(value) or not one)
+    sizes = tuple(_integer(size) for size in value)
+    if any(size is None or size < 1 for size in sizes):
+        raise _refused(who, name, value, words, remedy)
+    return sizes
+
+
+def blocks(who: str, name: str, value: Any) -> tuple[Block, ...]:
+    """A sequence of blocks."""
+    if isinstance(value, Block) or not isinstance(value, Sequence) or not all(isinstance(part, Block) for part in value):
+        raise _refused(who, name, value, "a sequence of blocks", "For example [Dequantize(), Logit()].", wrong_type=True)
+    return tuple(value)
+
+
+def squeezes(who: str, event: Shape, levels: int, preprocessing: Sequence[Block], what: str = "levels") -> None:
+    """Height and width must divide by two once a level, after what stands before the levels."""
+    if not levels:
+        return
+    shape = tf.TensorShape(event)
+    for block in preprocessing:
+        shape = block._forward_event_shape(shape)
+    height, width = shape[:2]
+    most = next(n for n in itertools.count() if height % 2 ** (n + 1) or width % 2 ** (n + 1))
+    if levels > most:
+        factor = 2**levels
+        padded = " x ".join(str(-(-size // factor) * factor) for size in (height, width))
+        fewer = f", or take {what}={most}" if most or (what == "levels" and who == "residual_flow") else ""
+        raise ValueError(
+            explain(
+                who,
+                received=f"{what}={levels} on images of {height} x {width}",
+                expected=f"height and width divisible by {factor}: each of the {what} halves them",
+                remedy=f"Pad the images to {padded}{fewer}.",
+            )
+        )
+
+
+def number(who: str, name: str, value: Any, low: float, high: float = np.inf, *, closed: bool = False) -> float:
+    """A finite number between `low` and `high`, ends excluded (included where `closed`)."""
+    words = f"a number {'of at least' if closed else 'above'} {low:g}" + ("" if np.isinf(high) else f" and below {high:g}")
+    if isinstance(value, bool | np.bool_) or not _is_number(value):
+        raise _refused(who, name, value, words, "See its arguments.", wrong_type=True)
+    if not np.isfinite(float(value)) or not (low <= value if closed else low < value) or not value < high:
+        raise _refused(who, name, value, words, "See its arguments.")
+    return float(value)
+
+
+def flag(who: str, **values: Any) -> None:
+    """True or False."""
+    for name, value in values.items():
+        if not isinstance(value, bool | np.bool_):
+            raise _refused(who, name, value, "True or False", "Say which.", wrong_type=True)
+
+
+def choice(who: str, name: str, value: Any, allowed: Sequence[Any]) -> None:
+    """One of a few words."""
+    if not any(type(value) is type(word) and value == word for word in allowed):
+        raise _refused(who, name, value, " or ".join(map(repr, allowed)), "Spell it so.")
+
+
+def backprop(who: str, value: Any) -> None:
+    """A way to backpropagate."""
+    choice(who, "backprop", value, ("stored", "reversible", "checkpointed"))
+
+
+def seed(who: str, value: Any) -> None:
+    """A whole number."""
+    if _integer(value) is None or _integer(value) < 0:
+        raise _refused(who, "seed", value, "an integer of at least 0", "Count runs.", wrong_type=not _is_number(value))
+
+
+def priors(who: str, value: Any) -> None:
+    """What `Multiscale` takes."""
+    if not callable(value):
+        choice(who, "priors", value, ("fixed", "learned"))
+
+
+def activation(who: str, value: Any) -> None:
+    """What Keras knows as an activation."""
+    try:
+        keras.activations.get(value)
+    except (ValueError, TypeError) as error:
+        words, remedy = "the Keras name of an activation, or a function", "For example 'relu'."
+        raise _refused(who, "activation", value, words, remedy, wrong_type=not isinstance(value, str)) from error
+
+
+def layer_maker(who: str, name: str, value: Any) -> None:
+    """A function that makes a layer, or none."""
+    if value is not None and not callable(value):
+        raise _refused(who, name, value, "a function that makes a Keras layer", "Pass a class or a function.", wrong_type=True)
+
+
+def layer(who: str, name: str, value: Any) -> None:
+    """A Keras layer, or none."""
+    if value is not None and not isinstance(value, keras.layers.Layer):
+        raise _refused(who, name, value, "a Keras layer", "For example keras.layers.Dense(16).", wrong_type=True)
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, str | bytes) or value is None or isinstance(value, Sequence):
+        return False
+    return np.ndim(value) == 0 and np.asarray(value).dtype.kind in "biuf"
+
+
+def _integer(value: Any) -> int | None:
+    if isinstance(value, bool | np.bool_):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def _shape_text(who: str, name: str, value: Any, ranks: Sequence[int]) -> str:
+    words = " or ".join(_RANKS[rank] for rank in ranks)
+    remedy = f"Give the shape of one, without the batch: {name}=(28, 28, 1) for images, {name}=2 for points of a plane."
+    if tuple(ranks) == (1,):
+        remedy = "Give the number of entries of one vector; flatten what is none. (Images have a flow of their own: glow.) "
+    return explain(who, received=f"{name}={value!r}", expected=f"{words}, positive integers", remedy=remedy.strip())
+
+
+def _refused(who: str, name: str, value: Any, expected: str, remedy: str, wrong_type: bool = False) -> Exception:
+    text = explain(who, received=f"{name}={value!r}", expected=expected, remedy=remedy)
+    return TypeError(text) if wrong_type else ValueError(text)

@@ -1,0 +1,73 @@
+"""The shapes of a flow's data, latents and base, and whether they fit each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from inntf.core import Block
+from inntf.core.errors import explain
+from inntf.core.shapes import Shape, static
+
+tfd = tfp.distributions
+
+
+def standard_normal(shape: Shape, dtype: Any) -> tfd.Distribution:
+    """The standard normal on events of a shape."""
+    zeros = tf.zeros(shape, dtype)
+    return tfd.Independent(tfd.Normal(zeros, tf.ones_like(zeros)), len(shape), name="standard_normal")
+
+
+def check_base(name: str, base: Any) -> None:
+    """A base must be a distribution over vectors or images."""
+    if not isinstance(base, tfd.Distribution):
+        received, expected = f"a base of type {type(base).__name__}", "a TFP distribution"
+        remedy = "Leave base out for the standard normal."
+        raise TypeError(explain(name, received=received, expected=expected, remedy=remedy))
+    if not base.event_shape.rank:
+        received = f"a base over events of shape {base.event_shape}"
+        remedy = "Wrap it in tfd.Independent(base, 1), or leave base out for the standard normal."
+        raise ValueError(explain(name, received=received, expected="one over vectors or images", remedy=remedy))
+
+
+def check_built_for(name: str, block: Block, event_shape: Shape) -> None:
+    """A built block must have been built for the event shape that is asked for."""
+    if block.built and block.event_shape is not None:
+        pairs = zip(event_shape, block.event_shape, strict=False)
+        if len(event_shape) != len(block.event_shape) or any(b is not None and a != b for a, b in pairs):
+            received, expected = f"event_shape={event_shape}", f"{block.event_shape}, for which the block was built"
+            raise ValueError(explain(name, received=received, expected=expected, remedy="Leave event_shape out."))
+
+
+def data_shape(name: str, block: Block, base: tfd.Distribution) -> Shape:
+    """The shape of one `x`; the base must be over the block's latents."""
+    if block.built and block.event_shape is not None:
+        latent = static(block._forward_event_shape(tf.TensorShape(block.event_shape)))
+        if static(base.event_shape) != latent:
+            raise ValueError(
+                explain(
+                    name,
+                    received=f"a base over events of shape {static(base.event_shape)}",
+                    expected=f"{latent}, the shape of the block's latents",
+                    remedy="Wrap it in tfd.Independent, or leave base out for the standard normal.",
+                )
+            )
+        return block.event_shape
+    return static(block._inverse_event_shape(base.event_shape))
+
+
+def check_event(name: str, x: tf.Tensor, shape: Shape) -> None:
+    """Values must end in the event shape of the flow."""
+    rank, ndims = x.shape.rank, len(shape)
+    got = None if rank is None or rank < ndims else static(x.shape[rank - ndims :])
+    if got is None or any(a is not None and b is not None and a != b for a, b in zip(got, shape, strict=True)):
+        raise ValueError(
+            explain(
+                name,
+                received=f"values of shape {x.shape}",
+                expected=f"(..., {', '.join('any' if n is None else str(n) for n in shape)})",
+                remedy="A flow is the density of one event shape, fixed where it is made.",
+            )
+        )
