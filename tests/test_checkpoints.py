@@ -115,6 +115,7 @@ SUBJECTS = {
     "LipSwish": (nets.LipSwish, lambda net: net(VECTORS)),
     "ConcatLipSwish": (nets.ConcatLipSwish, lambda net: net(VECTORS)),
     "Flow": (_conditional, _log_prob),
+    "ConditionedFlow": (lambda: _conditional().given(CONDITION), lambda some: some.log_prob(VECTORS)),
     "Flow, unbuilt": (lambda: _conditional(None), _log_prob),
     "DensityModel": (lambda: models.DensityModel(_conditional()), lambda m: m((VECTORS, CONDITION))),
     "DensityModel, unbuilt": (lambda: models.DensityModel(_conditional(None)), lambda m: m((VECTORS, CONDITION))),

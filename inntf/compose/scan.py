@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.eager import record
 
 from inntf.compose.packing import Packing
 from inntf.compose.stacking import Template
@@ -92,6 +93,8 @@ class Scan:
 
 def stored(scan: Scan, value: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
     """Apply the blocks in order; TensorFlow differentiates the loop from what it stores."""
+    if _within_vectorized_map():
+        return _unrolled(scan, value, condition)
     # Arrays, not gathers: the gradient of a read adds one row, that of a gather a whole matrix, in every iteration.
     arrays = [
         tf.TensorArray(m.dtype, scan.n, element_shape=m.shape[1:], clear_after_read=False).unstack(m) for m in scan.packed()
@@ -105,6 +108,24 @@ def stored(scan: Scan, value: tf.Tensor, condition: tf.Tensor | None) -> tuple[t
     start = (tf.constant(0), value, no_log_det(value), scan.arrays(scan.states))
     _, value, total, news = tf.while_loop(lambda k, *_: k < scan.n, body, start, maximum_iterations=scan.n)
     scan.keep([array.stack() if g in scan.updated else None for g, array in zip(scan.states, news, strict=True)])
+    return value, total
+
+
+def _within_vectorized_map() -> bool:
+    # TensorFlow cannot vectorize second derivatives of a loop: the map would fail.  Only where something is differentiated.
+    return "loop_body" in tf.get_current_name_scope().split("/") and record.could_possibly_record()
+
+
+def _unrolled(scan: Scan, value: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same blocks one after the other."""
+    matrices, total = scan.packed(), no_log_det(value)
+    news: list[list[tf.Tensor]] = [[None] * scan.n for _ in scan.states]
+    for k in range(scan.n):
+        value, log_det, rows = scan.step(value, condition, scan.packing.unpack([m[scan.index(k)] for m in matrices]))
+        total += log_det
+        for new, row in zip(news, rows, strict=True):
+            new[scan.index(k)] = row
+    scan.keep([tf.stack(new) if g in scan.updated else None for g, new in zip(scan.states, news, strict=True)])
     return value, total
 
 
