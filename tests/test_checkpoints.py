@@ -196,6 +196,8 @@ def trained():
 
 
 def _variables(thing):
+    if isinstance(thing, models.ConditionedFlow):
+        thing = thing.flow
     if isinstance(thing, inntf.Flow):
         network = [] if thing.condition_network is None else thing.condition_network.variables
         return [*thing.block.variables, *network, *thing.base.variables]

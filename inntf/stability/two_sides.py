@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block
-from inntf.models.flow import standard_normal
+from inntf.models.flow_shapes import standard_normal
 from inntf.stability.find_block import find_subject
 from inntf.stability.maps import Maps
 from inntf.stability.reconstruction import ErrorSummary, distance, summarize
