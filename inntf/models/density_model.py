@@ -141,7 +141,8 @@ class DensityModel(FlowHolder, keras.Model):
 
     def _check(self, inputs: Any) -> tuple[Any, Any]:
         x, condition = fit_data.parts(inputs, self.name)
-        fit_data.check_condition(condition, self.block.condition_shape is not None, self.name)
+        if self.block.built:  # before, the first call decides
+            fit_data.check_condition(condition, self.block.condition_shape is not None, self.name)
         return x, condition
 
     def _cast(self, value: Any) -> tf.Tensor:
