@@ -81,7 +81,7 @@ def _of_dataset(x: tf.data.Dataset, rows: int) -> Iterable[Any]:
     if count <= 1:  # unknown and infinite are negative
         return x
     size = _size(_inputs(next(iter(x.take(1)))))
-    apart = min(_APART, count // -(-rows // max(1, size)))
+    apart = min(_APART, -(-count * size // rows))
     return x.shard(apart, 0) if apart > 1 else x
 
 
