@@ -26,6 +26,7 @@ from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.numerics.boxes import EVERYWHERE, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.numerics.log_det_base import LogDetEstimator
 from inntf.numerics.log_det_estimators import ExactLogDet, RussianRoulette
+from inntf.numerics.refusals import log_dets_are_wanted
 
 _EXACT_UP_TO = 8  # numbers in an event
 _CHOICES = {"noise": ("fresh", "fixed"), "on_failure": ("raise", "flag"), "refine": (None, "float64")}
@@ -187,11 +188,15 @@ class ResidualBlock(Block):
         return x, log_det, InverseCertificate(*parts, found.lipschitz)
 
     def _there(self, x: tf.Tensor, condition: Any, seed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        if not log_dets_are_wanted():
+            return x + self.branch(x, condition), tf.zeros([], x.dtype)
         g, log_det = self.log_det(lambda x: self.branch(x, condition), x, seed)
         return x + g, log_det
 
     def _back(self, z: tf.Tensor, condition: Any, seed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         x = self._root(z, condition)
+        if not log_dets_are_wanted():
+            return x, tf.zeros([], x.dtype)
         return x, -self.log_det(lambda x: self.branch(x, condition), x, seed)[1]
 
     def _next_seed(self) -> tf.Tensor | None:

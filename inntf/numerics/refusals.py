@@ -1,4 +1,4 @@
-"""Whether what a block refuses raises, or is marked: a measurement must count the samples that break, not end at the first."""
+"""What a measurement asks of blocks: to mark what they would refuse by raising, and to leave out estimates not looked at."""
 
 from __future__ import annotations
 
@@ -41,3 +41,34 @@ def refusals_are_marked() -> bool:
         False
     """
     return getattr(_local, "marked", False)
+
+
+@contextlib.contextmanager
+def values_only() -> Iterator[None]:
+    """Within it a block may leave out an estimate of its log-determinant, and return zero for it: only values are looked at.
+
+    Source: inntf.
+
+    Example:
+        >>> with values_only():
+        ...     log_dets_are_wanted()
+        False
+    """
+    before = log_dets_are_wanted()
+    _local.values_only = True
+    try:
+        yield
+    finally:
+        _local.values_only = not before
+
+
+def log_dets_are_wanted() -> bool:
+    """Whether log-determinants are looked at in this thread.
+
+    Source: inntf.
+
+    Example:
+        >>> log_dets_are_wanted()
+        True
+    """
+    return not getattr(_local, "values_only", False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 from inntf.compose import Chain, Multiscale, Repeat
@@ -83,31 +82,37 @@ def certify(block: Any, domain: tuple[Any, Any] | None = None) -> Certificate:
     block = find_block(block)
     if domain is not None and block.event_shape is not None and None not in block.event_shape:
         broadcast_box(domain, block.event_shape, "certify")
-    rows = tuple(_rows(block, domain, 0))
+    rows = tuple(_rows(block, domain, 0)[0])
     return Certificate(rows[0].bounds, rows)
 
 
-def _rows(block: Block, domain: Box | None, depth: int, suffix: str = "") -> Iterator[CertificateRow]:
-    yield CertificateRow(block.name + suffix, type(block).__name__, depth, block.lipschitz_bounds(domain))
-    if isinstance(block, Repeat) and block.built:
-        boxes, numbers = [domain], itertools.count()
+def _rows(block: Block, domain: Box | None, depth: int, suffix: str = "") -> tuple[list[CertificateRow], Box | None]:
+    """The rows of a block and its parts, and the box of what leaves it.
 
-        def visit(part: Block) -> list[CertificateRow]:
-            rows = list(_rows(part, boxes[-1], depth + 1, f"_{next(numbers)}"))
-            boxes.append(part.image_box(boxes[-1]))
-            return rows
+    In a chain each part is asked once: its bounds are the product of theirs.
+    """
+    name, kind = block.name + suffix, type(block).__name__
+    if type(block) in (Chain, Repeat) and block.built:
+        box, numbers, rows, total = domain, itertools.count(), [], LipschitzBounds(1.0, 1.0)
 
-        yield from itertools.chain.from_iterable(for_each_block(block, visit))
-        return
-    parts, chained = _parts(block)
-    for part in parts:
-        # Only a chain says which box reaches which part.
-        yield from _rows(part, domain if chained else None, depth + 1)
-        domain = part.image_box(domain) if chained else None
+        def visit(part: Block) -> None:
+            nonlocal box, total
+            found, box = _rows(part, box, depth + 1, f"_{next(numbers)}" if isinstance(block, Repeat) else "")
+            rows.extend(found)
+            total = total.then(found[0].bounds)
+
+        if isinstance(block, Repeat):
+            for_each_block(block, visit)
+        else:
+            for part in block:
+                visit(part)
+        return [CertificateRow(name, kind, depth, total), *rows], box
+    own = [CertificateRow(name, kind, depth, block.lipschitz_bounds(domain))]
+    for part in _parts(block):  # which box reaches which of them is not told
+        own += _rows(part, None, depth + 1)[0]
+    return own, block.image_box(domain)
 
 
-def _parts(block: Block) -> tuple[list[Block], bool]:
-    """The blocks inside a container, and whether each feeds the next."""
-    if isinstance(block, Multiscale):
-        return [*block.levels, *block.exits], False
-    return list(getattr(block, "blocks", ())), isinstance(block, Chain)
+def _parts(block: Block) -> list[Block]:
+    """The blocks inside a container that is no chain."""
+    return [*block.levels, *block.exits] if isinstance(block, Multiscale) else list(getattr(block, "blocks", ()))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from inntf.compose import Chain, backprop_mode
+from inntf.compose import Chain, Repeat, backprop_mode
 from inntf.core import Block, checks, shapes
-from inntf.numerics.refusals import marked_refusals
+from inntf.numerics.refusals import marked_refusals, values_only
 from inntf.stability.find_block import find_block, find_subject
 
 
@@ -73,9 +75,11 @@ class Maps:
         for block in blocks[: last + 1]:
             x = block.forward_and_log_det(x, self.condition)[0]
         rest = blocks[last + 1 :]
-        chain = Chain(rest, name=self.block.name, dtype=self.block.dtype_policy)
-        chain.ensure_built(rest[0].event_shape, self.block.condition_shape)
-        return dataclasses.replace(self, block=chain, x=x)
+        known = _parts.get(self.block)
+        if known is None or list(map(id, known[0])) != list(map(id, rest)):
+            chain = Chain(rest, name=self.block.name, dtype=self.block.dtype_policy)
+            known = _parts[self.block] = rest, chain.ensure_built(rest[0].event_shape, self.block.condition_shape)
+        return dataclasses.replace(self, block=known[1], x=x)
 
     def both(self, x: tf.Tensor, inverse: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Value and log-determinant; a batch that is a multiple of the data's repeats the condition.
@@ -86,18 +90,29 @@ class Maps:
         with backprop_mode("stored"), marked_refusals():  # Jacobian products differentiate twice
             return pair(x, self._repeated(x))
 
+    def compiled(self) -> Maps:
+        """The same where eager loops over the blocks of a `Repeat` are slow: traced once, for batches of any size."""
+        if not any(isinstance(layer, Repeat) for layer in self.block._flatten_layers()):
+            return self
+        return _Compiled(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+
+    def value(self, x: tf.Tensor, inverse: bool = False) -> tf.Tensor:
+        """The value alone: no log-determinant is estimated."""
+        with values_only():
+            return self.both(x, inverse)[0]
+
     def forward(self, x: tf.Tensor) -> tf.Tensor:
         """Data to latent."""
-        return self.both(x)[0]
+        return self.value(x)
 
     def inverse(self, z: tf.Tensor) -> tf.Tensor:
         """Latent to data."""
-        return self.both(z, inverse=True)[0]
+        return self.value(z, inverse=True)
 
     def wide(self, block: Block) -> Maps:
         """The maps of the same block in float64."""
         condition = None if self.condition is None else tf.cast(self.condition, tf.float64)
-        return dataclasses.replace(self, block=block, x=tf.cast(self.x, tf.float64), condition=condition)
+        return Maps(block, tf.cast(self.x, tf.float64), condition, self.lead)
 
     def restore(self, per_sample: tf.Tensor) -> tf.Tensor:
         """Give a result of shape `(batch, ...)` the leading dimensions of the data."""
@@ -108,6 +123,35 @@ class Maps:
             return self.condition
         copies = tf.shape(value)[0] // tf.maximum(tf.shape(self.condition)[0], 1)
         return tf.tile(self.condition, [copies] + [1] * (self.condition.shape.rank - 1))
+
+
+class _Compiled(Maps):
+    """Maps whose functions are traced once a block, as long as its configuration stays the same."""
+
+    def both(self, x: tf.Tensor, inverse: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._traced("both", inverse)(x, self._repeated(x))
+
+    def value(self, x: tf.Tensor, inverse: bool = False) -> tf.Tensor:
+        return self._traced("value", inverse)(x, self._repeated(x))
+
+    def _traced(self, name: str, inverse: bool) -> Callable:
+        config = keras.saving.serialize_keras_object(self.block)
+        if self.block not in _traces or _traces[self.block][0] != config:
+            _traces[self.block] = config, {}
+        known = _traces[self.block][1]
+        key = name, inverse, self.condition is None
+        if key not in known:
+            block = weakref.ref(self.block)  # a strong one would keep the entry for ever
+
+            def function(x: tf.Tensor, condition: tf.Tensor | None) -> Any:
+                return getattr(Maps(block(), x, condition, ()), name)(x, inverse)
+
+            known[key] = tf.function(function, reduce_retracing=True, autograph=False)
+        return known[key]
+
+
+_traces: weakref.WeakKeyDictionary[Block, tuple[Any, dict]] = weakref.WeakKeyDictionary()
+_parts: weakref.WeakKeyDictionary[Block, tuple[list[Block], Chain]] = weakref.WeakKeyDictionary()  # what is behind rounding
 
 
 def _flat(chain: Chain) -> Iterator[Block]:

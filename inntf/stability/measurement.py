@@ -14,7 +14,7 @@ from inntf.core import Block
 from inntf.core.random_states import same_draws
 from inntf.stability.density_error import DensityError, density_error, log_density
 from inntf.stability.maps import Maps
-from inntf.stability.precision import float64_copy
+from inntf.stability.precision import shared_float64_copy
 from inntf.stability.singular_values import SingularValues
 from inntf.stability.two_sides import Side, draw_latents
 from inntf.stability.verdict import Verdict, judge, which_case
@@ -54,7 +54,7 @@ class Measurement:
     def judge(self, condition: float = 1.0, unverified: int = 0) -> Verdict:
         """The verdict on it, with the largest condition number and the number of samples that failed the cross-check."""
         data = self.between_evaluations or self.data
-        return judge(
+        verdict = judge(
             data.relative,
             condition=condition,
             rounding=float(ml_dtypes.finfo(self.computes_in).eps),
@@ -64,6 +64,7 @@ class Measurement:
             wide=[side for side in (self.data_wide, self.samples_wide) if side is not None],
             density=self.density,
         )
+        return verdict._replace(case=self.case)
 
 
 def measure(model: Any, maps: Maps, *, wide: bool = True) -> Measurement:
@@ -93,22 +94,23 @@ def measure(model: Any, maps: Maps, *, wide: bool = True) -> Measurement:
     with same_draws(maps.block):
         maps = maps.unrounded()
     copy, missing = _float64(maps.block) if wide else (None, "It was not asked for.")
+    if not missing:  # what cannot be serialized is measured eagerly: nothing would tell when it changes
+        maps = maps.compiled()
     copies = [maps.block] if copy is None or copy is maps.block else [maps.block, copy]
     with same_draws(*copies) as rewind:
         latents = draw_latents(model, maps)
         narrow = _sides(maps, latents, rewind)
         sixteen = _narrowest(maps.block)
-        between, graph_density = None, None
+        between, computed = None, [(narrow.z, narrow.log_det)]
         if sixteen in _SIXTEEN_BITS:
             rewind()
-            between, graph_density = _across(maps, narrow.z)
-        broad = None if copy is None else narrow if copy is maps.block else _sides(maps.wide(copy), latents, rewind)
+            between, computed = _across(maps)
+        broad = None if copy is None else narrow if copy is maps.block else _sides(maps.wide(copy).compiled(), latents, rewind)
     density = None
     if latents is not None and broad is not None:
         size = math.prod(maps.block._z_event_shape)
         exact = log_density(model, maps.block, broad.z, broad.log_det)
-        pairs = [(narrow.z, narrow.log_det), *([graph_density] if graph_density else [])]
-        found = [density_error(log_density(model, maps.block, z, log_det), exact, size) for z, log_det in pairs]
+        found = [density_error(log_density(model, maps.block, z, log_det), exact, size) for z, log_det in computed]
         density = max(found, key=lambda error: (error.wrong, error.nats.p99))
     reason = "" if latents is not None else "The block pads: no density, and no samples."
     return Measurement(
@@ -134,7 +136,11 @@ class _Sides:
 
 def _sides(maps: Maps, latents: tf.Tensor | None, rewind: Any) -> _Sides:
     rewind()
-    z, log_det = maps.both(maps.x)
+    if latents is None:  # no density, so no log-determinant
+        z = maps.forward(maps.x)
+        log_det = tf.zeros(tf.shape(z)[:1], z.dtype)
+    else:
+        z, log_det = maps.both(maps.x)
     data = Side.of(maps.x, z, maps.inverse(z))
     samples = None
     if latents is not None:
@@ -144,15 +150,17 @@ def _sides(maps: Maps, latents: tf.Tensor | None, rewind: Any) -> _Sides:
     return _Sides(data, samples, z, log_det)
 
 
-def _across(maps: Maps, z: tf.Tensor) -> tuple[Side, tuple[tf.Tensor, tf.Tensor]]:
-    """There by eager operations and back in a graph; and what a graph makes of the data."""
-    back = tf.function(maps.inverse)(z)
-    return Side.of(maps.x, z, back), tf.function(maps.both)(maps.x)
+def _across(maps: Maps) -> tuple[Side, list[tuple[tf.Tensor, tf.Tensor]]]:
+    """There by eager operations and back in a graph; and what each of the two makes of the data."""
+    plain = Maps(maps.block, maps.x, maps.condition, maps.lead)
+    eager, graph = plain.both(maps.x), tf.function(lambda x: plain.both(x), autograph=False)(maps.x)
+    back = tf.function(lambda z: plain.inverse(z), autograph=False)(eager[0])
+    return Side.of(maps.x, eager[0], back), [eager, graph]
 
 
 def _float64(block: Block) -> tuple[Block | None, str]:
     try:
-        return float64_copy(block), ""
+        return shared_float64_copy(block), ""
     except ValueError as error:
         return None, str(error)
 

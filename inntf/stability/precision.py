@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import keras
@@ -56,6 +57,24 @@ def float64_copy(block: Block) -> Block:
             )
         ) from error
     return wide
+
+
+def shared_float64_copy(block: Block) -> Block:
+    """As `float64_copy`, but one copy a block, with the weights as they are now: for measuring again and again.
+
+    A block whose configuration has changed gets a new copy.
+    """
+    known = _copies.get(block)
+    if known is not None and known[0] == keras.saving.serialize_keras_object(block):
+        known[1].set_weights(block.get_weights())
+        return known[1]
+    copy = float64_copy(block)  # names a block that cannot be serialized
+    if copy is not block:
+        _copies[block] = keras.saving.serialize_keras_object(block), copy
+    return copy
+
+
+_copies: weakref.WeakKeyDictionary[Block, tuple[Any, Block]] = weakref.WeakKeyDictionary()
 
 
 def _widened(config: Any) -> Any:

@@ -105,9 +105,13 @@ def repeated_reconstruction(block: Any, x: Any, passes: int = 9, condition: Any 
         >>> repeated_reconstruction(AdditiveCoupling(), tf.ones([3, 4]), passes=2).samples.shape
         TensorShape([3, 3, 4])
     """
+    return pass_repeatedly(Maps.of(block, x, condition), passes)
+
+
+def pass_repeatedly(maps: Maps, passes: int) -> RepeatedReconstruction:
+    """As `repeated_reconstruction`, of maps that are known."""
     if passes < 1:
         raise ValueError(explain("repeated_reconstruction", received=passes, expected="at least one pass", remedy="Raise it."))
-    maps = Maps.of(block, x, condition)
     samples = [maps.x]
     for _ in range(passes):
         samples.append(maps.inverse(maps.forward(samples[-1])))

@@ -14,7 +14,7 @@ from inntf.stability.certificate import Certificate, certify
 from inntf.stability.density_error import DensityError
 from inntf.stability.maps import Maps
 from inntf.stability.measurement import Measurement, measure, singular_summary, worst_condition
-from inntf.stability.reconstruction import repeated_reconstruction, summarize
+from inntf.stability.reconstruction import pass_repeatedly, summarize
 from inntf.stability.singular_values import singular_values
 from inntf.stability.two_sides import Side
 
@@ -144,12 +144,13 @@ def stability_report(
     whole, x, condition = maps.block, maps.x, maps.condition
     if not int(x.shape[0]):
         summarize([])  # raises: nothing to measure
-    found = measure(model, maps)
+    with same_draws(whole):
+        behind = maps.unrounded()
+    found = measure(model, behind)
     few = None if condition is None else condition[:samples]
     with same_draws(whole):
         values = singular_summary(singular_values(whole, x[:samples], few, method=method, tolerance=tolerance))
-        behind = maps.unrounded()
-        repeated = repeated_reconstruction(behind.block, behind.x, passes, condition)
+        repeated = pass_repeatedly(behind if found.float64_missing else behind.compiled(), passes)
     certificate = certify(whole, domain)
     if domain is None and not certificate.bounded and np.all(np.isfinite(x)):
         certificate = certify(whole, (float(tf.reduce_min(x)), float(tf.reduce_max(x))))

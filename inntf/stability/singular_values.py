@@ -10,7 +10,7 @@ import tensorflow as tf
 from inntf.core.errors import explain
 from inntf.numerics.extremes import exact_extremes, lanczos_extremes
 from inntf.stability.maps import Maps
-from inntf.stability.precision import float64_copy
+from inntf.stability.precision import shared_float64_copy
 
 _EXACT_UP_TO = 64  # dimensions; above, a Jacobian costs more than some dozens of products
 
@@ -106,7 +106,7 @@ def singular_values(
         )
     maps = Maps.of(block, x, condition).smooth()
     if precision is not None:
-        maps = maps.wide(float64_copy(maps.block))
+        maps = maps.wide(shared_float64_copy(maps.block))
     if method == "auto":
         method = "exact" if math.prod(maps.x.shape[1:]) <= _EXACT_UP_TO else "lanczos"
     if method == "exact":

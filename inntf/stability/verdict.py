@@ -21,6 +21,7 @@ class Verdict(NamedTuple):
     Attributes:
         level: `"stable"`, `"fragile"` or `"broken"`; `judge` has the thresholds.
         reasons: why, worst first.
+        case: of `which_case`, where both sides and the density were measured.
 
     Source: inntf.
 
@@ -31,6 +32,7 @@ class Verdict(NamedTuple):
 
     level: str
     reasons: tuple[str, ...]
+    case: str = ""
 
     def __str__(self) -> str:
         return f"{self.level}: " + "; ".join(self.reasons)

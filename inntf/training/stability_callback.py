@@ -16,7 +16,7 @@ from inntf.stability.find_block import find_block
 from inntf.stability.maps import Maps
 from inntf.stability.measurement import measure, singular_summary, worst_condition
 from inntf.stability.pictures import passes_picture
-from inntf.stability.reconstruction import repeated_reconstruction, summarize
+from inntf.stability.reconstruction import pass_repeatedly, summarize
 from inntf.stability.singular_values import singular_values
 from inntf.stability.verdict import Verdict
 
@@ -77,7 +77,7 @@ def write_stability(
     few = None if condition is None else condition[:samples]
     found = measure(model, maps)
     with same_draws(block):  # watching must not change what training draws
-        repeated = repeated_reconstruction(block, x, passes, condition)
+        repeated = pass_repeatedly(maps if found.float64_missing else maps.compiled(), passes)
         values = singular_values(block, x[:samples], few, method=method, iterations=iterations, tolerance=tolerance)
     spectrum = singular_summary(values)
     errors = summarize(found.data.errors)
@@ -184,9 +184,10 @@ class StabilityCallback(keras.callbacks.Callback):
         self.history.append({"step": step, **numbers})
         if verdict.level == "broken" and not self._warned:
             self._warned = True
+            lost = "Samples and reconstructions" + ("" if "density right" in verdict.case else ", and likelihoods,")
             warnings.warn(
-                f"StabilityCallback, step {step}: the inverse of {find_block(self.model).name} is {verdict}. Likelihoods and "
-                "reconstructions from here on are not to be trusted. Bounded scales (SigmoidScale(low=0.5)), spectral "
+                f"StabilityCallback, step {step}: the inverse of {find_block(self.model).name} is {verdict} ({verdict.case}). "
+                f"{lost} from here on are not to be trusted. Bounded scales (SigmoidScale(low=0.5)), spectral "
                 "normalization or a smaller learning rate keep it invertible.",
                 RuntimeWarning,
                 stacklevel=2,
