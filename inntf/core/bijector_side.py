@@ -54,6 +54,11 @@ class BijectorSide:
             freeze_alike(new, self)  # what build has made as well
         return new
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """As `copy()`: of its own weights, and no part of a cache."""
+        memo[id(self)] = new = self.copy()
+        return new
+
     def __hash__(self) -> int:
         return id(self)
 

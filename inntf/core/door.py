@@ -13,6 +13,7 @@ import tensorflow as tf
 from inntf.core import checks, initialization, shapes
 from inntf.core.checkpointing import load_waiting
 from inntf.core.empty_batch import at_least_one_row
+from inntf.core.returned_pair import checked_pair
 
 
 def guarded_pair(function: Callable, forward: bool) -> Callable:
@@ -37,7 +38,7 @@ def guarded_pair(function: Callable, forward: bool) -> Callable:
         elif self._condition_event_shape is not None:
             checks.missing_condition(self)
         flat = value if lead is None else shapes.flatten_leading(value, ndims)
-        out, log_det = _evaluate(function, self, flat, condition)
+        out, log_det = checked_pair(self, function, _evaluate(function, self, flat, condition), forward)
         if load_waiting(self):  # of a checkpoint restored before: layers that this call has built
             out, log_det = _evaluate(function, self, flat, condition)
         checks.finite(self, out, "output")

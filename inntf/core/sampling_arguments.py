@@ -48,6 +48,8 @@ def temperature(who: str, value: Any, dtype: Any) -> tf.Tensor:
             TypeError: for what is no number.
     """
     known = tf.get_static_value(value) if tf.is_tensor(value) else value
+    if value is None:
+        raise TypeError(explain(who, received="temperature=None", expected="a number", remedy="1 is the model itself."))
     if known is not None:
         number = np.asarray(known.numpy() if isinstance(known, tf.Variable) else known)
         if number.dtype.kind not in "fiu" and number.dtype.name != "bfloat16":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import math
 from typing import Any
 
@@ -140,6 +142,17 @@ class ConditionedFlow(tfd.Distribution):
 
     def _sample_and_log_prob(self, sample_shape: Any, seed: Any = None, **kwargs: Any) -> tuple[tf.Tensor, tf.Tensor]:
         return self.sample_and_log_prob(sample_shape, seed, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ConditionedFlow:
+        """With a flow of its own weights."""
+        parts = {**self.parameters, "flow": copy.deepcopy(self._flow, memo), "condition": copy.deepcopy(self._condition, memo)}
+        memo[id(self)] = new = type(self)(**parts)
+        return new
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To bytes and back through the constructor."""
+        condition = tf.convert_to_tensor(self._condition).numpy()
+        return functools.partial(type(self), **{**self.parameters, "condition": condition}), ()
 
     def bits_per_dim(self, x: Any) -> tf.Tensor:
         """`-log_prob(x) / (D ln 2)`."""

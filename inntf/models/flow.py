@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import math
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from inntf.core import Block, checks
+from inntf.core import Block, checks, configuration
 from inntf.core.checkpointing import load_waiting
 from inntf.core.errors import explain
 from inntf.core.faces import LiveVariables
@@ -170,7 +172,7 @@ class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
         """What the flow knows of its conditions."""
         return self._conditions
 
-    def given(self, condition: Any, name: str | None = None) -> ConditionedFlow:
+    def given(self, condition: Any, *, name: str | None = None) -> ConditionedFlow:
         """`p(x | condition)`, a distribution whose batch shape is that of the conditions.
 
         Args:
@@ -265,6 +267,19 @@ class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
         x, ndims = checks.as_tensor(self._block, x), len(self._x_shape)
         flow_shapes.check_event(self.name, x, self._x_shape)
         return x, self._embedded(condition, x.shape.rank - ndims, None if condition is None else leading_shape(x, ndims))[0]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Flow:
+        """A flow of its own weights; `copy()` shares them, as TFP's does."""
+        parts = dict(self.parameters)
+        network = self._network
+        parts["block"], parts["base"] = (copy.deepcopy(parts[key], memo) for key in ("block", "base"))
+        parts["condition_network"] = None if network is None else memo.setdefault(id(network), configuration.twin(network))
+        memo[id(self)] = new = type(self)(**parts)
+        return new
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To bytes and back through the constructor; Keras writes the block and the network."""
+        return functools.partial(type(self), **dict(self.parameters)), ()
 
     def initialize(self, x: Any, condition: Any = None) -> Flow:
         """Data-dependent initialization of the block on a batch; returns self."""
