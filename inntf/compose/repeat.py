@@ -75,6 +75,18 @@ class Repeat(Composition):
         object.__setattr__(self, "_template", Template(made))  # out of sight of every tracker
 
     @property
+    def trainable(self) -> bool:
+        """As in Keras; the block that computes for all, which Keras does not see, is told too once it is built."""
+        return super().trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        Composition.trainable.fset(self, value)
+        if self.built:
+            for part in self._template.block._flatten_layers():
+                part._trainable = bool(value)
+
+    @property
     def uses_condition(self) -> bool:
         """Whether the block does."""
         return self._template.block.uses_condition

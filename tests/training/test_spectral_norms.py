@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from inntf.blocks import ActNorm, AdditiveCoupling, Squeeze
+from inntf.blocks import ActNorm, AdditiveCoupling, ResidualBlock, Squeeze
 from inntf.compose import Chain, Multiscale, Repeat
 from inntf.compose.each import for_each_block
 from inntf.models import DensityModel, Flow, FlowGan
-from inntf.nets import ConvNet, SpectralConv2D, SpectralDense, certify_norms, update_norms
+from inntf.nets import MLP, ConvNet, LipschitzMLP, SpectralConv2D, SpectralDense, certify_norms, update_norms
 from inntf.training import SpectralNormCallback, certify_spectral_norms, update_spectral_norms
 
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -229,3 +229,17 @@ def test_under_a_mirrored_strategy_all_copies_change():
     model.fit(tf.random.normal([32, 4]), batch_size=16, verbose=0, callbacks=[SpectralNormCallback(), PutsBack()])
     assert largest(model) <= C
     copies_agree()
+
+
+def test_a_frozen_scan_of_residual_blocks_keeps_its_norms_in_training():
+    repeat = Repeat(lambda: ResidualBlock(network=LipschitzMLP((3,))), 2).ensure_built((2,))
+    spoil(repeat)
+    repeat.trainable = False
+    before = repeat.get_weights()
+    model = DensityModel(Chain([repeat, AdditiveCoupling(conditioner=MLP((3,)))]), event_shape=(2,))
+    model.compile("adam")
+    model.fit(tf.random.normal([16, 2]), batch_size=8, verbose=0)
+    for a, b in zip(before, repeat.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    repeat.trainable = True
+    assert repeat.trainable_weights
