@@ -94,7 +94,7 @@ class Dequantize(Block):
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Add noise, divide by the number of levels."""
         if self.rounding != "none":  # whose x are no levels, but any number
-            x = in_range(self, x, 0.0, self.levels - 1.0, "Pass the raw levels, not scaled images, or set levels.")
+            x = in_range(self, x, 0.0, self.levels - 1.0, "Pass the raw levels, not scaled images, or set levels.", 0.5)
         if self.validate_args:
             x = _checked_levels(self, x)
         if self._width:

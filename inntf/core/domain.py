@@ -12,7 +12,7 @@ from inntf.core.errors import explain
 _ROUNDINGS = 16.0  # by so many epsilons an end of the range may be missed: what an inverse returns is rounded
 
 
-def in_range(block: Any, value: tf.Tensor, low: float, high: float, remedy: str) -> tf.Tensor:
+def in_range(block: Any, value: tf.Tensor, low: float, high: float, remedy: str, slack: float = 0.0) -> tf.Tensor:
     """The value, unless an entry lies outside of `[low, high]`; NaN passes.
 
     Eagerly and in graphs it is an error.  XLA drops assertions, so in a graph such entries are NaN, too: a wrong density
@@ -24,11 +24,12 @@ def in_range(block: Any, value: tf.Tensor, low: float, high: float, remedy: str)
         low: smallest value.
         high: largest value.
         remedy: what to do.
+        slack: how far outside passes, beside roundings.
 
     Raises:
         ValueError: eagerly; tf.errors.InvalidArgumentError: where a graph runs, with the same words.
     """
-    slack = _ROUNDINGS * float(ml_dtypes.finfo(value.dtype.as_numpy_dtype).eps) * max(1.0, abs(low), abs(high))
+    slack += _ROUNDINGS * float(ml_dtypes.finfo(value.dtype.as_numpy_dtype).eps) * max(1.0, abs(low), abs(high))
     outside = (value < low - slack) | (value > high + slack)
     expected = f"values in the range [{low:.6g}, {high:.6g}]"
     if tf.executing_eagerly():
