@@ -204,12 +204,16 @@ def default_path(config: RecipeConfig, recipe: str) -> pathlib.Path:
 
 def _prepare(path: pathlib.Path) -> bool:
     """Make the folder, prove that it can be written, and say whether anything is in it."""
+    there = True
     try:
+        there = path.exists()
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path) as file:
             file.write(bytes(4096))
         return bool(_names(path))
     except (OSError, ValueError) as error:
+        if not there:
+            _give_back(path)
         why = getattr(error, "strerror", None) or error
         raise UserError(f"cannot write to the folder {path} ({why})", remedy="Choose another folder with --out.") from error
 
@@ -230,7 +234,7 @@ def _locked(path: pathlib.Path) -> RunLock:
 
 def _give_back(path: pathlib.Path) -> None:
     """Remove the folder if nothing is in it."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         if not _names(path):
             (path / run_lock.NAME).unlink(missing_ok=True)
             path.rmdir()
