@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from inntf.core.errors import explain
+from inntf.numerics.arguments import typed
 
 
 class Split:
@@ -33,6 +34,7 @@ class Split:
         TensorShape([2, 5])
     """
 
+    @typed
     def __init__(self, swap: bool = False):
         self.swap = swap
 

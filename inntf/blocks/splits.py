@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from inntf.blocks.split_base import Split
 from inntf.core.errors import explain
+from inntf.numerics.arguments import typed
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -31,6 +32,7 @@ class ChannelSplit(Split):
         [2, 3]
     """
 
+    @typed
     def __init__(self, at: int | None = None, swap: bool = False):
         super().__init__(swap)
         self.at = at
@@ -120,6 +122,7 @@ class IndexSplit(Split):
         [[1.0, 3.0]]
     """
 
+    @typed
     def __init__(self, kept: Sequence[int], swap: bool = False):
         super().__init__(swap)
         self.kept = [int(i) for i in kept]

@@ -102,6 +102,7 @@ def _one_batch_condition(block: Any, value: tf.Tensor, condition: tf.Tensor, ndi
     if shape is None:
         checks.surprising_condition(block)
     checks.condition(block, condition, shape)
+    condition = checks.dtype(block, condition)
     lead = shapes.leading_shape(value, ndims)
     checks.condition_batch(block, condition, len(shape), lead)
     return shapes.broadcast_leading(condition, len(shape), lead)

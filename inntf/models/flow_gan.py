@@ -16,6 +16,7 @@ from inntf.models.compile_arguments import refuse_losses
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
 from inntf.nets.norms import update_norms
+from inntf.numerics.arguments import checked_count, typed
 
 
 class FlowGan(FlowHolder, keras.Model):
@@ -60,6 +61,7 @@ class FlowGan(FlowHolder, keras.Model):
         ['bits_per_dim', 'generator_loss', 'skipped']
     """
 
+    @typed
     def __init__(
         self,
         flow: Flow,
@@ -74,6 +76,14 @@ class FlowGan(FlowHolder, keras.Model):
         name: str | None = None,
     ):
         super().__init__(name=name)
+        if not isinstance(flow, Flow):
+            raise TypeError(explain("FlowGan", received=type(flow).__name__, expected="a Flow", remedy="See inntf.Flow."))
+        checked_count("FlowGan", discriminator_steps=discriminator_steps)
+        for key, value in {"mle_weight": mle_weight, "gradient_penalty": gradient_penalty, "noise": noise}.items():
+            if value < 0 or (key == "noise" and not value):
+                raise ValueError(
+                    explain("FlowGan", received=f"{key}={value}", expected="a positive number", remedy="Pass one.")
+                )
         if objective not in ("mle", "adv", "hybrid"):
             raise ValueError(
                 explain(

@@ -18,6 +18,7 @@ from inntf.core.replicas import clip_what_replicas_add_up
 from inntf.models.fit_end import FitEnd
 from inntf.models.inverse_error import invert_with_error, refuse_unbounded
 from inntf.nets.norms import certify_norms, update_norms
+from inntf.numerics.arguments import typed
 
 
 class Reconstruction(NamedTuple):
@@ -66,6 +67,7 @@ class IResNetClassifier(Checkpointed, FitEnd, keras.Model):
         True
     """
 
+    @typed
     def __init__(
         self, body: Chain, head: keras.layers.Layer, *, invertible: bool = True, name: str | None = None, **kwargs: Any
     ):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
+from inntf.numerics.arguments import typed
 
 SWISH_SUPREMUM = 1.09983933  # sup |d/dx x sigmoid(b x)|, whatever b > 0; rounded up
 
@@ -171,6 +172,7 @@ class LipSwish(Checkpointed, keras.layers.Layer):
 
     lipschitz = SWISH_SUPREMUM / 1.1
 
+    @typed
     def __init__(self, initial: float = 0.5, **kwargs: Any):
         super().__init__(**kwargs)
         self.initial = float(initial)

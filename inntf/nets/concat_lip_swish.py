@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from inntf.core.checkpointing import Checkpointed
 from inntf.nets.activations import SWISH_SUPREMUM, sharpness
+from inntf.numerics.arguments import typed
 
 _SHRINK = 1.1044  # the slopes of the two halves add up to one, so their norm is largest where one is at its supremum
 
@@ -62,6 +63,7 @@ class ConcatLipSwish(Checkpointed, keras.layers.Layer):
 
     lipschitz = concat_lip_swish.lipschitz
 
+    @typed
     def __init__(self, initial: float = 0.5, **kwargs: Any):
         super().__init__(**kwargs)
         self.initial = float(initial)

@@ -11,6 +11,7 @@ from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
 from inntf.nets.making import policy_of, unknown_width
+from inntf.numerics.arguments import typed
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -42,6 +43,7 @@ class ConvNet(Checkpointed, keras.layers.Layer):
         TensorShape([2, 6, 6, 4])
     """
 
+    @typed
     def __init__(
         self,
         hidden: int | Sequence[int] = 64,

@@ -11,6 +11,7 @@ from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
+from inntf.numerics.arguments import typed
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -38,6 +39,7 @@ class Discriminator(Checkpointed, keras.layers.Layer):
         TensorShape([2, 1])
     """
 
+    @typed
     def __init__(
         self,
         widths: Sequence[int] = (64, 64, 128, 128, 256, 256, 512),

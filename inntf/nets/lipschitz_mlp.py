@@ -12,6 +12,7 @@ from inntf.nets.activations import lip_swish
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
 from inntf.nets.making import unknown_width
 from inntf.nets.spectral_dense import SpectralDense
+from inntf.numerics.arguments import typed
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -39,6 +40,7 @@ class LipschitzMLP(Checkpointed, keras.layers.Layer):
         (TensorShape([2, 3]), True)
     """
 
+    @typed
     def __init__(
         self,
         hidden: int | Sequence[int] = (128, 128),

@@ -16,6 +16,7 @@ from inntf.nets.entry_by_entry import Choose, run_entry_by_entry
 from inntf.nets.lipschitz import NO_WEIGHTS, Bound, product, unbounded, with_activation
 from inntf.nets.making import unknown_width
 from inntf.nets.masks import HIDDEN_DEGREES, ORDERINGS, connections, entry_degrees, hidden_degrees
+from inntf.numerics.arguments import typed
 from inntf.numerics.spectral import spectral_norm
 
 Shape = tuple[int | None, ...]
@@ -63,6 +64,7 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         True
     """
 
+    @typed
     def __init__(
         self,
         out_channels: int | None = None,

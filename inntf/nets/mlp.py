@@ -10,6 +10,7 @@ import keras
 from inntf.core.checkpointing import Checkpointed
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
 from inntf.nets.making import unknown_width
+from inntf.numerics.arguments import typed
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -36,6 +37,7 @@ class MLP(Checkpointed, keras.layers.Layer):
         TensorShape([2, 4])
     """
 
+    @typed
     def __init__(
         self,
         hidden: int | Sequence[int] = (128, 128),

@@ -12,6 +12,7 @@ import numpy as np
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
 from inntf.core.errors import explain
+from inntf.numerics.arguments import typed
 
 Size = tuple[int, int]
 _LARGEST_STRIDE = 4
@@ -49,6 +50,7 @@ class ConditionPyramid(Checkpointed, keras.layers.Layer):
         [(3, 8, 8, 8), (3, 4, 4, 8)]
     """
 
+    @typed
     def __init__(self, channels: int | Sequence[int], levels: int, *, activation: Any = "relu", **kwargs: Any):
         super().__init__(**kwargs)
         self.channels = [channels] * levels if isinstance(channels, int) else [int(c) for c in channels]

@@ -11,6 +11,7 @@ import tensorflow as tf
 from inntf.core.empty_batch import at_least_one_row
 from inntf.core.errors import explain
 from inntf.nets.spectral_layer import SpectralLayer
+from inntf.numerics.arguments import checked_count, typed
 from inntf.numerics.conv_norms import conv_norm_bound
 from inntf.numerics.spectral import conv, conv_transpose
 
@@ -50,6 +51,7 @@ class SpectralConv2D(SpectralLayer):
         True
     """
 
+    @typed
     def __init__(
         self,
         filters: int,
@@ -61,6 +63,7 @@ class SpectralConv2D(SpectralLayer):
         **kwargs: Any,
     ):
         super().__init__(coefficient=coefficient, **kwargs)
+        checked_count(self.name, filters=filters)
         self.filters = int(filters)
         self.kernel_size = _pair(kernel_size)
         self.strides = _pair(strides)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.nets.spectral_layer import SpectralLayer
+from inntf.numerics.arguments import checked_count, typed
 from inntf.numerics.spectral import spectral_norm
 
 
@@ -38,8 +39,10 @@ class SpectralDense(SpectralLayer):
         0.5
     """
 
+    @typed
     def __init__(self, units: int, coefficient: float = 0.9, **kwargs: Any):
         super().__init__(coefficient=coefficient, **kwargs)
+        checked_count(self.name, units=units)
         self.units = int(units)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

@@ -9,6 +9,7 @@ import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import keras
 import numpy as np
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -35,7 +36,7 @@ def bound_arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str,
 def check_types(cls_or_function: Any, arguments: Mapping[str, Any], subject: str) -> None:
     """Compare arguments with their annotations: whole numbers, numbers, flags, words, shapes and optional ones of them.
 
-    What an annotation says is held: a whole number is no fraction and no flag, a number is real and not NaN, so that nothing
+    What an annotation says is held: a whole number is no fraction and no flag, a number is real and finite, so that nothing
     is cut off, taken for something else, or found later as a NaN.  Other annotations are not looked at, nor those of classes
     and functions outside of inntf.
 
@@ -66,6 +67,13 @@ def check_types(cls_or_function: Any, arguments: Mapping[str, Any], subject: str
         error = ValueError if isinstance(value, numbers.Number) else TypeError
         shown = repr(value) if isinstance(value, numbers.Number | str | list | tuple | type(None)) else type(value).__name__
         raise error(f"{subject}: received {name}={shown}, expected {wanted}. Pass one.")
+
+
+def checked_count(name: str, least: int = 1, **given: Any) -> None:
+    """Refuse a count that is not an integer of at least `least`."""
+    for argument, value in given.items():
+        if not _whole(value) or value < least:
+            raise ValueError(f"{name}: received {argument}={value!r}, expected an integer >= {least}. Choose one.")
 
 
 def typed(function: _F) -> _F:
@@ -106,7 +114,7 @@ def _whole(value: Any) -> bool:
 
 
 def _real(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_) and not math.isnan(value)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_) and math.isfinite(value)
 
 
 def _several(value: Any, each: Callable[[Any], bool]) -> bool:
@@ -117,9 +125,11 @@ def _several(value: Any, each: Callable[[Any], bool]) -> bool:
 
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "int": (_whole, "a whole number"),
-    "float": (_real, "a real number"),
+    "float": (_real, "a finite number"),
     "bool": (lambda value: isinstance(value, bool | np.bool_), "True or False"),
     "str": (lambda value: isinstance(value, str), "a word"),
+    "keras.layers.Layer": (lambda value: isinstance(value, keras.layers.Layer), "a Keras layer"),
+    "tuple[int,int]": (lambda value: _several(value, _whole) and len(value) == 2, "a pair of whole numbers"),
     "None": (lambda value: value is None, "None"),
     "Sequence[int]": (lambda value: _several(value, _whole), "a sequence of whole numbers"),
     "Shape": (

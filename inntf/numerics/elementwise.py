@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from inntf.numerics.arguments import typed
 from inntf.numerics.scales import ExpScale, Scale
 from inntf.numerics.splines import spline_forward, spline_inverse
 
@@ -72,6 +73,7 @@ class AffineTransform(Elementwise):
 
     parameters = 2
 
+    @typed
     def __init__(self, scale: Scale | None = None):
         if scale is not None and not isinstance(scale, Scale):
             raise TypeError(
@@ -120,6 +122,7 @@ class SplineTransform(Elementwise):
         True
     """
 
+    @typed
     def __init__(self, num_bins: int = 8, bound: float = 3.0):
         if num_bins < 2 or not bound > 0:
             raise ValueError(

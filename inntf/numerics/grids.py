@@ -12,6 +12,7 @@ from typing import Any
 import ml_dtypes
 import tensorflow as tf
 
+from inntf.numerics.arguments import typed
 from inntf.numerics.refusals import refusals_are_marked
 
 _TO_GRID = "Bring it there first, with inntf.numerics.snap_to_grid(x, bits) or the block inntf.blocks.SnapToGrid."
@@ -19,6 +20,7 @@ _ROOM = "Keep shifts small (a conditioner that ends in tanh), take fewer bits, o
 _ROUNDINGS = {"nearest": tf.round, "down": tf.floor}
 
 
+@typed
 def grid_limit(bits: int, dtype: Any = tf.float32) -> float:
     """`2^(precision - bits)`: grid numbers stay below it in magnitude.
 
@@ -47,6 +49,7 @@ def grid_limit(bits: int, dtype: Any = tf.float32) -> float:
     return 2.0 ** (precision - int(bits))
 
 
+@typed
 def on_grid(value: Any, bits: int) -> tf.Tensor:
     """Elementwise: `value = k 2^-bits` with an integer `k`, finite and below `grid_limit`.
 
@@ -72,6 +75,7 @@ def on_grid(value: Any, bits: int) -> tf.Tensor:
     return tf.logical_and(inside, tf.equal(tf.round(scaled), scaled))
 
 
+@typed
 def in_range(value: Any, bits: int) -> tf.Tensor:
     """Elementwise `|value| < grid_limit(bits)`; false for NaN.
 
@@ -85,6 +89,7 @@ def in_range(value: Any, bits: int) -> tf.Tensor:
     return tf.abs(value) < tf.constant(grid_limit(bits, value.dtype), value.dtype)
 
 
+@typed
 def round_to_grid(value: Any, bits: int, rounding: str = "nearest") -> tf.Tensor:
     """`round(value 2^bits) 2^-bits`, with the gradient of the identity (straight-through); range and NaN are not looked at.
 
@@ -116,6 +121,7 @@ def round_to_grid(value: Any, bits: int, rounding: str = "nearest") -> tf.Tensor
     return _straight_through(value, whole / scale)
 
 
+@typed
 def snap_to_grid(value: Any, bits: int, rounding: str = "nearest") -> tf.Tensor:
     """Bring data onto the grid: `round_to_grid`, and what does not fit is an error.
 
@@ -142,6 +148,7 @@ def snap_to_grid(value: Any, bits: int, rounding: str = "nearest") -> tf.Tensor:
     return check_in_range(round_to_grid(value, bits, rounding), bits, "snap_to_grid: the value")
 
 
+@typed
 def check_on_grid(value: tf.Tensor, bits: int, subject: str) -> tf.Tensor:
     """The value, known to be `on_grid`.
 
@@ -164,6 +171,7 @@ def check_on_grid(value: tf.Tensor, bits: int, subject: str) -> tf.Tensor:
     return _checked(value, on_grid(value, bits), subject, expected, _TO_GRID)
 
 
+@typed
 def check_in_range(value: tf.Tensor, bits: int, subject: str) -> tf.Tensor:
     """The value, known to be `in_range`; errors as in `check_on_grid`.
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from inntf.numerics.arguments import typed
+
 Product = Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -42,6 +44,7 @@ class Extremes(NamedTuple):
     iterations: int
 
 
+@typed
 def bidiagonalize(
     product: Product,
     transposed: Product,

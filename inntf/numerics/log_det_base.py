@@ -79,10 +79,3 @@ def checked_choice(name: str, **given: Any) -> None:
         if value not in CHOICES[argument]:
             expected = " or ".join(map(repr, CHOICES[argument]))
             raise ValueError(f"{name}: received {argument}={value!r}, expected {expected}. Choose one of them.")
-
-
-def checked_count(name: str, least: int = 1, **given: Any) -> None:
-    """Refuse a count that is not an integer of at least `least`."""
-    for argument, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name}: received {argument}={value!r}, expected an integer >= {least}. Choose one.")

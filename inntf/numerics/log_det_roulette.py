@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.numerics.log_det_base import LogDetEstimator, Seed, checked_choice, checked_count, checked_seed, probes
+from inntf.numerics.arguments import checked_count, typed
+from inntf.numerics.log_det_base import LogDetEstimator, Seed, checked_choice, checked_seed, probes
 from inntf.numerics.pullback import Function, Pullback
 from inntf.numerics.stateless_draws import random_bits
 from inntf.numerics.stopping_times import Geometric, StoppingTime
@@ -53,6 +54,7 @@ class RussianRoulette(LogDetEstimator):
         [0.811, 0.811, 0.811]
     """
 
+    @typed
     def __init__(
         self,
         distribution: StoppingTime | dict | None = None,

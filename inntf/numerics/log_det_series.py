@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.numerics.log_det_base import LogDetEstimator, Seed, checked_choice, checked_count, checked_seed, probes
+from inntf.numerics.arguments import checked_count, typed
+from inntf.numerics.log_det_base import LogDetEstimator, Seed, checked_choice, checked_seed, probes
 from inntf.numerics.pullback import Function, Pullback
 from inntf.numerics.weighted_series import weighted_series
 
@@ -45,6 +46,7 @@ class PowerSeries(LogDetEstimator):
         [0.8109, 0.8109, 0.8109]
     """
 
+    @typed
     def __init__(
         self,
         terms: int = 10,

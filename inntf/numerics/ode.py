@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from inntf.numerics.arguments import typed
+
 _FIRST_STEP = 0.05
 
 
@@ -29,6 +31,7 @@ class OdeSolution:
     reached: tf.Tensor
 
 
+@typed
 def solve_ode(
     velocity: Callable[..., Any],
     state: Any,

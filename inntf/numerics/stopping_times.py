@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.numerics.arguments import typed
 from inntf.numerics.stateless_draws import uniform
 
 _TAIL = 1e-12  # terms rarer than this are never drawn; float64 uniforms resolve it to 2e-4
@@ -79,6 +80,7 @@ class Geometric(StoppingTime):
         [1.0, 0.5, 0.25]
     """
 
+    @typed
     def __init__(self, p: float = 0.5):
         if not 1e-3 <= p < 1:
             raise ValueError(f"Geometric: received p={p}, expected 0.001 <= p < 1. A smaller p takes more than 1000 terms.")
@@ -123,6 +125,7 @@ class Poisson(StoppingTime):
         0.8647
     """
 
+    @typed
     def __init__(self, rate: float = 2.0):
         if not 0 < rate <= 100:
             raise ValueError(f"Poisson: received rate={rate}, expected 0 < rate <= 100. It is the mean number of terms.")
