@@ -198,6 +198,10 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         """`(batch, dim, out_channels)`."""
         return (*x_shape, self.out_channels)
 
+    def compute_output_spec(self, x: Any, condition: Any = None, **kwargs: Any) -> keras.KerasTensor:
+        """The output's shape, in the dtype of the weights also under a policy of mixed precision: `call` computes in it."""
+        return keras.KerasTensor(self.compute_output_shape(x.shape), dtype=self.variable_dtype)
+
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         config = super().get_config()
