@@ -20,6 +20,7 @@ from inntf.models.compile_arguments import LOSSES, refuse_losses
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
 from inntf.models.representative import representative
+from inntf.numerics.arguments import typed
 
 
 class NegativeLogProb(keras.losses.Loss):
@@ -65,6 +66,7 @@ class DensityModel(FlowHolder, keras.Model):
         ['bits_per_dim', 'loss']
     """
 
+    @typed
     def __init__(
         self,
         flow: Flow | Block,

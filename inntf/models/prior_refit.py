@@ -13,6 +13,7 @@ from inntf.blocks.rescale import Rescale
 from inntf.compose.chain import Chain
 from inntf.core.errors import explain
 from inntf.models.flow import Flow
+from inntf.numerics.arguments import typed
 
 
 class RefittedPrior(NamedTuple):
@@ -37,6 +38,7 @@ class RefittedPrior(NamedTuple):
     gain: float
 
 
+@typed
 def refit_prior(
     flow: Flow,
     x: Any = None,

@@ -12,6 +12,7 @@ import tensorflow as tf
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
 from inntf.nets.lipschitz import NO_WEIGHTS, unbounded, weights_as_applied, with_activation
+from inntf.numerics.arguments import typed
 from inntf.numerics.spectral import power_iteration, unit_vector
 
 _FIRST_ITERATIONS = 50  # at build, from a random start; each costs two evaluations on one image
@@ -62,6 +63,7 @@ class SpectralLayer(Checkpointed, keras.layers.Layer):
         True
     """
 
+    @typed
     def __init__(
         self,
         *,

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from inntf.nets import certify_norms, update_norms
+from inntf.numerics.arguments import typed
 
 
 def update_spectral_norms(network: Any) -> None:
@@ -77,6 +78,7 @@ class SpectralNormCallback(keras.callbacks.Callback):
         {}
     """
 
+    @typed
     def __init__(self, certify: bool = True):
         super().__init__()
         self.certify, self.bounds = certify, {}
