@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.core import checks, shapes
+from inntf.core import built_shapes, checks, shapes
 from inntf.core.backprop import Gradients, pullback
 from inntf.core.bijector_side import BijectorSide
 from inntf.core.bounds import LipschitzBounds, unknown
@@ -241,10 +241,7 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
         """Build for events of shape `event_shape` (and conditions of shape `condition_shape`) unless built; returns self."""
         event_shape = tuple(event_shape)
         if self.built:
-            if self._x_event_shape is not None:
-                checks.built_for(self, "events", event_shape, self._x_event_shape)
-            if condition_shape is not None and self._condition_event_shape is not None:
-                checks.built_for(self, "conditions", tuple(condition_shape), self._condition_event_shape)
+            built_shapes.agree(self, event_shape, condition_shape)
             return self
         self._event_ndims = checks.agreed_event_ndims(self, self._event_ndims, len(event_shape))
         if condition_shape is not None and self.uses_condition:

@@ -182,23 +182,6 @@ def event(block: Any, value: tf.Tensor, shape: Shape, forward: bool) -> None:
         )
 
 
-def built_for(block: Any, what: str, given: Shape, own: Shape) -> None:
-    """A block that is built keeps its shapes: others, asked for by `ensure_built`, must agree with them.
-
-    Raises:
-        ValueError: if they do not.
-    """
-    if len(given) != len(own) or any(None not in (a, b) and a != b for a, b in zip(given, own, strict=True)):
-        raise ValueError(
-            explain(
-                block.name,
-                received=f"{what} of shape {tuple(given)}",
-                expected=f"{own}, for which it is built",
-                remedy="Make a new block for another shape.",
-            )
-        )
-
-
 def condition_batch_ndims(block: Any, value: tf.Tensor, batch_ndims: int) -> int:
     """How many leading dimensions of a condition are batch dimensions, at the first call.
 

@@ -23,6 +23,7 @@ from inntf.models.conditions import Conditions
 from inntf.models.flow_checkpoints import CheckpointedFlow
 from inntf.models.flow_sampling import FlowSampling
 from inntf.models.keras_tracking import TrackedByKeras
+from inntf.numerics.arguments import typed
 
 tfd = tfp.distributions
 
@@ -54,6 +55,7 @@ class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
         TensorShape([3])
     """
 
+    @typed
     def __init__(
         self,
         block: Block,
@@ -218,11 +220,15 @@ class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
         Raises:
             ValueError: for values of another event shape, a condition of another shape, a missing or needless one.
         """
-        return super().log_prob(value, name=name, **_given(condition), **kwargs)
+        return super().log_prob(self._checked(value), name=name, **_given(condition), **kwargs)
 
     def prob(self, value: Any, condition: Any = None, name: str = "prob", **kwargs: Any) -> tf.Tensor:
         """Density; see `log_prob`."""
-        return super().prob(value, name=name, **_given(condition), **kwargs)
+        return super().prob(self._checked(value), name=name, **_given(condition), **kwargs)
+
+    def _checked(self, value: Any) -> tf.Tensor:
+        # TFP would make numbers of text, dates and None.
+        return checks.dtype(self._block, checks.as_tensor(self._block, value))
 
     def _log_prob(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         self._check_holder()

@@ -23,6 +23,7 @@ from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.serving.signatures import Served
 from inntf.stability import certify, stability_report
+from inntf.stability.maps import Maps
 
 CARD = "card.json"  # TF Serving reads saved_model.pb and variables/ of a version's folder and leaves other files alone
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
@@ -84,7 +85,7 @@ def make_card(
 
 
 def measured_stability(served: Served, x: Any, condition: Any = None, samples: int = 4) -> dict[str, Any]:
-    """The stability report on a batch: verdict, reconstruction errors, extreme singular values at its first samples, bounds.
+    """The stability report on a batch: verdict on both sides, reconstruction errors, extreme singular values, bounds.
 
     A block that begins with `Dequantize` is measured behind it, on the dequantized batch: rounding has no Jacobian.
 
@@ -109,15 +110,15 @@ def measured_stability(served: Served, x: Any, condition: Any = None, samples: i
         >>> measured["singular_values"]["condition_number"]
         1.0
     """
-    block, behind = served.block, []
     x = tf.cast(tf.convert_to_tensor(x), served.dtype)
-    condition = None if condition is None else served.embed(tf.cast(tf.convert_to_tensor(condition), served.dtype))
-    while isinstance(block, Chain) and len(block) > 1 and not _tags(block[0]).get("exact_latent_round_trip", True):
-        behind.append(block[0].name)
-        x, block = block[0].forward_and_log_det(x)[0], block[1:]
-    report = stability_report(block, x, condition, passes=1, samples=samples)
+    condition = None if condition is None else tf.cast(tf.convert_to_tensor(condition), served.dtype)
+    # The flow, where there is one: it knows the base that its own samples come from.
+    subject = served.block if served.flow is None else served.flow
+    report = stability_report(subject, x, condition, passes=1, samples=samples)
     kept = {key: value for key, value in report.items() if key not in ("block", "dtype", "blocks", "error_by_pass")}
-    return kept | {"measured_behind": behind}
+    measured = Maps.of(subject, x, condition).unrounded().block
+    parts = _in_order(served.block)
+    return kept | {"measured_behind": [part.name for part in parts[: len(parts) - len(_in_order(measured))]]}
 
 
 def read_card(path: str | pathlib.Path) -> dict[str, Any]:
@@ -181,6 +182,10 @@ def _weights(served: Served) -> dict[str, Any]:
         "nonfinite_parameters": sum(int(np.sum(~np.isfinite(np.asarray(v, np.float64)))) for v in made),
         "optimizer_steps": served.steps,
     }
+
+
+def _in_order(block: Block) -> list[Block]:
+    return [part for each in block.blocks for part in _in_order(each)] if isinstance(block, Chain) else [block]
 
 
 def _parts(block: Block) -> list[Any]:

@@ -216,7 +216,7 @@ def _density_functions(served: Served, forward: Any) -> dict[str, Any]:
 def _condition_shape(block: Block, flow: Flow | None) -> Shape | None:
     if flow is None or flow.condition_network is None:
         return block.condition_shape
-    shape = flow.parameters["condition_shape"]
+    shape = flow.conditions.shape
     if shape is None:
         shape = _built_for(flow.condition_network)
     if shape is None:
@@ -225,10 +225,10 @@ def _condition_shape(block: Block, flow: Flow | None) -> Shape | None:
                 "export",
                 received=f"{flow.name}, with a condition network and no condition_shape",
                 expected="to know the shape of conditions before the network",
-                remedy="Make the Flow with condition_shape=...",
+                remedy="Make the Flow with condition_shape=..., or call it once.",
             )
         )
-    return (shape,) if isinstance(shape, int) else tuple(shape)
+    return tuple(shape)
 
 
 def _has_mean(base: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.random_states import same_draws
+from inntf.numerics.arguments import checked_count
 from inntf.stability.certificate import Certificate, certify
 from inntf.stability.density_error import DensityError
 from inntf.stability.maps import Maps
@@ -140,6 +141,7 @@ def stability_report(
         >>> stability_report(AdditiveCoupling(), tf.ones([2, 4]))["verdict"]
         'stable'
     """
+    checked_count("stability_report", passes=passes, samples=samples)
     model, maps = block, Maps.of(block, x, condition)
     whole, x, condition = maps.block, maps.x, maps.condition
     if not int(x.shape[0]):

@@ -109,7 +109,7 @@ def _block_calls(name: str, block: Block, x: np.ndarray, condition: np.ndarray |
     for method, (function, value, expected) in pairs.items():
         for kind, make in IMPOSSIBLE.items():
             right = None
-            if kind == "a wider tensor" and not any("float" in w.dtype for w in block.weights):
+            if kind == "a wider tensor" and (not block.trainable_weights or name == "permutation"):
                 right = lambda found, e=expected: all(map(_same, found, e))  # it computes in any precision  # noqa: E731
             yield Call(f"{name}.{method}({kind})", lambda f=function, m=make, v=value: f(m(v), **given), right)
         if value.ndim == 2:
