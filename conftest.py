@@ -7,10 +7,7 @@ import os
 # Before TensorFlow is first imported. The controller of pytest-xdist never imports it: it only hands out names.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
-if os.environ.get("INNTF_TEST_GPU") == "1":  # pytest -m gpu
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # several workers share it
-else:
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
 
@@ -24,6 +21,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two workers for the whole suite; none where files or tests were named, for they start at once without."""
     named = [a for a in config.args if "::" in a or a.endswith(".py")]
     return 0 if named else min(WORKERS, os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker holds the models that a case trains, and the fixtures that a file makes."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,11 +31,12 @@ from inntf.blocks import (
     TwoSidedCoupling,
 )
 from inntf.compose import Chain, Multiscale, Repeat
-from inntf.nets import MLP, ConvNet, LipschitzMLP, MaskedMLP, SpectralConv2D
+from inntf.nets import MLP, ConditionPyramid, ConvNet, LipschitzMLP, MaskedMLP, SpectralConv2D
 from inntf.numerics import PowerSeries
 from inntf.numerics.elementwise import SplineTransform
 from inntf.numerics.scales import ExpScale, SigmoidScale, SoftplusScale
 from tests.conformance.subject import Case
+from tests.conformance.training import uneven, unruly
 
 VECTOR, IMAGE = (5,), (4, 4, 3)
 
@@ -86,6 +87,22 @@ def integers(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 def on_grid(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Multiples of 2^-10 about as large as normal numbers."""
     return rng.integers(-2048, 2048, shape) / 1024.0
+
+
+def crowded(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Integers from 0 to 7, most of them small; the last channel is constant."""
+    x = np.floor(8 * rng.beta(0.6, 2.0, shape))
+    x[..., -1] = 2.0
+    return x
+
+
+def unruly_on_grid(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return np.round(1024 * unruly(rng, shape)) / 1024
+
+
+def within_reach(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Unruly numbers, most of them where a spline bends."""
+    return 0.3 * unruly(rng, shape)
 
 
 def level(dtype: str) -> Chain:
@@ -152,7 +169,13 @@ CASES = {
     "additive-image": Case(lambda d: AdditiveCoupling(conditioner=conv(d), dtype=d), IMAGE),
     "additive-conditional": Case(lambda d: AdditiveCoupling(conditioner=mlp(d), dtype=d), VECTOR, (3,)),
     "exact-additive-vector": Case(
-        lambda d: ExactAdditiveCoupling(conditioner=mlp(d), dtype=d), VECTOR, None, on_grid, on_grid, exempt=OFF_GRID
+        lambda d: ExactAdditiveCoupling(conditioner=mlp(d), dtype=d),
+        VECTOR,
+        None,
+        on_grid,
+        on_grid,
+        exempt=OFF_GRID,
+        train_x=unruly_on_grid,
     ),
     "exact-additive-image-conditional": Case(
         lambda d: ExactAdditiveCoupling(10, conditioner=conv(d), split="checkerboard", dtype=d),
@@ -161,6 +184,7 @@ CASES = {
         on_grid,
         on_grid,
         exempt=OFF_GRID,
+        train_x=unruly_on_grid,
     ),
     "snap-to-grid": Case(lambda d: SnapToGrid(dtype=d), VECTOR, None, on_grid, on_grid, exempt=STEPS),
     "affine-vector": Case(lambda d: AffineCoupling(conditioner=mlp(d), dtype=d), VECTOR),
@@ -196,7 +220,7 @@ CASES = {
     # Without noise and rounding it is a bijection; those have tests of their own.
     "dequantize-smooth": Case(lambda d: Dequantize(8, noise="center", rounding="none", dtype=d), IMAGE),
     "injective-padding": Case(lambda d: InjectivePadding(5, dtype=d), IMAGE, None, sample_z=padded, exempt=WIDER),
-    "logit": Case(lambda d: Logit(dtype=d), VECTOR, sample_x=unit),
+    "logit": Case(lambda d: Logit(dtype=d), VECTOR, sample_x=unit, train_x=uneven),
     "rescale": Case(lambda d: Rescale(2.0, -0.5, dtype=d), VECTOR),
     "rescale-channels": Case(lambda d: Rescale([1.0, -2.0, 0.5], [0.0, 1.0, 2.0], dtype=d), IMAGE),
     "chain-vector-conditional": Case(
@@ -219,13 +243,19 @@ CASES = {
         ),
         IMAGE,
     ),
-    "spline-vector": Case(lambda d: SplineCoupling(conditioner=mlp(d), num_bins=4, dtype=d), VECTOR),
+    "spline-vector": Case(lambda d: SplineCoupling(conditioner=mlp(d), num_bins=4, dtype=d), VECTOR, train_x=within_reach),
     "spline-image-conditional": Case(
-        lambda d: SplineCoupling(conditioner=conv(d), num_bins=3, bound=2.0, split="checkerboard", dtype=d), (4, 4, 2), (2,)
+        lambda d: SplineCoupling(conditioner=conv(d), num_bins=3, bound=2.0, split="checkerboard", dtype=d),
+        (4, 4, 2),
+        (2,),
+        train_x=within_reach,
     ),
     "maf-affine": Case(lambda d: MaskedAutoregressive(conditioner=masked(d), dtype=d), VECTOR),
     "maf-spline-conditional": Case(
-        lambda d: MaskedAutoregressive(conditioner=masked(d), transform=SplineTransform(4, 2.0), dtype=d), VECTOR, (3,)
+        lambda d: MaskedAutoregressive(conditioner=masked(d), transform=SplineTransform(4, 2.0), dtype=d),
+        VECTOR,
+        (3,),
+        train_x=within_reach,
     ),
     "iaf-affine-conditional": Case(
         lambda d: MaskedAutoregressive(conditioner=masked(d), transform=SigmoidScale(low=0.5), reads="latent", dtype=d),
@@ -293,5 +323,39 @@ CASES = {
     ),
     "multiscale-vector-condition": Case(
         lambda d: Multiscale([level(d), Chain([ActNorm(dtype=d)], dtype=d)], dtype=d), (4, 4, 1), (2,), exempt=FLAT
+    ),
+    "multiscale-condition-pyramid": Case(
+        lambda d: Multiscale(
+            [level(d), level(d)], condition_network=ConditionPyramid(2, levels=2, activation="tanh", dtype=d), dtype=d
+        ),
+        (4, 4, 2),
+        (3,),
+        exempt=FLAT,
+    ),
+    "additive-image-spectral": Case(
+        lambda d: AdditiveCoupling(conditioner=contracting_conv(d), dtype=d), (3, 3, 3), perturb=0.05
+    ),
+    "chain-integers-logit": Case(
+        lambda d: Chain([Dequantize(8, noise="center", rounding="none", dtype=d), Logit(dtype=d), step(d)], dtype=d),
+        VECTOR,
+        sample_x=integers,
+        train_x=crowded,
+    ),
+    "chain-mixed": Case(
+        lambda d: Chain(
+            [
+                ActNorm(dtype=d),
+                InvertibleLinear(seed=5, dtype=d),
+                MaskedAutoregressive(conditioner=masked(d), dtype=d),
+                TwoSidedCoupling(conditioner=(mlp(d), mlp(d)), dtype=d),
+                ResidualBlock(network=contraction(d), dtype=d),
+                SplineCoupling(conditioner=mlp(d), num_bins=4, dtype=d),
+            ],
+            backprop="checkpointed",
+            dtype=d,
+        ),
+        (4,),
+        perturb=0.05,
+        tolerance=10,
     ),
 }

@@ -28,7 +28,8 @@ def _parameters():
             for check in CHECKS:
                 reason = case.exempt.get(check)
                 # Strict: an exemption that is no longer needed fails.
-                marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+                marks = [pytest.mark.xdist_group(name)]
+                marks += [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
                 if (dtype == "float64" and (check in ONCE or name in HEAVY)) or (name in HEAVY and check in HEAVY_CHECKS):
                     marks.append(pytest.mark.slow)
                 yield pytest.param(name, dtype, check, id=f"{name}-{dtype}-{check}", marks=marks)

@@ -27,9 +27,13 @@ def slogdets(matrices: np.ndarray) -> np.ndarray:
     return np.linalg.slogdet(matrices)[1]
 
 
-def slope(function: Callable[[], tf.Tensor], variables: Sequence[tf.Variable], directions: Sequence[np.ndarray]) -> float:
+STEP = 1e-6
+
+
+def slope(
+    function: Callable[[], tf.Tensor], variables: Sequence[tf.Variable], directions: Sequence[np.ndarray], step: float = STEP
+) -> float:
     """Central difference of a scalar function of variables along a direction."""
-    step = 1e-6
     start = [v.numpy() for v in variables]
     values = []
     for sign in (1, -1):

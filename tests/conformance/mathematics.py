@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conformance.derivatives import jacobians, slogdets, slope
+from tests.conformance.derivatives import STEP, jacobians, slogdets, slope
 from tests.conformance.subject import Subject, normal
 
 BATCH = 3
@@ -164,7 +164,11 @@ def _finite_differences(s: Subject, forward: bool) -> None:
             expected = slope(scalar, [variables[i] for i in chosen], directions)
             got = sum(float(np.sum(np.asarray(gradients[i]) * d)) for i, d in zip(chosen, directions, strict=True))
             size = max(1.0, abs(expected), float(abs(result)))
-            assert abs(got - expected) < 1e-6 * size * exact.case.tolerance, f"{got} against {expected} (part {part})"
+            allowed = max(1e-6 * exact.case.tolerance, 4 * exact.rounding / STEP) * size  # a difference divides rounding
+            if abs(got - expected) >= allowed:  # the function bends within the step: Richardson's extrapolation
+                half = slope(scalar, [variables[i] for i in chosen], directions, STEP / 2)
+                expected = (4 * half - expected) / 3
+            assert abs(got - expected) < allowed, f"{got} against {expected} (part {part})"
 
 
 def _groups(variables: list, inputs: int) -> list[list[int]]:

@@ -13,6 +13,8 @@ import pytest
 import tensorflow as tf
 
 import inntf
+from tests.conformance import training
+from tests.conformance.conditioning import Conditioning, conditioning
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -27,6 +29,8 @@ class Case:
     `make(dtype)` gives a new, unbuilt block; `sample_x` and `sample_z` draw from its domain and its range. `perturb`
     scales the noise added to all trainable weights, so that no check looks at a zero-initialised identity. `tolerance`
     loosens numerical comparisons by a factor, for iterative blocks. `exempt` maps names of checks that must fail to the reason.
+    `train_x` draws the data for training (by default unruly ones, or `sample_x` where that is a domain of its own), at Adam's
+    `rate`; with `train_as` the weights are those of that case, a `Repeat` of the same blocks.
     """
 
     make: Callable[[str], inntf.Block]
@@ -37,17 +41,21 @@ class Case:
     perturb: float = 0.2
     tolerance: float = 1.0
     exempt: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    train_x: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] | None = None
+    rate: float = 0.02
+    train_as: str | None = None
 
 
 class Subject:
-    """A built block of one case and dtype; weights are the same numbers in every dtype."""
+    """A built block of one case, dtype and state; weights are the same numbers in every dtype."""
 
-    def __init__(self, name: str, case: Case, dtype: str):
-        self.name, self.case, self.dtype = name, case, dtype
+    def __init__(self, name: str, case: Case, dtype: str, state: str = "fresh"):
+        self.name, self.case, self.dtype, self.state = name, case, dtype, state
         self.value_dtype = np.float64 if dtype == "float64" else np.float32
         self.block = self.fresh()
         self.block.ensure_built(case.event_shape, case.condition_shape)
-        self.block.set_weights([w.astype(self.value_dtype) if w.dtype.kind == "f" else w for w in _weights(name, case)])
+        weights = _weights(name, case) if state == "fresh" else self.training.weights
+        self.block.set_weights([w.astype(self.value_dtype) if w.dtype.kind == "f" else w for w in weights])
         self._draws = 0
 
     def fresh(self, dtype: str | None = None) -> inntf.Block:
@@ -56,12 +64,31 @@ class Subject:
 
     def twin(self, dtype: str | None = None) -> Subject:
         """The same block with the same weights, sharing nothing; perhaps in another dtype."""
-        return Subject(self.name, self.case, dtype or self.dtype)
+        return Subject(self.name, self.case, dtype or self.dtype, self.state)
 
     @functools.cached_property
     def exact(self) -> Subject:
         """The same block in float64, for references; its weights must not be left changed."""
         return self if self.dtype == "float64" else self.twin("float64")
+
+    @property
+    def training(self) -> training.Trained:
+        """How the weights of a trained subject came to be."""
+        return training.trained(self.name)
+
+    @functools.cached_property
+    def rounding(self) -> float:
+        """The largest error that rounding alone explains in a result of order one, from the measured conditioning."""
+        unit = float(np.finfo(self.value_dtype).eps)
+        if self.state == "fresh":
+            return unit
+        seen = self.conditioning(self.x(8), self.condition(8))
+        return unit * max(1.0, *(float(np.max(part)) for part in (seen.forward, seen.inverse, seen.log_det)))
+
+    def conditioning(self, x: tf.Tensor, condition: tf.Tensor | None) -> Conditioning:
+        """How much rounding is amplified at `x`."""
+        wide = None if condition is None else tf.cast(condition, tf.float64)
+        return conditioning(self.exact.block, tf.cast(x, tf.float64), wide)
 
     def rng(self) -> np.random.Generator:
         """A generator that never repeats within a subject, and does not depend on the dtype."""
@@ -70,7 +97,8 @@ class Subject:
 
     def x(self, *batch: int) -> tf.Tensor:
         """A fresh input with the leading dimensions `batch`."""
-        return self._tensor(self.case.sample_x(self.rng(), (*batch, *self.case.event_shape)))
+        sample = self.case.sample_x if self.state == "fresh" else training.sampler(self.case)
+        return self._tensor(sample(self.rng(), (*batch, *self.case.event_shape)))
 
     def z(self, *batch: int) -> tf.Tensor:
         """A fresh point of the latent space."""
@@ -96,7 +124,7 @@ class Subject:
         a, b = np.asarray(a), np.asarray(b)
         assert a.shape == b.shape, f"{message} shapes {a.shape} and {b.shape}"
         assert np.all(np.isfinite(a)), f"{message} holds NaN or infinity"
-        base = (1e-9 if self.dtype == "float64" else 2e-5) * self.case.tolerance * loose
+        base = max((1e-9 if self.dtype == "float64" else 2e-5) * self.case.tolerance, 4 * self.rounding) * loose
         np.testing.assert_allclose(
             a, b, rtol=base, atol=base * max(1.0, float(np.max(np.abs(b), initial=0.0))), err_msg=message
         )
@@ -106,11 +134,9 @@ class Subject:
 
 
 @functools.cache
-def subject(name: str, dtype: str) -> Subject:
+def subject(name: str, dtype: str, state: str = "fresh") -> Subject:
     """The shared subject of a case; a check that changes weights must take a twin."""
-    from tests.registry import CASES
-
-    return Subject(name, CASES[name], dtype)
+    return Subject(name, training.case(name), dtype, state)
 
 
 _WEIGHTS: dict[tuple[str, int], list[np.ndarray]] = {}
