@@ -7,7 +7,10 @@ import os
 # Before TensorFlow is first imported. The controller of pytest-xdist never imports it: it only hands out names.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+if os.environ.get("INNTF_TEST_GPU") == "1":  # pytest -m gpu
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # several workers share it
+else:
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
 

@@ -62,14 +62,15 @@ def run(config: Config) -> dict[str, Any]:
             samples[name] = flow.sample(4000, seed=config.seed).numpy()
             target = root / f"checkerboard_{name}"
             numbers = done[name]
-            exported[name] = export_once(folder, target, lambda a=(flow, name, target, config, numbers): export_flow(*a))
+            export_it = lambda a=(flow, name, target, config, numbers): export_flow(*a)  # noqa: E731
+            exported[name] = export_once(folder, target, export_it, numbers["test_nll"])
         points = data.test_set(4000, config.seed).numpy()
         folder.write_figure("report.png", draw(config, done, maps, samples, points))
         metrics = {name: {k: v for k, v in numbers.items() if k != "history"} for name, numbers in done.items()}
         result = folder.finish(metrics, claims=claims(metrics), exported=exported, entropy=data.ENTROPY)
     print(summary(result))
     print(f"report: {folder.path / 'report.png'}\nresult: {folder.path / 'result.json'}")
-    print("\n".join(f"SavedModel: {where}" for where in exported.values()))
+    print("\n".join(f"SavedModel: {where or 'none'}" for where in exported.values()))
     print(f"tensorboard --logdir {folder.logs}")
     return result
 

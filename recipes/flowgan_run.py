@@ -69,11 +69,16 @@ def run(config: Config) -> dict[str, Any]:
             pictures[name] = take_pictures(gan.flow, data, config.seed)
         best = "hybrid_stable" if "hybrid_stable" in flows else next(iter(flows))
         folder.write_figure("report.png", draw(config, data, features.label, done, pictures))
-        where = export_once(folder, root / RECIPE.name, lambda: export_flow(flows[best], best, config, root, done[best]))
+        where = export_once(
+            folder,
+            root / RECIPE.name,
+            lambda: export_flow(flows[best], best, config, root, done[best]),
+            done[best]["bits_per_dim"],
+        )
         metrics = {name: {k: v for k, v in numbers.items() if k != "history"} for name, numbers in done.items()}
         result = folder.finish(metrics, claims=claims(metrics), exported=where, sample_quality=features.label)
     print(summary(result))
-    print(f"report: {folder.path / 'report.png'}\nresult: {folder.path / 'result.json'}\nSavedModel: {where}")
+    print(f"report: {folder.path / 'report.png'}\nresult: {folder.path / 'result.json'}\nSavedModel: {where or 'none'}")
     print(f"tensorboard --logdir {folder.logs}")
     return result
 

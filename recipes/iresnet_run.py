@@ -66,7 +66,7 @@ def run(config: Config) -> dict[str, Any]:
         result = folder.finish(metrics, claims=claims(metrics), exported=exported)
     print(summary(result))
     print(f"report: {folder.path / 'report.png'}\nresult: {folder.path / 'result.json'}")
-    print("\n".join(f"SavedModel: {where}" for where in exported.values()))
+    print("\n".join(f"SavedModel: {where or 'none'}" for where in exported.values()))
     print(f"tensorboard --logdir {folder.logs}")
     return result
 
@@ -82,10 +82,10 @@ def prepared(config: Config, halvings: int) -> ImageData:
 
 def export_models(
     config: Config, data: dict[str, ImageData], metrics: dict[str, Any], folder: RunFolder, root: pathlib.Path
-) -> dict[str, str]:
+) -> dict[str, str | None]:
     """The classifier's body (image to features and back) and the residual flow on images, each as a SavedModel."""
     card = {"recipe": "iresnet", "preset": config.preset, "dataset": config.dataset, "seed": config.seed}
-    out: dict[str, str] = {}
+    out: dict[str, str | None] = {}
     if "classify" in metrics:
         name = name_of(max(config.coefficients))
         model: IResNetClassifier = keras.saving.load_model(folder.path / f"classifier_{name}.keras")
@@ -96,7 +96,9 @@ def export_models(
         flow = models.over_pixels(_trained_flow(config, data["density"], folder))
         about = {**card, "variant": "residual", "measured": metrics["density"]["residual"]}
         place = root / EXPORTS["density"]
-        out[place.name] = export_once(folder, place, lambda: export(flow, place, card=about))
+        out[place.name] = export_once(
+            folder, place, lambda: export(flow, place, card=about), metrics["density"]["residual"]["bits_per_dim"]
+        )
     return out
 
 

@@ -115,6 +115,7 @@ SUBJECTS = {
     "LipSwish": (nets.LipSwish, lambda net: net(VECTORS)),
     "ConcatLipSwish": (nets.ConcatLipSwish, lambda net: net(VECTORS)),
     "Flow": (_conditional, _log_prob),
+    "ConditionedFlow": (lambda: _conditional().given(CONDITION), lambda some: some.log_prob(VECTORS)),
     "Flow, unbuilt": (lambda: _conditional(None), _log_prob),
     "DensityModel": (lambda: models.DensityModel(_conditional()), lambda m: m((VECTORS, CONDITION))),
     "DensityModel, unbuilt": (lambda: models.DensityModel(_conditional(None)), lambda m: m((VECTORS, CONDITION))),
@@ -195,6 +196,8 @@ def trained():
 
 
 def _variables(thing):
+    if isinstance(thing, models.ConditionedFlow):
+        thing = thing.flow
     if isinstance(thing, inntf.Flow):
         network = [] if thing.condition_network is None else thing.condition_network.variables
         return [*thing.block.variables, *network, *thing.base.variables]

@@ -74,7 +74,7 @@ def _numbers(s) -> tuple[list[tf.Tensor], dict[str, np.ndarray]]:
     return ([x] if c is None else [x, c]), arrays
 
 
-@pytest.mark.parametrize("state", ["fresh", "trained"])
+@pytest.mark.parametrize("state", ["fresh", pytest.param("trained", marks=pytest.mark.slow)])
 def test_keras_files_load_in_a_fresh_process(tmp_path, state):
     repeatable = (n for n, c in CASES.items() if not {"keras_file", "same_numbers_give_same_results"} & set(c.exempt))
     for name in repeatable if state == "fresh" else TRAINED:

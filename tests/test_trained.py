@@ -9,6 +9,8 @@ from tests.conformance.subject import subject
 from tests.registry import CASES
 from tests.registry_deep import DEEP
 
+pytestmark = pytest.mark.slow  # sixteen processor minutes and more: `python -m pytest -m slow tests/test_trained.py -n 2`
+
 
 def _of(module) -> dict:
     return {name.removeprefix("check_"): check for name, check in vars(module).items() if name.startswith("check_")}

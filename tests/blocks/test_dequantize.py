@@ -141,6 +141,17 @@ def test_bad_arguments_are_refused(arguments):
 def test_scaled_images_are_refused_where_asked():
     block = Dequantize(validate_args=True)
     block.forward_and_log_det(tf.constant([[0.0, 255.0]]))
-    for bad in ([[0.0, 0.5]], [[0.0, 256.0]], [[-1.0, 0.0]]):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="integers from 0 to 255"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="integers from 0 to 255"):
+        block.forward_and_log_det(tf.constant([[0.0, 0.5]]))
+
+
+def test_what_is_no_level_is_out_of_range():
+    block = Dequantize()
+    for bad in ([[0.0, 256.0]], [[-1.0, 0.0]]):
+        with pytest.raises(ValueError, match="range \\[0, 255\\]"):
             block.forward_and_log_det(tf.constant(bad))
+        with pytest.raises(tf.errors.InvalidArgumentError, match="range \\[0, 255\\]"):
+            tf.function(block.forward_and_log_det)(tf.constant(bad))
+    compiled = tf.function(block.forward_and_log_det, jit_compile=True)(tf.constant([[0.0, 256.0], [1.0, 2.0]]))[0]
+    assert np.isnan(compiled).tolist() == [[False, True], [False, False]]  # XLA has no errors
+    Dequantize(rounding="none").forward_and_log_det(tf.constant([[-3.0, 300.0]]))

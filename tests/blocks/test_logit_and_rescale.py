@@ -54,9 +54,18 @@ def test_logit_clamps_nothing():
     assert x[0, 3] > 1.0
     assert np.all(np.isfinite(log_det))
     np.testing.assert_allclose(block.forward_and_log_det(tf.identity(x))[0][0, 1:3], z[0, 1:3], atol=1e-12)
-    assert np.all(np.isnan(block.forward_and_log_det(tf.constant([[-0.2, 1.2, 3.0, -1.0]], tf.float64))[0]))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="NaN"):
-        Logit(0.05, validate_args=True).forward_and_log_det(tf.constant([[1.2]]))
+
+
+def test_logit_names_its_range():
+    block = Logit(0.05)
+    for bad in (-0.2, 1.2, 3.0):
+        with pytest.raises(ValueError, match="range"):
+            block.forward_and_log_det(tf.constant([[bad, 0.5]]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="range"):
+        tf.function(block.forward_and_log_det)(tf.constant([[1.2, 0.5]]))
+    far = block.inverse_and_log_det(tf.constant([[-200.0, -20.0, 20.0, 200.0]]))[0]
+    block.forward_and_log_det(far)  # what the inverse returns is never refused
+    assert np.isnan(block.forward_and_log_det(tf.constant([[float("nan"), 0.5]]))[0][0, 0])
 
 
 def test_logit_log_det_is_finite_far_out_in_float32():
@@ -119,6 +128,6 @@ def test_configuration_with_arrays_survives(tmp_path):
     np.testing.assert_array_equal(block.copy(shift=0.0)(x), [[1.0, 2.0]])
     model = keras.Sequential([keras.Input((2,)), Chain([block, Logit(0.0)])])
     model.save(tmp_path / "m.keras")
-    z = np.array([[-0.9, -1.9]], np.float32)
+    z = np.array([[-2.6, -1.8]], np.float32)
     loaded = keras.saving.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(loaded(z), model(z))

@@ -108,8 +108,8 @@ def test_a_network_and_an_estimator_of_ones_own():
     ("arguments", "word"),
     [
         ({"depth": 0}, "depth=0"),
-        ({"event_shape": (4, 4, 1), "levels": 2, "depth": (1, 2, 3)}, "depth=1, 2, 3"),
-        ({"event_shape": (4, 4, 1), "levels": 2, "depth": (1, 0)}, "depth=1, 0"),
+        ({"event_shape": (4, 4, 1), "levels": 2, "depth": (1, 2, 3)}, "depth=\\(1, 2, 3\\)"),
+        ({"event_shape": (4, 4, 1), "levels": 2, "depth": (1, 0)}, "depth=0"),
         ({"event_shape": (4, 4, 1), "unsqueezed": 2}, "unsqueezed=2"),
         ({"coefficient": 1.0}, "coefficient=1.0"),
         ({"log_det": "guess"}, "roulette"),

@@ -138,6 +138,8 @@ def test_a_model_is_exported_once_however_often_the_run_goes_on(tmp_path):
     for resume in (False, True):
         with RunFolder.open(dataclasses.replace(config, resume=resume), "checkerboard", argv=[]) as folder:
             assert export_once(folder, tmp_path / "saved" / "model", export) == str(made[0])
+            for figure in (math.nan, math.inf):
+                assert export_once(folder, tmp_path / "saved" / "other", export, figure) is None
     assert len(made) == 1
     made[0].rmdir()
     with RunFolder.open(dataclasses.replace(config, resume=True), "checkerboard", argv=[]) as folder:

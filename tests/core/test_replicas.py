@@ -1,0 +1,41 @@
+"""Gradients of several replicas are clipped as their sum; the other replica is played here."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from inntf.core import replicas
+from inntf.training import clip_what_replicas_add_up
+
+HERE, THERE = np.array([3.0, 0.0], "float32"), np.array([-2.0, 1.0], "float32")
+
+
+class Two:
+    """A replica context whose other replica has the gradient THERE."""
+
+    num_replicas_in_sync = 2
+
+    def all_reduce(self, op, grads):
+        return [g + THERE for g in grads]
+
+
+@pytest.mark.parametrize("given", [{"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {"clipvalue": 0.5}, {}])
+def test_each_replica_gives_its_part_of_the_clipped_sum(given, monkeypatch):
+    optimizer = clip_what_replicas_add_up(clip_what_replicas_add_up(keras.optimizers.SGD(1.0, **given)))
+    alone = optimizer._clip_gradients([tf.constant(HERE)])[0]
+    np.testing.assert_array_equal(alone, keras.optimizers.SGD(1.0, **given)._clip_gradients([tf.constant(HERE)])[0])
+    monkeypatch.setattr(replicas.tf.distribute, "get_replica_context", Two)
+    part, nothing = optimizer._clip_gradients([tf.constant(HERE), None])
+    whole = keras.optimizers.SGD(1.0, **given)._clip_gradients([tf.constant(HERE + THERE)])[0] / 2 if given else HERE
+    np.testing.assert_allclose(part, whole, rtol=1e-6)
+    assert nothing is None
+
+
+def test_of_an_optimizer_that_scales_the_loss_the_inner_one_is_meant():
+    inner = keras.optimizers.SGD(1.0, clipnorm=0.5)
+    clip_what_replicas_add_up(keras.optimizers.LossScaleOptimizer(inner))
+    assert isinstance(inner._clip_gradients, replicas._Clip)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(clip_what_replicas_add_up(keras.optimizers.Adam(clipnorm=0.1)), "mse")
+    assert np.isfinite(model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0).history["loss"]).all()
