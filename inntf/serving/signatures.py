@@ -251,4 +251,4 @@ def _built_for(network: keras.layers.Layer) -> Shape | None:
 
 def _steps(model: Any) -> int | None:
     optimizer = getattr(model, "optimizer", None)
-    return None if optimizer is None else int(optimizer.iterations)
+    return None if optimizer is None else int(keras.ops.convert_to_numpy(optimizer.iterations))
