@@ -37,8 +37,8 @@ def check_types(cls_or_function: Any, arguments: Mapping[str, Any], subject: str
     """Compare arguments with their annotations: whole numbers, numbers, flags, words, shapes and optional ones of them.
 
     What an annotation says is held: a whole number is no fraction and no flag, a number is real and finite (a tolerance may
-    be infinite), so that nothing is cut off, taken for something else, or found later as a NaN.  Other annotations are not looked at, nor those of classes
-    and functions outside of inntf.
+    be infinite), so that nothing is cut off, taken for something else, or found later as a NaN.  Other annotations are not
+    looked at, nor those of classes and functions outside of inntf.
 
     Args:
         cls_or_function: a function, or a class, whose `__init__` and those of its bases are asked.
@@ -52,7 +52,6 @@ def check_types(cls_or_function: Any, arguments: Mapping[str, Any], subject: str
 
     Example:
         >>> def squeeze(factor: "int"): ...
-        >>> check_types(squeeze, {"factor": 2.5}, "squeeze")
         >>> squeeze.__module__ = "inntf.somewhere"
         >>> check_types(squeeze, {"factor": 2.5}, "squeeze")
         Traceback (most recent call last):
