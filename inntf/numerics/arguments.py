@@ -51,7 +51,7 @@ def check_types(cls_or_function: Any, arguments: Mapping[str, Any], subject: str
     Source: inntf.
 
     Example:
-        >>> def squeeze(factor: "int"): ...
+        >>> def squeeze(factor: int): ...
         >>> squeeze.__module__ = "inntf.somewhere"
         >>> check_types(squeeze, {"factor": 2.5}, "squeeze")
         Traceback (most recent call last):

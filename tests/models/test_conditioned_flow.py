@@ -46,7 +46,7 @@ def test_given_is_the_flow_with_its_condition(flow, conditions):
 
 
 def test_given_goes_into_joint_distributions(flow):
-    joint = tfd.JointDistributionSequential([tfd.Sample(tfd.Normal(0.0, 1.0), 3), flow.given])
+    joint = tfd.JointDistributionSequential([tfd.Sample(tfd.Normal(0.0, 1.0), 3), lambda z: flow.given(z)])
     z, x = joint.sample(4, seed=1)
     expected = tf.reduce_sum(tfd.Normal(0.0, 1.0).log_prob(z), -1) + flow.log_prob(tf.identity(x), z)
     np.testing.assert_allclose(joint.log_prob([z, x]), expected, rtol=1e-5)
