@@ -23,6 +23,7 @@ from inntf.nets.lipschitz_mlp import LipschitzMLP
 from inntf.nets.making import Conditioner
 from inntf.nets.norms import certify_norms, update_norms
 from inntf.nets.spectral_conv import SpectralConv2D
+from inntf.numerics.arguments import Limit
 from inntf.numerics.boxes import EVERYWHERE, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.numerics.log_det_base import LogDetEstimator
 from inntf.numerics.log_det_estimators import ExactLogDet, RussianRoulette
@@ -94,7 +95,7 @@ class ResidualBlock(Block):
         log_det: LogDetEstimator | None = None,
         noise: str = "fresh",
         seed: int | None = None,
-        tolerance: float | None = None,
+        tolerance: Limit | None = None,
         max_evaluations: int = 2000,
         memory: int | None = None,
         on_failure: str = "raise",

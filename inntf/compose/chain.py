@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -156,3 +156,12 @@ class Chain(Composition):
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self.blocks)
+
+
+def flat_blocks(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Blocks in the order of application, those of chains among them in place of the chains."""
+    for block in blocks:
+        if isinstance(block, Chain):
+            yield from flat_blocks(block)
+        else:
+            yield block

@@ -11,6 +11,7 @@ from inntf.compose.backprop import Backprop
 from inntf.compose.drift import DriftGuard
 from inntf.compose.reversible import Step, run
 from inntf.core import Block
+from inntf.numerics.arguments import Limit
 
 
 def widest_policy(blocks: Sequence[Block]) -> Any:
@@ -41,7 +42,7 @@ class Composition(Block):
         *,
         backprop: str = "stored",
         checkpoint_every: int | None = None,
-        drift_tolerance: float | None = None,
+        drift_tolerance: Limit | None = None,
         on_drift: str = "recompute",
         **kwargs: Any,
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from inntf.core.errors import explain
-from inntf.core.shapes import Shape
+from inntf.core.shapes import Shape, compatible
 
 
 def agree(block: Any, event_shape: Shape, condition_shape: Shape | None) -> None:
@@ -18,7 +18,7 @@ def agree(block: Any, event_shape: Shape, condition_shape: Shape | None) -> None
     for what, (given, own) in pairs.items():
         if given is None or own is None:
             continue
-        if len(given) != len(own) or any(None not in (a, b) and a != b for a, b in zip(given, own, strict=True)):
+        if not compatible(given, own):
             raise ValueError(
                 explain(
                     block.name,

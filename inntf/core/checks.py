@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.errors import explain
-from inntf.core.shapes import Shape, static
+from inntf.core.shapes import Shape, compatible, static
 from inntf.numerics.refusals import refusals_are_marked
 
 
@@ -171,7 +171,7 @@ def event(block: Any, value: tf.Tensor, shape: Shape, forward: bool) -> None:
     """
     enough_rank(block, value, len(shape))
     got = static(value.shape[value.shape.rank - len(shape) :])
-    if any(a is not None and b is not None and a != b for a, b in zip(got, shape, strict=True)):
+    if not compatible(got, shape):
         raise ValueError(
             explain(
                 f"{block.name} ({'forward' if forward else 'inverse'})",
@@ -215,7 +215,7 @@ def condition(block: Any, value: tf.Tensor, shape: Shape) -> None:
     """
     rank = value.shape.rank
     got = None if rank is None or rank < len(shape) else static(value.shape[rank - len(shape) :])
-    if got is None or any(a is not None and b is not None and a != b for a, b in zip(got, shape, strict=True)):
+    if got is None or not compatible(got, shape):
         raise ValueError(
             explain(
                 block.name,

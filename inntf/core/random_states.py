@@ -24,12 +24,12 @@ def same_draws(*layers: Any) -> Iterator[Callable[[], None]]:
         layers: layers of one make, such as a block and its copy in float64.
 
     Example:
-        >>> layer = keras.layers.Dropout(0.5); x = tf.ones([1, 8]); _ = layer(x)
+        >>> layer = keras.layers.Dropout(0.5); x = keras.ops.ones([1, 8]); _ = layer(x)
         >>> with same_draws(layer) as rewind:
         ...     one = layer(x, training=True)
         ...     rewind()
         ...     two = layer(x, training=True)
-        >>> bool(tf.reduce_all(one == two))
+        >>> bool(keras.ops.all(one == two))
         True
     """
     states = [random_states(layer) for layer in layers]

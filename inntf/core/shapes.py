@@ -12,6 +12,11 @@ def static(shape: tf.TensorShape | tuple) -> Shape:
     return tuple(tf.TensorShape(shape).as_list())
 
 
+def compatible(a: Shape, b: Shape) -> bool:
+    """Whether two shapes can be one: of equal rank, and equal where both sizes are known."""
+    return len(a) == len(b) and all(n is None or m is None or n == m for n, m in zip(a, b, strict=True))
+
+
 def leading_shape(x: tf.Tensor, event_ndims: int) -> tf.Tensor | Shape:
     """Shape of the batch dimensions: a tuple where all are known, otherwise an int32 tensor."""
     lead = x.shape[: x.shape.rank - event_ndims]

@@ -67,7 +67,7 @@ class Conditions:
                 return 0  # the numbers of classes
             return 1 if rank is not None and rank <= 2 else 3
         got = None if rank is None or rank < len(shape) else shapes.static(condition.shape[rank - len(shape) :])
-        if got is None or any(a is not None and b is not None and a != b for a, b in zip(got, shape, strict=True)):
+        if got is None or not shapes.compatible(got, shape):
             self._refuse(
                 f"a condition of shape {condition.shape}",
                 f"(..., {', '.join('any' if n is None else str(n) for n in shape)})",

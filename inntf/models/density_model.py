@@ -171,7 +171,7 @@ class DensityModel(FlowHolder, keras.Model):
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Keras' `fit`, after the data-dependent initialization of what is still as it was made."""
-        given = _by_name(keras.Model.fit, self, x, *args, **kwargs)
+        given = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
         self._warn_of_precision()
         if fit_data.are_arrays(x):  # before anything runs; what a dataset gives is seen in the first step
             self._check(x)
@@ -198,7 +198,7 @@ class DensityModel(FlowHolder, keras.Model):
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Keras' `evaluate`."""
         cached = {k: kwargs.pop(k) for k in ("_use_cached_eval_dataset",) if k in kwargs}
-        given = _by_name(keras.Model.evaluate, self, x, *args, **kwargs)
+        given = inspect.signature(super().evaluate).bind(x, *args, **kwargs).arguments
         if not cached:
             y, weights = fit_data.with_weights_seen(x, given.get("y"), given.get("sample_weight"))
             data = self._unrounded(x, y, weights, given.get("batch_size"), given.get("steps"))
@@ -290,9 +290,3 @@ class DensityModel(FlowHolder, keras.Model):
 
 def _at_least_float32(dtype: tf.DType) -> tf.DType:
     return dtype if dtype.size >= 4 else tf.float32
-
-
-def _by_name(method: Any, model: keras.Model, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    # Of Keras' own method: one of a mixin between may take whatever comes.
-    given = inspect.signature(method).bind(model, *args, **kwargs).arguments
-    return {name: value for name, value in given.items() if name != "self"}

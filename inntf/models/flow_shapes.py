@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 
 from inntf.core import Block
 from inntf.core.errors import explain
-from inntf.core.shapes import Shape, static
+from inntf.core.shapes import Shape, compatible, static
 
 tfd = tfp.distributions
 
@@ -34,11 +34,9 @@ def check_base(name: str, base: Any) -> None:
 
 def check_built_for(name: str, block: Block, event_shape: Shape) -> None:
     """A built block must have been built for the event shape that is asked for."""
-    if block.built and block.event_shape is not None:
-        pairs = zip(event_shape, block.event_shape, strict=False)
-        if len(event_shape) != len(block.event_shape) or any(b is not None and a != b for a, b in pairs):
-            received, expected = f"event_shape={event_shape}", f"{block.event_shape}, for which the block was built"
-            raise ValueError(explain(name, received=received, expected=expected, remedy="Leave event_shape out."))
+    if block.built and block.event_shape is not None and not compatible(event_shape, block.event_shape):
+        received, expected = f"event_shape={event_shape}", f"{block.event_shape}, for which the block was built"
+        raise ValueError(explain(name, received=received, expected=expected, remedy="Leave event_shape out."))
 
 
 def data_shape(name: str, block: Block, base: tfd.Distribution) -> Shape:
@@ -62,7 +60,7 @@ def check_event(name: str, x: tf.Tensor, shape: Shape) -> None:
     """Values must end in the event shape of the flow."""
     rank, ndims = x.shape.rank, len(shape)
     got = None if rank is None or rank < ndims else static(x.shape[rank - ndims :])
-    if got is None or any(a is not None and b is not None and a != b for a, b in zip(got, shape, strict=True)):
+    if got is None or not compatible(got, shape):
         raise ValueError(
             explain(
                 name,

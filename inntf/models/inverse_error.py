@@ -21,7 +21,7 @@ from inntf.blocks import (
     ResidualBlock,
     Squeeze,
 )
-from inntf.compose.chain import Chain
+from inntf.compose.chain import flat_blocks
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.nets.lipschitz_tensor import lipschitz_tensor
@@ -51,7 +51,7 @@ def invert_with_error(blocks: Any, z: tf.Tensor, error: tf.Tensor) -> tuple[tf.T
 
     Source: inntf.
     """
-    for block in reversed(list(_flat(blocks))):
+    for block in reversed(list(flat_blocks(blocks))):
         z, error = _back(block, z, error)
         error = tf.where(tf.math.is_nan(error), tf.constant(float("inf"), error.dtype), error * _SLACK)
     return z, error
@@ -63,7 +63,7 @@ def refuse_unbounded(owner: str, blocks: Any) -> None:
     Raises:
         ValueError: which names it.
     """
-    for block in _flat(blocks):
+    for block in flat_blocks(blocks):
         if _rule(block) is None:
             raise ValueError(
                 explain(
@@ -74,10 +74,6 @@ def refuse_unbounded(owner: str, blocks: Any) -> None:
                     remedy="Leave it out, or call body.inverse for an inverse without a bound.",
                 )
             )
-
-
-def _flat(blocks: Any) -> list[Block]:
-    return [part for block in blocks for part in (_flat(block.blocks) if isinstance(block, Chain) else [block])]
 
 
 def _back(block: Block, z: tf.Tensor, error: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

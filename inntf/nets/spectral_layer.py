@@ -12,7 +12,7 @@ import tensorflow as tf
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
 from inntf.nets.lipschitz import NO_WEIGHTS, unbounded, weights_as_applied, with_activation
-from inntf.numerics.arguments import typed
+from inntf.numerics.arguments import Limit, typed
 from inntf.numerics.spectral import power_iteration, unit_vector
 
 _FIRST_ITERATIONS = 50  # at build, from a random start; each costs two evaluations on one image
@@ -72,7 +72,7 @@ class SpectralLayer(Checkpointed, keras.layers.Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
-        tolerance: float = 1e-4,
+        tolerance: Limit = 1e-4,
         max_iterations: int = 50,
         update_every_call: bool = True,
         **kwargs: Any,

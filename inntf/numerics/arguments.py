@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
+Limit = float  # in an annotation: a number that may be infinite, which is to say no limit
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -36,8 +37,8 @@ def bound_arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str,
 def check_types(cls_or_function: Any, arguments: Mapping[str, Any], subject: str) -> None:
     """Compare arguments with their annotations: whole numbers, numbers, flags, words, shapes and optional ones of them.
 
-    What an annotation says is held: a whole number is no fraction and no flag, a number is real and finite (a tolerance may
-    be infinite), so that nothing is cut off, taken for something else, or found later as a NaN.  Other annotations are not
+    What an annotation says is held: a whole number is no fraction and no flag, a number is real and finite (a `Limit`
+    may be infinite), so that nothing is cut off, taken for something else, or found later as a NaN.  Other annotations are not
     looked at, nor those of classes and functions outside of inntf.
 
     Args:
@@ -60,7 +61,7 @@ def check_types(cls_or_function: Any, arguments: Mapping[str, Any], subject: str
     annotations = _annotations(cls_or_function)
     for name, value in arguments.items():
         kinds = annotations.get(name, ())
-        if not kinds or any(_KINDS[kind][0](value) for kind in kinds) or _no_limit(name, kinds, value):
+        if not kinds or any(_KINDS[kind][0](value) for kind in kinds):
             continue
         wanted = " or ".join(_KINDS[kind][1] for kind in kinds)
         error = ValueError if isinstance(value, numbers.Number) else TypeError
@@ -116,9 +117,8 @@ def _real(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_) and math.isfinite(value)
 
 
-def _no_limit(name: str, kinds: tuple[str, ...], value: Any) -> bool:
-    # An infinite tolerance is a choice (no drift is too much), not a slip.
-    return name.endswith("tolerance") and "float" in kinds and isinstance(value, float) and value == math.inf
+def _infinite(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and float(value) == math.inf
 
 
 def _several(value: Any, each: Callable[[Any], bool]) -> bool:
@@ -130,6 +130,7 @@ def _several(value: Any, each: Callable[[Any], bool]) -> bool:
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "int": (_whole, "a whole number"),
     "float": (_real, "a finite number"),
+    "Limit": (lambda value: _real(value) or _infinite(value), "a number, or infinity"),
     "bool": (lambda value: isinstance(value, bool | np.bool_), "True or False"),
     "str": (lambda value: isinstance(value, str), "a word"),
     "keras.layers.Layer": (lambda value: isinstance(value, keras.layers.Layer), "a Keras layer"),

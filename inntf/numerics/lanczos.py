@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from inntf.numerics.arguments import typed
+from inntf.numerics.arguments import Limit, typed
 
 Product = Callable[[tf.Tensor], tf.Tensor]
 
@@ -52,7 +52,7 @@ def bidiagonalize(
     size: int,
     *,
     iterations: int = 100,
-    tolerance: float = 1e-4,
+    tolerance: Limit = 1e-4,
     seed: int = 0,
     check_every: int = 4,
 ) -> Extremes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from inntf.compose import Chain, Repeat, backprop_mode
+from inntf.compose.chain import flat_blocks
 from inntf.core import Block, checks, shapes
 from inntf.numerics.refusals import marked_refusals, values_only
 from inntf.stability.find_block import find_block, find_subject
@@ -67,7 +68,7 @@ class Maps:
     def _behind(self, leave_out: Callable[[Block], bool]) -> Maps:
         if not isinstance(self.block, Chain):
             return self
-        blocks = list(_flat(self.block))
+        blocks = list(flat_blocks(self.block))
         last = max((i for i, block in enumerate(blocks[:-1]) if leave_out(block)), default=-1)
         if last < 0 or not all(_simple(block) for block in blocks[: last + 1]):
             return self
@@ -152,11 +153,6 @@ class _Compiled(Maps):
 
 _traces: weakref.WeakKeyDictionary[Block, tuple[Any, dict]] = weakref.WeakKeyDictionary()
 _parts: weakref.WeakKeyDictionary[Block, tuple[list[Block], Chain]] = weakref.WeakKeyDictionary()  # what is behind rounding
-
-
-def _flat(chain: Chain) -> Iterator[Block]:
-    for block in chain.blocks:
-        yield from _flat(block) if isinstance(block, Chain) else (block,)
 
 
 def _rounds(block: Block) -> bool:
