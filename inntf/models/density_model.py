@@ -15,7 +15,7 @@ from inntf.core.errors import explain
 from inntf.core.initialization import under_way
 from inntf.core.replicas import clip_what_replicas_add_up
 from inntf.core.shapes import Shape
-from inntf.models import fit_data
+from inntf.models import argument_checks, fit_data
 from inntf.models.compile_arguments import LOSSES, refuse_losses
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
@@ -80,6 +80,9 @@ class DensityModel(FlowHolder, keras.Model):
     ):
         super().__init__(name=name, **kwargs)
         self.autocast = False  # likelihoods must not be computed from 16-bit data
+        for key, shape in (("event_shape", event_shape), ("condition_shape", condition_shape)):
+            if shape is not None:
+                argument_checks.shape("DensityModel", key, shape, (1, 2, 3) if key == "event_shape" else (0, 1, 2, 3))
         if isinstance(flow, Block):
             flow = Flow(flow, event_shape=event_shape, condition_shape=condition_shape, condition_network=condition_network)
         if not isinstance(flow, Flow):

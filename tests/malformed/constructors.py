@@ -17,6 +17,7 @@ NAN, INF = float("nan"), float("inf")
 WRONG: dict[str, list[Any]] = {
     "int": [-1, 1.5, NAN, "3", True, None, 2j],
     "float": [NAN, INF, -INF, -1.0, "x", 1j, None, [0.5], True],
+    "Limit": [NAN, -INF, -1.0, "x", 1j, None, [0.5], True],
     "bool": ["yes", 2, None],
     "str": ["no_such", 3, None],
     "Sequence[int]": ["abc", (0,), (-1,), (1.5,), (True,), None, 2.5],
@@ -113,7 +114,7 @@ def _wrong(parameter: inspect.Parameter) -> list[Any]:
         values = [value for value in values if value is not None]
     if "Any" in kinds or parameter.annotation is parameter.empty:
         values = [value for value in values if not isinstance(value, bool)]
-    fine = {"int": int, "float": (int, float), "str": str, "bool": bool}
+    fine = {"int": int, "float": (int, float), "Limit": (int, float), "str": str, "bool": bool}
     types = tuple(t for kind in kinds if kind in fine for t in np.atleast_1d(fine[kind]))
     # A word where a number or a word is meant, and the like, is only wrong by its value.
     return [v for v in values if len(known) == 1 or not types or not isinstance(v, types) or v in ("no_such", -1)]
