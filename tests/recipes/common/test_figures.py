@@ -62,7 +62,7 @@ def test_a_page_with_broken_numbers_is_laid_out_and_written_whole(tmp_path):
         warnings.simplefilter("error")  # a layout that gave up warns
         path = folder.write_figure("report.png", full_page(), dpi=40)
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert sorted(p.name for p in folder.path.iterdir()) == ["config.json", "report.png"]
+    assert sorted(p.name for p in folder.path.iterdir()) == [".lock", "config.json", "report.png"]
 
 
 def test_figures_leave_pyplot_alone():
