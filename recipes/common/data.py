@@ -46,7 +46,9 @@ def load_images(name: str, data_dir: str | pathlib.Path | None = None, pad_to: i
         data_dir = expanded(data_dir, "--data-dir")
         if not data_dir.is_dir():
             raise UserError(
-                f"--data-dir: {data_dir} is no folder", remedy="Name that of the prepared data sets, or leave it out."
+                f"--data-dir: {data_dir} is no folder",
+                remedy=f"Name that of the data sets that python -m recipes.prepare {name} --source DIR has made, "
+                "or leave it out.",
             )
     if name not in DATASETS:
         raise UserError(f"data set: received {name!r}, expected one of {', '.join(DATASETS)}")
