@@ -13,7 +13,7 @@ from inntf.core.errors import explain
 from inntf.nets.spectral_layer import SpectralLayer
 from inntf.numerics.arguments import checked_count, typed
 from inntf.numerics.conv_norms import conv_norm_bound
-from inntf.numerics.spectral import conv, conv_transpose
+from inntf.numerics.spectral import conv, conv_power_iteration, conv_transpose
 
 _SIZE_WHERE_OPEN = 16  # pixels an axis for the power iteration, where the layer is built for any size
 
@@ -101,6 +101,11 @@ class SpectralConv2D(SpectralLayer):
     def transposed_map(self, kernel: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
         """Its transpose."""
         return conv_transpose(kernel, u, self.singular_shape, self.strides, self.padding, self.dilation_rate)
+
+    def power_iteration(self, kernel: tf.Tensor, v: tf.Tensor, iterations: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """As of any layer; eagerly in one call."""
+        how = self.strides, self.padding, self.dilation_rate
+        return conv_power_iteration(kernel, v, *how, iterations=iterations, tolerance=self.tolerance)
 
     @property
     def singular_shape(self) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from inntf.nets.spectral_layer import SpectralLayer
 from inntf.numerics.arguments import checked_count, typed
-from inntf.numerics.spectral import spectral_norm
+from inntf.numerics.spectral import dense_power_iteration, spectral_norm
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -60,6 +60,10 @@ class SpectralDense(SpectralLayer):
     def transposed_map(self, kernel: tf.Tensor, u: tf.Tensor) -> tf.Tensor:
         """`kernel @ u`."""
         return tf.linalg.matvec(kernel, u)
+
+    def power_iteration(self, kernel: tf.Tensor, v: tf.Tensor, iterations: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """As of any layer; eagerly in one call."""
+        return dense_power_iteration(kernel, v, iterations, self.tolerance)
 
     def certified_norm(self, kernel: np.ndarray) -> float:
         """The exact spectral norm."""

@@ -106,6 +106,12 @@ class SpectralLayer(Checkpointed, keras.layers.Layer):
         """Shape of the vectors that `linear_map` takes."""
         raise NotImplementedError
 
+    def power_iteration(self, kernel: tf.Tensor, v: tf.Tensor, iterations: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """`(sigma, u, v)`, see `inntf.numerics.power_iteration`; of use where there is a faster form of it."""
+        return power_iteration(
+            lambda v: self.linear_map(kernel, v), lambda u: self.transposed_map(kernel, u), v, iterations, self.tolerance
+        )
+
     def certified_norm(self, kernel: np.ndarray) -> float:
         """Certified upper bound of the norm of `linear_map`."""
         raise NotImplementedError
@@ -145,10 +151,7 @@ class SpectralLayer(Checkpointed, keras.layers.Layer):
         return self._iterate(start, max(_FIRST_ITERATIONS, self.max_iterations))[1]
 
     def _iterate(self, v: tf.Tensor, iterations: int) -> tuple[tf.Tensor, tf.Tensor]:
-        kernel = tf.stop_gradient(self._wide_kernel())
-        sigma, _, v = power_iteration(
-            lambda v: self.linear_map(kernel, v), lambda u: self.transposed_map(kernel, u), v, iterations, self.tolerance
-        )
+        sigma, _, v = self.power_iteration(tf.stop_gradient(self._wide_kernel()), v, iterations)
         return sigma, v
 
     # ---- the norm --------------------------------------------------------------------------------------------

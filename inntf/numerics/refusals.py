@@ -47,6 +47,8 @@ def refusals_are_marked() -> bool:
 def values_only() -> Iterator[None]:
     """Within it a block may leave out an estimate of its log-determinant, and return zero for it: only values are looked at.
 
+    Gradients may stop at the weights, too: values are differentiated by their inputs alone.
+
     Source: inntf.
 
     Example:

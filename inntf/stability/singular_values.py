@@ -12,7 +12,8 @@ from inntf.numerics.extremes import exact_extremes, lanczos_extremes
 from inntf.stability.maps import Maps
 from inntf.stability.precision import shared_float64_copy
 
-_EXACT_UP_TO = 64  # dimensions; above, a Jacobian costs more than some dozens of products
+_EXACT_UP_TO = 256  # dimensions; above, a Jacobian costs more than some dozens of products of either direction
+_NUMBERS_A_PASS = 2**16  # of all rows of a Jacobian that are computed at once
 
 
 class SingularValues(NamedTuple):
@@ -73,7 +74,7 @@ def singular_values(
         block: a block, or a model around one.
         x: `(batch, dim)` or `(batch, height, width, channels)`, or with other leading dimensions.
         condition: of the block, if it has one.
-        method: `"lanczos"`, `"exact"`, or `"auto"`: exact up to 64 dimensions.
+        method: `"lanczos"`, `"exact"`, or `"auto"`: exact up to 256 dimensions.
         iterations: Lanczos: at most that many products a direction.
         tolerance: Lanczos: relative residual.
         seed: Lanczos: of the starting vectors.
@@ -107,10 +108,12 @@ def singular_values(
     maps = Maps.of(block, x, condition).smooth()
     if precision is not None:
         maps = maps.wide(shared_float64_copy(maps.block))
+    size = math.prod(maps.x.shape[1:])
     if method == "auto":
-        method = "exact" if math.prod(maps.x.shape[1:]) <= _EXACT_UP_TO else "lanczos"
+        method = "exact" if size <= _EXACT_UP_TO else "lanczos"
     if method == "exact":
-        found = exact_extremes(maps.forward, maps.inverse, maps.x)
+        rows = min(size, max(1, _NUMBERS_A_PASS // max(1, size * int(maps.x.shape[0]))))
+        found = exact_extremes(maps.forward, maps.inverse, maps.x, rows=rows)
     else:
         found = lanczos_extremes(maps.forward, maps.inverse, maps.x, iterations=iterations, tolerance=tolerance, seed=seed)
     return SingularValues(
