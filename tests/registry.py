@@ -295,6 +295,7 @@ CASES = {
         (2,),
         perturb=0.05,
         tolerance=10,
+        inverse_error=1e-6,
     ),
     "residual-image": Case(
         lambda d: ResidualBlock(network=contracting_conv(d), log_det=PowerSeries(40, dense=True), noise="fixed", dtype=d),

@@ -14,8 +14,9 @@ CHECKS = {
     for name, check in vars(module).items()
     if name.startswith("check_")
 }
-# What does not look at numbers runs in float32; its twin in float64 is left to `-m slow`, for the suite's time.
-ONCE = {name for name in CHECKS if f"check_{name}" in {*vars(saving), *vars(errors)}} | {"xla_agrees", "functional_model_fits"}
+# Mathematics is looked at in both dtypes; the rest is the same code in float64, and left to `-m slow` there.
+TWICE = {"arrays_are_taken", "both_faces", "log_prob_is_base_plus_log_det"}
+ONCE = {name for name in CHECKS if f"check_{name}" not in vars(mathematics)} - TWICE
 
 # Tracing an adaptive solver and its adjoint takes seconds each time.
 HEAVY = {"continuous-conditional"}
@@ -30,6 +31,8 @@ def _parameters():
                 # Strict: an exemption that is no longer needed fails.
                 marks = [pytest.mark.xdist_group(name)]
                 marks += [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+                if dtype == "float32" and "finite_differences" in check:  # in float64 they can tell more
+                    marks.append(pytest.mark.slow)
                 if (dtype == "float64" and (check in ONCE or name in HEAVY)) or (name in HEAVY and check in HEAVY_CHECKS):
                     marks.append(pytest.mark.slow)
                 yield pytest.param(name, dtype, check, id=f"{name}-{dtype}-{check}", marks=marks)

@@ -9,8 +9,6 @@ from tests.conformance.subject import subject
 from tests.registry import CASES
 from tests.registry_deep import DEEP
 
-pytestmark = pytest.mark.slow  # sixteen processor minutes and more: `python -m pytest -m slow tests/test_trained.py -n 2`
-
 
 def _of(module) -> dict:
     return {name.removeprefix("check_"): check for name, check in vars(module).items() if name.startswith("check_")}
@@ -19,23 +17,15 @@ def _of(module) -> dict:
 ANY_STATE = {name: check for module in (mathematics, shapes, hosts, saving) for name, check in _of(module).items()}
 TRAINED = _of(trained)
 CHECKS = ANY_STATE | TRAINED
-# What depends on the weights and no check of `trained` holds already. The others run with `-m slow`.
-FAST = set(TRAINED) | {
-    "any_leading_dimensions",
+# In the default suite: that it trained, that inverses, certificate and report of the trained state hold. The others, hosts,
+# files, copies and gradients among them, run with `-m slow`: a quarter of an hour of two processors.
+FAST = {
+    "training_moved_it",
+    "data_come_back_as_well_as_the_conditioning_allows",
+    "latents_come_back_as_well_as_the_conditioning_allows",
+    "certificate_holds_at_data_and_samples",
+    "report_says_what_is_measured",
     "checkpoint",
-    "checkpoint_restored_before_building",
-    "copy_has_the_same_weights_and_shares_none",
-    "distribution_samples",
-    "every_trainable_weight_gets_a_gradient",
-    "gradients_of_forward_agree_with_finite_differences",
-    "gradients_of_inverse_agree_with_finite_differences",
-    "inverse_log_det_is_that_of_the_jacobian",
-    "keras_file",
-    "log_prob_is_base_plus_log_det",
-    "mixed_precision_keeps_values_wide",
-    "stock_bijectors_mix",
-    "trainable_variables_are_complete_everywhere",
-    "weights_file",
 }
 # Rounding differs between the dtypes; what Keras, TFP and files do with the weights does not.
 BOTH_DTYPES = {
@@ -64,9 +54,7 @@ DEEP_CHECKS = {
     "clone": False,
     "deepcopy": False,
     "resumed_it_is_the_same_training": False,
-}  # and whether it is fast of a `Chain` with the weights of a `Repeat`
-# Tracing an adaptive solver and its adjoint takes seconds each time, and so does compiling.
-HEAVY = {"continuous-conditional": {"export", "gradients_of_inverse_agree_with_finite_differences"}}
+}  # and whether it is in the default suite
 
 
 def _exempt(case, check: str) -> list:
@@ -79,7 +67,7 @@ def _registry():
         for check in (c for c in CHECKS if c not in FRESH_ONLY):
             for dtype in ("float32", "float64") if check in BOTH_DTYPES else ("float32",):
                 marks = [pytest.mark.xdist_group(name), *_exempt(case, check)]
-                if check not in FAST or check in HEAVY.get(name, ()):
+                if check not in FAST or dtype == "float64":
                     marks.append(pytest.mark.slow)
                 yield pytest.param(name, dtype, check, id=f"{name}-{dtype}-{check}", marks=marks)
 
@@ -95,10 +83,8 @@ def _deep():
 
 
 def slow(kind: str, family: str, depth: int, check: str) -> bool:
-    """The fast suite holds every depth of the affine and residual families, and every family at depths 1 and 8."""
-    if depth >= 16 and (family not in ("affine", "residual") or check in ("resumed_it_is_the_same_training", "keras_file")):
-        return True
-    return kind == "chain" and not DEEP_CHECKS[check]
+    """The default suite holds every depth of the affine and the residual family, scanned; the others run with `-m slow`."""
+    return kind == "chain" or family not in ("affine", "residual") or not DEEP_CHECKS[check]
 
 
 @pytest.mark.parametrize(("name", "dtype", "check"), _registry())

@@ -110,7 +110,9 @@ class Permutation(Block):
         """Permute."""
         if self.indices == "reverse":
             return tf.reverse(x, [-1]), tf.zeros([], x.dtype)
-        return tf.gather(x, tf.cast(tf.convert_to_tensor(self.order), tf.int32), axis=-1), tf.zeros([], x.dtype)
+        # Weights that have become NaN are no places: no call may fail for it, and what they ruin elsewhere shows it.
+        order = tf.clip_by_value(tf.cast(tf.convert_to_tensor(self.order), tf.int32), 0, x.shape[-1] - 1)
+        return tf.gather(x, order, axis=-1), tf.zeros([], x.dtype)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Permute back."""

@@ -73,9 +73,16 @@ def assert_same(found, expected):
         np.testing.assert_allclose(p, q, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("every", [None, 2, 5, 9])
-@pytest.mark.parametrize("name", COMPOSITIONS)
-@pytest.mark.parametrize("graph", [False, True])
+def _all():
+    for graph in (False, True):
+        for name in COMPOSITIONS:
+            for every in (None, 2, 5, 9):
+                # Residual blocks take seconds to trace, and intervals are the compositions' affair, not theirs.
+                slow = name.startswith("residual") and every in (5, 9)
+                yield pytest.param(name, every, graph, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize(("name", "every", "graph"), _all())
 def test_gradients_are_those_of_stored_activations(name, every, graph):
     x = tf.random.stateless_normal([3, 4], [1, 2], dtype=tf.float64)
     block = COMPOSITIONS[name](backprop="checkpointed", checkpoint_every=every)
@@ -146,7 +153,7 @@ def test_a_second_derivative_is_refused():
         outer.gradient(inner.gradient(value, x), x)
 
 
-@pytest.mark.parametrize("repeat", [True, False])
+@pytest.mark.parametrize("repeat", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_residual_flow_learns_the_same(repeat):
     x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32") * 2 + 1
     histories = {}

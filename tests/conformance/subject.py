@@ -28,9 +28,10 @@ class Case:
 
     `make(dtype)` gives a new, unbuilt block; `sample_x` and `sample_z` draw from its domain and its range. `perturb`
     scales the noise added to all trainable weights, so that no check looks at a zero-initialised identity. `tolerance`
-    loosens numerical comparisons by a factor, for iterative blocks. `exempt` maps names of checks that must fail to the reason.
-    `train_x` draws the data for training (by default unruly ones, or `sample_x` where that is a domain of its own), at Adam's
-    `rate`; with `train_as` the weights are those of that case, a `Repeat` of the same blocks.
+    loosens numerical comparisons by a factor, for iterative blocks; `inverse_error` is what the inverse is asked for.
+    `exempt` maps names of checks that must fail to the reason. `train_x` draws the data for training (by default unruly
+    ones, or `sample_x` where that is a domain of its own), at Adam's `rate`; with `train_as` the weights are those of
+    that case, a `Repeat` of the same blocks.
     """
 
     make: Callable[[str], inntf.Block]
@@ -40,6 +41,7 @@ class Case:
     sample_z: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] = normal
     perturb: float = 0.2
     tolerance: float = 1.0
+    inverse_error: float = 0.0
     exempt: Mapping[str, str] = dataclasses.field(default_factory=dict)
     train_x: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] | None = None
     rate: float = 0.02

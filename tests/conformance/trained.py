@@ -35,7 +35,8 @@ def check_data_come_back_as_well_as_the_conditioning_allows(s: Subject) -> None:
     back, _ = s.block.inverse_and_log_det(tf.identity(z), c)
     seen = s.conditioning(x, c)
     _explained(s, _lengths(_wide(back) - _wide(x)), seen.inverse, "x")
-    _explained(s, np.abs(_wide(log_det) - seen.exact_log_det), seen.log_det + 1, "log_det")
+    if not _estimates(s):
+        _explained(s, np.abs(_wide(log_det) - seen.exact_log_det), seen.log_det + 1, "log_det")
 
 
 def check_latents_come_back_as_well_as_the_conditioning_allows(s: Subject) -> None:
@@ -44,8 +45,8 @@ def check_latents_come_back_as_well_as_the_conditioning_allows(s: Subject) -> No
     back, _ = s.block.forward_and_log_det(tf.identity(x), c)
     seen = s.conditioning(x, c)
     _explained(s, _lengths(_wide(back) - _wide(z)), seen.forward, "z")
-    # The log-determinant is that at the x which came back, rounded: its error is that of `forward` there, twice.
-    _explained(s, np.abs(_wide(log_det) + seen.exact_log_det), 2 * seen.log_det + 1, "log_det")
+    if not _estimates(s):  # it is that at the x which came back, rounded: the error of `forward` there, twice
+        _explained(s, np.abs(_wide(log_det) + seen.exact_log_det), 2 * seen.log_det + 1, "log_det")
 
 
 def check_certificate_holds_at_data_and_samples(s: Subject) -> None:
@@ -168,10 +169,14 @@ def _inputs(s: Subject) -> tuple[tf.Tensor, ...]:
     return (x,) if c is None else (x, c)
 
 
+def _estimates(s: Subject) -> bool:
+    return "forward_log_det_is_that_of_the_jacobian" in s.case.exempt
+
+
 def _explained(s: Subject, error: np.ndarray, amplification: np.ndarray, what: str) -> None:
     """Assert that rounding explains an error; where nothing finite came out, the report has to say so."""
     base = (1e-9 if s.dtype == "float64" else 2e-5) * s.case.tolerance
-    allowed = np.maximum(base, 40 * float(np.finfo(s.value_dtype).eps) * amplification)
+    allowed = np.maximum(base, 40 * float(np.finfo(s.value_dtype).eps) * amplification) + 4 * s.case.inverse_error
     known = np.isfinite(allowed)
     assert np.all(error[known] <= allowed[known]), f"{what} is off by {error}, where rounding explains {allowed}"
 

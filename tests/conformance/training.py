@@ -77,6 +77,9 @@ def train(name: str, case) -> Trained:
     dataset = tf.data.Dataset.from_tensor_slices((data,)).batch(BATCH, drop_remainder=True)
     losses = model.fit(dataset, epochs=EPOCHS, verbose=0, callbacks=[SpectralNormCallback()]).history["loss"]
     certify_spectral_norms(block, rescale=True)
+    for w in block.trainable_weights:  # a norm at its limit sits on a kink, where no difference is a derivative
+        if "kernel" in w.path:
+            w.assign(0.999 * w.value)
     return Trained(start, block.get_weights(), losses)
 
 

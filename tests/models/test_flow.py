@@ -134,7 +134,8 @@ def test_mcmc_moves_in_the_latent_space(flow):
         tfp.mcmc.HamiltonianMonteCarlo(flow.log_prob, step_size=tf.constant(0.3, tf.float64), num_leapfrog_steps=3),
         tfb.Invert(flow.block),
     )
-    states, accepted = tfp.mcmc.sample_chain(
+    sample = tf.function(tfp.mcmc.sample_chain, autograph=False)
+    states, accepted = sample(
         20, tf.zeros([3], tf.float64), kernel=kernel, trace_fn=lambda _, r: r.inner_results.is_accepted, seed=(0, 1)
     )
     assert np.isfinite(states).all() and np.mean(accepted) > 0.5

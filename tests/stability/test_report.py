@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from inntf.blocks import ActNorm, AdditiveCoupling, AffineCoupling, Permutation
 from inntf.compose import Chain
+from inntf.models import real_nvp
 from inntf.nets import MLP, ConvNet
 from inntf.numerics import SigmoidScale
-from inntf.stability import ErrorSummary, judge, reconstruction_error, stability_report, summarize
+from inntf.stability import ErrorSummary, certify, judge, reconstruction_error, stability_report, summarize
 from tests.stability.tiny_blocks import Additive, Linear, Scaled, Shifted, Unlike
 
 
@@ -110,3 +111,12 @@ def test_where_only_local_bounds_exist_the_box_of_the_data_is_taken():
     report = stability_report(coupling, data())
     assert report["bounds"]["scope"] == "local" and np.isfinite(report["bounds"]["forward"])
     assert report["bounds"]["forward"] >= report["singular_values"]["largest"]
+
+
+def test_weights_that_are_all_nan_are_measured_and_not_called_stable():
+    flow = real_nvp(event_shape=4, depth=2, hidden=(8,))
+    flow.log_prob(tf.ones([2, 4]))
+    flow.block.set_weights([np.full_like(w, np.nan) if w.dtype.kind == "f" else w for w in flow.block.get_weights()])
+    certify(flow)
+    report = stability_report(flow, tf.random.stateless_normal([16, 4], [1, 2]))
+    assert report["verdict"] == "broken" and report["reconstruction_error"]["nonfinite_share"] == 1.0
