@@ -27,6 +27,7 @@ FAST = {
     "report_says_what_is_measured",
     "checkpoint",
 }
+HEAVY = {"continuous-conditional"}  # to train through an adaptive solver's adjoint takes minutes
 # Rounding differs between the dtypes; what Keras, TFP and files do with the weights does not.
 BOTH_DTYPES = {
     "data_come_back_as_well_as_the_conditioning_allows",
@@ -67,7 +68,7 @@ def _registry():
         for check in (c for c in CHECKS if c not in FRESH_ONLY):
             for dtype in ("float32", "float64") if check in BOTH_DTYPES else ("float32",):
                 marks = [pytest.mark.xdist_group(name), *_exempt(case, check)]
-                if check not in FAST or dtype == "float64":
+                if check not in FAST or dtype == "float64" or name in HEAVY:
                     marks.append(pytest.mark.slow)
                 yield pytest.param(name, dtype, check, id=f"{name}-{dtype}-{check}", marks=marks)
 
@@ -83,8 +84,9 @@ def _deep():
 
 
 def slow(kind: str, family: str, depth: int, check: str) -> bool:
-    """The default suite holds every depth of the affine and the residual family, scanned; the others run with `-m slow`."""
-    return kind == "chain" or family not in ("affine", "residual") or not DEEP_CHECKS[check]
+    """The default suite holds the affine family to depth 64 and the residual to 16, scanned; the others run with `-m slow`."""
+    deepest = {"affine": 64, "residual": 16}.get(family, 0)
+    return kind == "chain" or depth > deepest or not DEEP_CHECKS[check]
 
 
 @pytest.mark.parametrize(("name", "dtype", "check"), _registry())
