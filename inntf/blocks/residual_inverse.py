@@ -122,12 +122,15 @@ class ResidualInverse:
         return self._checked(found, lipschitz)
 
     def _run(self, z: tf.Tensor, condition: tf.Tensor | None) -> Callable[..., Any]:
-        """Eager loops by traces that blocks with equal networks share: a hundred times as fast, and traced once for all."""
+        """Who calls the loops: eagerly they are traces that blocks with equal networks share."""
         structure = structure_of(self.network.network) if tf.executing_eagerly() else None
         shapes = z.shape[1:], None if condition is None else condition.shape[1:], z.dtype
         key = structure, str(shapes), self.tolerance, self.refine, str(self.options), self._rounding(z.dtype)
-        known = structure is not None
-        return lambda name, function, *tensors: run_shared((name, *key) if known else None, function, *tensors)
+
+        def run(name: str, function: Callable[..., Any], *tensors: Any) -> Any:
+            return run_shared(None if structure is None else (name, *key), function, *tensors)
+
+        return run
 
     def _rounding(self, dtype: tf.DType) -> float:
         """Of the network, in units of the value's epsilon."""

@@ -13,7 +13,7 @@ from inntf.core.errors import explain
 from inntf.nets.spectral_layer import SpectralLayer
 from inntf.numerics.arguments import checked_count, typed
 from inntf.numerics.conv_norms import conv_norm_bound
-from inntf.numerics.spectral import conv, conv_power_iteration, conv_transpose
+from inntf.numerics.spectral import conv, conv_power_iteration, conv_transpose, pair
 
 _SIZE_WHERE_OPEN = 16  # pixels an axis for the power iteration, where the layer is built for any size
 
@@ -65,10 +65,10 @@ class SpectralConv2D(SpectralLayer):
         super().__init__(coefficient=coefficient, **kwargs)
         checked_count(self.name, filters=filters)
         self.filters = int(filters)
-        self.kernel_size = _pair(kernel_size)
-        self.strides = _pair(strides)
+        self.kernel_size = pair(kernel_size)
+        self.strides = pair(strides)
         self.padding = padding
-        self.dilation_rate = _pair(dilation_rate)
+        self.dilation_rate = pair(dilation_rate)
         if padding not in ("same", "valid"):
             raise ValueError(
                 explain(self.name, received=f"padding={padding!r}", expected="'same' or 'valid'", remedy="Choose one.")
@@ -145,7 +145,3 @@ class SpectralConv2D(SpectralLayer):
             "padding": self.padding,
             "dilation_rate": list(self.dilation_rate),
         }
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (int(value), int(value)) if np.ndim(value) == 0 else (int(value[0]), int(value[1]))

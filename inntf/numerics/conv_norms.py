@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from inntf.numerics.spectral import ROUND_OFF, spectral_norm
+from inntf.numerics.spectral import ROUND_OFF, pair, spectral_norm
 
 Pair = int | tuple[int, int]
 
@@ -62,7 +62,7 @@ def conv_norm_bound(
     kernel, scale = _unit_kernel(kernel)
     if scale == 0 or math.isinf(scale):
         return scale
-    strides, dilation = _pair(strides), _pair(dilation)
+    strides, dilation = pair(strides), pair(dilation)
     if kernel.shape[:2] == (1, 1):  # a matrix at every pixel; a stride only drops pixels
         return scale * _grid_norm(kernel, (1, 1)) * (1 + ROUND_OFF)
     if size is not None and None not in size:
@@ -107,7 +107,7 @@ def circular_conv_norm(kernel: Any, size: tuple[int, int], strides: Pair = 1, di
         9.0
     """
     kernel, scale = _unit_kernel(kernel)
-    strides = _pair(strides)
+    strides = pair(strides)
     if any(n % s for n, s in zip(size, strides, strict=True)):
         raise ValueError(
             f"circular_conv_norm: received size {tuple(size)} with strides {strides}, expected sizes that the strides divide. "
@@ -115,7 +115,7 @@ def circular_conv_norm(kernel: Any, size: tuple[int, int], strides: Pair = 1, di
         )
     if scale == 0 or math.isinf(scale):
         return scale
-    kernel = _polyphase(_dilate(kernel, _pair(dilation)), strides)
+    kernel = _polyphase(_dilate(kernel, pair(dilation)), strides)
     return scale * _grid_norm(kernel, _divide(tuple(size), strides)) * (1 + ROUND_OFF)
 
 
@@ -232,7 +232,3 @@ def _dense(kernel: np.ndarray, size: tuple[int, int], strides: tuple[int, int], 
 
 def _divide(torus: tuple[int, ...], strides: tuple[int, int]) -> tuple[int, int]:
     return torus[0] // strides[0], torus[1] // strides[1]
-
-
-def _pair(value: Pair) -> tuple[int, int]:
-    return (int(value), int(value)) if np.ndim(value) == 0 else (int(value[0]), int(value[1]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record
+
+from inntf.numerics.shared_traces import run_shared
 
 LinearMap = Callable[[tf.Tensor], tf.Tensor]
 ROUND_OFF = 1e-10  # relative; float64 rounding stays below 1e-11 for thousands of channels
@@ -134,7 +135,12 @@ def dense_power_iteration(
         >>> round(float(sigma), 3)
         5.0
     """
-    return _in_a_graph(_dense)(tf.stop_gradient(kernel), v, iterations, tolerance)
+
+    def iterate(kernel: tf.Tensor, v: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        ahead, back = (lambda v: tf.linalg.matvec(kernel, v, transpose_a=True)), (lambda u: tf.linalg.matvec(kernel, u))
+        return power_iteration(ahead, back, v, iterations, tolerance)
+
+    return _in_one_call(iterate, kernel, v, "dense", iterations, tolerance)
 
 
 def conv_power_iteration(
@@ -167,40 +173,21 @@ def conv_power_iteration(
         >>> round(float(sigma), 3)
         2.0
     """
-    step = _in_a_graph(_conv, strides=_pair(strides), padding=padding, dilation=_pair(dilation))
-    return step(tf.stop_gradient(kernel), v, iterations, tolerance)
+    how = pair(strides), padding, pair(dilation)
+
+    def iterate(kernel: tf.Tensor, v: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        ahead, back = (lambda v: conv(kernel, v, *how)), (lambda u: conv_transpose(kernel, u, v.shape, *how))
+        return power_iteration(ahead, back, v, iterations, tolerance)
+
+    return _in_one_call(iterate, kernel, v, how, iterations, tolerance)
 
 
-def _dense(kernel: tf.Tensor, v: tf.Tensor, iterations: Any, tolerance: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    return power_iteration(
-        lambda v: tf.linalg.matvec(kernel, v, transpose_a=True), lambda u: tf.linalg.matvec(kernel, u), v, iterations, tolerance
-    )
-
-
-def _conv(
-    kernel: tf.Tensor, v: tf.Tensor, iterations: Any, tolerance: Any, **how: Any
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    return power_iteration(
-        lambda v: conv(kernel, v, **how), lambda u: conv_transpose(kernel, u, v.shape, **how), v, iterations, tolerance
-    )
-
-
-def _in_a_graph(function: Callable, **how: Any) -> Callable:
-    """The iteration as one traced function for all kernels of a shape: step by step, most of the time goes into calls."""
-    if not tf.executing_eagerly():
-        return functools.partial(function, **how)
-
-    def call(kernel: tf.Tensor, v: tf.Tensor, iterations: int, tolerance: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        with record.stop_recording():  # no gradient flows, so none is prepared
-            v = tf.convert_to_tensor(v)
-            return _traced(function, **how)(kernel, v, tf.constant(iterations), tf.constant(tolerance, v.dtype))
-
-    return call
-
-
-@functools.cache
-def _traced(function: Callable, **how: Any) -> Callable:
-    return tf.function(functools.partial(function, **how), autograph=False)
+def _in_one_call(iterate: Callable, kernel: tf.Tensor, v: tf.Tensor, *settings: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Eagerly by a trace for all kernels of a shape: step by step, most of the time goes into calls."""
+    kernel, v = tf.stop_gradient(kernel), tf.convert_to_tensor(v)
+    key = "power iteration", settings, str((kernel.shape, v.shape, v.dtype))
+    with record.stop_recording():  # no gradient flows, so none is prepared
+        return run_shared(key, iterate, kernel, v)
 
 
 def conv(kernel: tf.Tensor, x: tf.Tensor, strides: Any = 1, padding: str = "same", dilation: Any = 1) -> tf.Tensor:
@@ -225,12 +212,13 @@ def unit_vector(x: tf.Tensor, otherwise: tf.Tensor) -> tf.Tensor:
     return tf.where(norm > 0, x / tf.where(norm > 0, norm, tf.ones_like(norm)), otherwise)
 
 
-def _pair(rates: Any) -> tuple[int, int]:
-    return (int(rates), int(rates)) if np.ndim(rates) == 0 else tuple(map(int, rates))
+def pair(value: Any) -> tuple[int, int]:
+    """(vertical, horizontal) of one number for both, or of two."""
+    return (int(value), int(value)) if np.ndim(value) == 0 else (int(value[0]), int(value[1]))
 
 
 def _dilated(kernel: tf.Tensor, dilation: Any) -> tf.Tensor:
-    for axis, rate in enumerate(_pair(dilation)):
+    for axis, rate in enumerate(pair(dilation)):
         taps = kernel.shape[axis]
         if rate > 1 and taps > 1:
             place = tf.one_hot(tf.range(taps) * rate, (taps - 1) * rate + 1, dtype=kernel.dtype)
