@@ -13,7 +13,7 @@ from inntf.core import built_shapes, checks, shapes
 from inntf.core.backprop import Gradients, pullback
 from inntf.core.bijector_side import BijectorSide
 from inntf.core.bounds import LipschitzBounds, unknown
-from inntf.core.door import guarded_initialize, guarded_pair, noting_shape
+from inntf.core.door import guarded_init, guarded_initialize, guarded_pair, noting_shape
 from inntf.core.faces import BijectorFace, LiveVariables, tfb
 from inntf.core.keras_side import KerasSide
 from inntf.numerics import boxes
@@ -75,6 +75,8 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
         for name in _PAIRS:
             if name in cls.__dict__:
                 setattr(cls, name, guarded_pair(cls.__dict__[name], forward=name == _PAIRS[0]))
+        if "__init__" in cls.__dict__:
+            cls.__init__ = guarded_init(cls.__dict__["__init__"])
         if "initialize" in cls.__dict__:
             cls.initialize = guarded_initialize(cls.__dict__["initialize"])
         if "build" in cls.__dict__:

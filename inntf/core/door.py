@@ -13,6 +13,7 @@ import tensorflow as tf
 from inntf.core import checks, initialization, shapes
 from inntf.core.checkpointing import load_waiting
 from inntf.core.empty_batch import at_least_one_row
+from inntf.core.errors import explain
 from inntf.core.returned_pair import checked_pair
 
 
@@ -48,6 +49,26 @@ def guarded_pair(function: Callable, forward: bool) -> Callable:
         return shapes.restore_leading(out, lead), shapes.restore_leading(log_det, lead)
 
     through._is_door = True
+    return through
+
+
+def guarded_init(function: Callable) -> Callable:
+    """Wrap an `__init__`: a block whose constructor never reached the base class' is refused where it is made."""
+
+    @functools.wraps(function)
+    def through(self: Any, *args: Any, **kwargs: Any) -> None:
+        function(self, *args, **kwargs)
+        if type(self).__init__ is through and "_event_ndims" not in self.__dict__:  # the outermost one has ended
+            raise TypeError(
+                explain(
+                    f"{type(self).__name__}.__init__",
+                    received="a constructor that ends without super().__init__()",
+                    expected="a block set up by the base class",
+                    remedy="Call super().__init__(**kwargs) in the first line of __init__.",
+                )
+            )
+
+    through.__signature__ = inspect.signature(function)  # Keras reads it without following wrappers
     return through
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import inntf
 from inntf.blocks import ActNorm, AffineCoupling, Squeeze
 from inntf.compose import Chain, Multiscale
 from inntf.nets import MLP, ConvNet
@@ -46,3 +47,20 @@ def test_a_first_input_of_rank_three_must_be_declared():
         ActNorm().forward_and_log_det(tf.zeros([2, 3, 4]))
     assert ActNorm(event_ndims=1).forward_and_log_det(tf.zeros([2, 3, 4]))[1].shape == (2, 3)
     assert ActNorm(event_ndims=3).forward_and_log_det(tf.zeros([2, 3, 4]))[1].shape == ()
+
+
+def test_a_constructor_that_forgets_the_base_class_is_refused_where_the_block_is_made():
+    class Forgetful(inntf.Block):
+        def __init__(self, rate=1.0):
+            self.rate = rate
+
+        def forward_and_log_det(self, x, condition=None):
+            return x, tf.zeros([])
+
+    class Calls(Forgetful):
+        def __init__(self):
+            inntf.Block.__init__(self)
+
+    with pytest.raises(TypeError, match=r"Forgetful.__init__: received .*super\(\).__init__\(\)"):
+        Forgetful()
+    assert Calls().forward(tf.ones([2, 3])).shape == (2, 3)  # a parent's mistake that the child makes good
