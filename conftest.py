@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from typing import Any
 
 # Before TensorFlow is first imported. The controller of pytest-xdist never imports it: it only hands out names.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -13,6 +15,7 @@ else:
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # A script that a test runs in a process of its own; --doctest-modules would import it here.
 collect_ignore = ["tests/recipes/common/_strategy_child.py"]
@@ -26,12 +29,24 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 0 if named else min(WORKERS, os.cpu_count() or 1)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker holds the models that a case trains, and the fixtures that a file makes."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+class _ByCase(LoadScopeScheduling):
+    """One worker holds the fixtures of a file, and in files of many cases the models that a case trains."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        case = _CASE.search(test) if file in _FILES_OF_CASES else None
+        return case["case"] or case["deep"] if case else file
+
+
+_FILES_OF_CASES = ("tests/test_conformance.py", "tests/test_trained.py")
+# The name of a registry entry, or the family and depth of a deep one, whose `Repeat` and `Chain` share their weights.
+_CASE = re.compile(r"\[(?P<case>.+?)-float(?:32|64)-|\[[a-z]+-(?P<deep>[a-z]+-\d+)-")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """By the names of tests, not by marks: pytest 9.2 no longer shows pytest-xdist the groups that are marked."""
+    return _ByCase(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

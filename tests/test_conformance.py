@@ -29,8 +29,7 @@ def _parameters():
             for check in CHECKS:
                 reason = case.exempt.get(check)
                 # Strict: an exemption that is no longer needed fails.
-                marks = [pytest.mark.xdist_group(name)]
-                marks += [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+                marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
                 if dtype == "float32" and "finite_differences" in check and name not in HEAVY:  # float64 can tell more
                     marks.append(pytest.mark.slow)
                 if (dtype == "float64" and (check in ONCE or name in HEAVY)) or (name in HEAVY and check in HEAVY_CHECKS):

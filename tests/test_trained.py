@@ -67,19 +67,17 @@ def _registry():
     for name, case in CASES.items():
         for check in (c for c in CHECKS if c not in FRESH_ONLY):
             for dtype in ("float32", "float64") if check in BOTH_DTYPES else ("float32",):
-                marks = [pytest.mark.xdist_group(name), *_exempt(case, check)]
+                marks = _exempt(case, check)
                 if check not in FAST or dtype == "float64" or name in HEAVY:
                     marks.append(pytest.mark.slow)
                 yield pytest.param(name, dtype, check, id=f"{name}-{dtype}-{check}", marks=marks)
 
 
 def _deep():
-    for name, case in DEEP.items():
+    for name in DEEP:
         kind, family, depth = name.split("-")
         for check in DEEP_CHECKS:
-            marks = [pytest.mark.xdist_group(case.train_as or name)]
-            if slow(kind, family, int(depth), check):
-                marks.append(pytest.mark.slow)
+            marks = [pytest.mark.slow] if slow(kind, family, int(depth), check) else []
             yield pytest.param(name, check, id=f"{name}-{check}", marks=marks)
 
 
