@@ -75,12 +75,9 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
         for name in _PAIRS:
             if name in cls.__dict__:
                 setattr(cls, name, guarded_pair(cls.__dict__[name], forward=name == _PAIRS[0]))
-        if "__init__" in cls.__dict__:
-            cls.__init__ = guarded_init(cls.__dict__["__init__"])
-        if "initialize" in cls.__dict__:
-            cls.initialize = guarded_initialize(cls.__dict__["initialize"])
-        if "build" in cls.__dict__:
-            cls.build = noting_shape(cls.__dict__["build"])
+        for name, wrap in (("__init__", guarded_init), ("initialize", guarded_initialize), ("build", noting_shape)):
+            if name in cls.__dict__:
+                setattr(cls, name, wrap(cls.__dict__[name]))
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Block:
         """Record the constructor's arguments."""
