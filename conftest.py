@@ -17,6 +17,8 @@ else:
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.slow_tests import is_slow
+
 # A script that a test runs in a process of its own; --doctest-modules would import it here.
 collect_ignore = ["tests/recipes/common/_strategy_child.py"]
 
@@ -47,6 +49,14 @@ _CASE = re.compile(r"\[(?P<case>.+?)-float(?:32|64)-|\[[a-z]+-(?P<deep>[a-z]+-\d
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """By the names of tests, not by marks: pytest 9.2 no longer shows pytest-xdist the groups that are marked."""
     return _ByCase(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of `tests/slow_tests.py`."""
+    for item in items:
+        if is_slow(item.nodeid):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

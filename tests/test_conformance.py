@@ -16,23 +16,38 @@ CHECKS = {
 }
 # Mathematics is looked at in both dtypes; the rest is the same code in float64, and left to `-m slow` there.
 TWICE = {"arrays_are_taken", "both_faces", "log_prob_is_base_plus_log_det"}
-ONCE = {name for name in CHECKS if f"check_{name}" not in vars(mathematics)} - TWICE
+ENGINEERING = {name for name in CHECKS if f"check_{name}" not in vars(mathematics)} - TWICE
 
 # Tracing an adaptive solver and its adjoint takes seconds each time.
-HEAVY = {"continuous-conditional"}
-HEAVY_CHECKS = {"vectorized_map_agrees", "xla_agrees", "saved_model"}
+HEAVY = "continuous-conditional"
+HEAVY_CHECKS = {"vectorized_map_agrees", "xla_agrees", "saved_model", "functional_model_fits", "dynamic_batch_traces_once"}
+
+
+def _engineered() -> set[str]:
+    """Entries whose engineering the default suite looks at: the first of each class, and one with an image as condition."""
+    first: dict[type, str] = {}
+    for name, case in CASES.items():
+        first.setdefault(type(case.make("float32")), name)
+    return {*first.values(), "affine-image-image-condition"}
+
+
+def _is_slow(name: str, dtype: str, check: str, engineered: set[str]) -> bool:
+    if check in ENGINEERING and (dtype == "float64" or name not in engineered):
+        return True
+    if name == HEAVY:
+        return dtype == "float64" or check in HEAVY_CHECKS
+    return dtype == "float32" and ("jacobian" in check or "finite_differences" in check)  # float64 can tell more
 
 
 def _parameters():
+    engineered = _engineered()
     for name, case in CASES.items():
         for dtype in ("float32", "float64"):
             for check in CHECKS:
                 reason = case.exempt.get(check)
                 # Strict: an exemption that is no longer needed fails.
                 marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-                if dtype == "float32" and "finite_differences" in check and name not in HEAVY:  # float64 can tell more
-                    marks.append(pytest.mark.slow)
-                if (dtype == "float64" and (check in ONCE or name in HEAVY)) or (name in HEAVY and check in HEAVY_CHECKS):
+                if _is_slow(name, dtype, check, engineered):
                     marks.append(pytest.mark.slow)
                 yield pytest.param(name, dtype, check, id=f"{name}-{dtype}-{check}", marks=marks)
 

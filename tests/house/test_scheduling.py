@@ -1,8 +1,10 @@
-"""Which tests share a worker: fixtures of a file, and trained models of a case, are made once."""
+"""Which tests share a worker, and which the default suite leaves out."""
 
 import pytest
 
 from conftest import _ByCase
+from tests.house.source import ROOT
+from tests.slow_tests import SLOW
 
 
 @pytest.mark.parametrize(
@@ -18,3 +20,11 @@ from conftest import _ByCase
 )
 def test_scope(nodeid, scope):
     assert _ByCase._split_scope(None, nodeid) == scope
+
+
+@pytest.mark.parametrize("file", SLOW)
+def test_slow_tests_exist(file):
+    """By name; what is in brackets is looked at where the tests are collected."""
+    text = (ROOT / file).read_text()
+    for prefix in SLOW[file]:
+        assert f"def {prefix.partition('[')[0]}(" in text, f"{file} has no {prefix}"

