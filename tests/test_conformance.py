@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance import errors, hosts, mathematics, saving, shapes
+from tests.conformance.first_entries import first_entries
 from tests.conformance.subject import subject
 from tests.registry import CASES
 
@@ -23,31 +24,22 @@ HEAVY = "continuous-conditional"
 HEAVY_CHECKS = {"vectorized_map_agrees", "xla_agrees", "saved_model", "functional_model_fits", "dynamic_batch_traces_once"}
 
 
-def _engineered() -> set[str]:
-    """Entries whose engineering the default suite looks at: the first of each class, and one with an image as condition."""
-    first: dict[type, str] = {}
-    for name, case in CASES.items():
-        first.setdefault(type(case.make("float32")), name)
-    return {*first.values(), "affine-image-image-condition"}
-
-
-def _is_slow(name: str, dtype: str, check: str, engineered: set[str]) -> bool:
-    if check in ENGINEERING and (dtype == "float64" or name not in engineered):
+def _is_slow(name: str, dtype: str, check: str) -> bool:
+    if check in ENGINEERING and (dtype == "float64" or name not in first_entries()):
         return True
     if name == HEAVY:
-        return dtype == "float64" or check in HEAVY_CHECKS
+        return dtype == "float64" or check in HEAVY_CHECKS or "jacobian" in check  # tests/blocks has a closed form
     return dtype == "float32" and ("jacobian" in check or "finite_differences" in check)  # float64 can tell more
 
 
 def _parameters():
-    engineered = _engineered()
     for name, case in CASES.items():
         for dtype in ("float32", "float64"):
             for check in CHECKS:
                 reason = case.exempt.get(check)
                 # Strict: an exemption that is no longer needed fails.
                 marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-                if _is_slow(name, dtype, check, engineered):
+                if _is_slow(name, dtype, check):
                     marks.append(pytest.mark.slow)
                 yield pytest.param(name, dtype, check, id=f"{name}-{dtype}-{check}", marks=marks)
 
