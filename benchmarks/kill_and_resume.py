@@ -89,7 +89,7 @@ def child(recipe: str, log: str, at: int, delay: float, arguments: list[str]) ->
     writes.before(tf.train.Checkpoint, "write", lambda self, path, *_: f"checkpoint {_short(path)} written")
     writes.before(tf.saved_model, "save", lambda *_: "SavedModel written")
     writes.before(Figure, "savefig", lambda *_: "report drawn")
-    return cli.main(importlib.import_module(f"recipes.{recipe}").RECIPE, arguments)
+    return cli.main(importlib.import_module(f"recipes.{recipe}.__main__").RECIPE, arguments)
 
 
 def _short(path: Any) -> str:

@@ -120,7 +120,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def first_steps(threads: int, depths: list[int], repeats: int) -> list[dict[str, Any]]:
-    """Time from nothing to the end of the first training step of our Glow, by steps a level; the depths alternate."""
+    """Time from nothing to the end of the first training step of our Glow, by steps per level; the depths alternate."""
     rows = []
     for _ in range(repeats):
         for depth in depths:

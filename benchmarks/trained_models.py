@@ -29,8 +29,8 @@ import tensorflow as tf
 
 import inntf
 from inntf import blocks, compose, nets, numerics, stability
-from inntf.numerics.refusals import marked_refusals
-from inntf.stability.maps import Maps
+from inntf.core.refusals import marked_refusals
+from inntf.stability.block_functions import BlockFunctions
 
 DIM, IMAGE = 4, (4, 4, 2)
 DEPTHS = (1, 2, 4, 8, 16, 32, 64)
@@ -80,7 +80,7 @@ def step(family: str, i: int) -> list[inntf.Block]:
         "maf-spline": lambda: [
             blocks.ActNorm(),
             *turn,
-            blocks.MaskedAutoregressive(conditioner=nets.MaskedMLP(hidden=(8,)), transform="spline"),
+            blocks.MaskedAutoregressive(conditioner=nets.MaskedMLP(hidden=(8,)), transformer="spline"),
         ],
     }[family]()
 
@@ -164,7 +164,7 @@ def measure(shop: Workshop, x: np.ndarray, rng: np.random.Generator) -> dict[str
     values = stability.singular_values(shop.block, points, method="exact", precision="float64")
     wide = stability.float64_copy(shop.block)
     ends = np.concatenate([x[:32], rng.uniform(low, high, (32, *x.shape[1:]))]).astype(np.float64)
-    images = Maps.of(wide, ends).forward(tf.constant(ends)).numpy().reshape(64, -1)
+    images = BlockFunctions.of(wide, ends).forward(tf.constant(ends)).numpy().reshape(64, -1)
     flat = ends.reshape(64, -1)
     other = rng.permutation(64)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):

@@ -1,1 +1,1 @@
-"""Recipes: one file an experiment, each run by `python -m recipes.NAME`."""
+"""Recipes: one folder per experiment, each run by `python -m recipes.NAME`."""

@@ -22,7 +22,7 @@ def batches(
 
     Args:
         images: `(n, height, width, channels)` uint8.
-        batch_size: images a batch; what is left over at the end of a pass is dropped (it differs from pass to pass).
+        batch_size: images per batch; what is left over at the end of a pass is dropped (it differs from pass to pass).
         seed: of the order and of the mirroring.
         augment: mirror each image left to right with probability 1/2; see `ImageData.mirrors` for whether it may.
         labels: `(n,)`; then batches are pairs.
@@ -69,7 +69,7 @@ def eval_batches(images: np.ndarray, batch_size: int, *, labels: np.ndarray | No
 
     Args:
         images: `(n, height, width, channels)` uint8.
-        batch_size: images a batch.
+        batch_size: images per batch.
         labels: `(n,)`; then batches are pairs.
 
     Returns:

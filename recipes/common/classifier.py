@@ -47,7 +47,7 @@ def train_classifier(data: ImageData, seed: int = 0, steps: int = 400, batch_siz
         data: images and labels; accuracy is measured on the test split.
         seed: of weights and batches; the global seed is left alone.
         steps: batches to train on; 400 take about five seconds on two cores for 28x28 digits.
-        batch_size: images a batch.
+        batch_size: images per batch.
 
     Returns:
         The classifier.

@@ -6,7 +6,7 @@ A recipe imports nothing heavy at its top, so that `--help` and a mistyped flag 
     class Config(RecipeConfig):
         steps: Steps = 500                      # a type of `ranges`: an integer from 1 on
 
-    RECIPE = Recipe(name="flowgan", config=Config, run="recipes.flowgan_run:run", presets={"smoke": Config(steps=5), ...})
+    RECIPE = Recipe(name="flowgan", config=Config, run="recipes.flowgan.experiment:run", presets=PRESETS)
 
     if __name__ == "__main__":
         sys.exit(main(RECIPE))

@@ -71,7 +71,7 @@ def draw_images(axes: Axes, images: np.ndarray, title: str = "", columns: int | 
         axes: where to draw.
         images: `(n, height, width, 1 or 3)`, 0 to 255 (uint8, or float and then clipped); a pixel with NaN or infinity is pink.
         title: above the grid.
-        columns: images a row; by default the grid is near to a square.
+        columns: images per row; by default the grid is near to a square.
     """
     axes.imshow(mosaic(images, columns), interpolation="nearest", aspect="equal")
     _no_axis(axes)
@@ -79,7 +79,7 @@ def draw_images(axes: Axes, images: np.ndarray, title: str = "", columns: int | 
 
 
 def draw_passes(axes: Axes, passes: Sequence[np.ndarray], title: str = "", labels: Sequence[str] | None = None) -> None:
-    """The same images after each of several passes through a model: a column a pass, a row an image.
+    """The same images after each of several passes through a model: a column per pass, a row an image.
 
     Args:
         axes: where to draw.

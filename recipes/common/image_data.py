@@ -74,12 +74,19 @@ class ImageData:
                 remedy=f"Choose one from 1 to {len(self.train)}.",
             )
 
+    def halvable(self, times: int) -> ImageData:
+        """Square images whose side divides by two so many times, with a border of zeros where they do not."""
+        size = -(-max(self.shape[:2]) // 2**times) * 2**times
+        return self.padded(size)
+
     def padded(self, size: int) -> ImageData:
-        """The images with a border of zeros, `size` by `size`; squeezes want a power of two.
+        """The images with a border of zeros, `size` by `size`.
 
         Raises:
             UserError: if the images are larger.
         """
+        if self.shape[:2] == (size, size):
+            return self
         return dataclasses.replace(self, train=pad_images(self.train, size), test=pad_images(self.test, size))
 
 

@@ -37,12 +37,6 @@ class Summaries:
                 # A Python float beyond float32's range is an error, an array of float64 becomes infinite.
                 tf.summary.scalar(_tag(prefix, name), np.asarray(value, np.float64))
 
-    def histogram(self, step: int, name: str, values: np.ndarray) -> None:
-        """Write the distribution of the finite ones of some numbers."""
-        values = np.asarray(values, np.float64).ravel()
-        with self._writer.as_default(step=int(step)):
-            tf.summary.histogram(name, values[np.isfinite(values)])
-
     def images(self, step: int, name: str, images: np.ndarray, columns: int | None = None) -> None:
         """Write images `(n, height, width, 1 or 3)`, 0 to 255, as one grid; pixels with NaN or infinity are pink."""
         with self._writer.as_default(step=int(step)):
@@ -55,11 +49,6 @@ class Summaries:
         pixels = np.asarray(canvas.buffer_rgba())[None, ..., :3]
         with self._writer.as_default(step=int(step)):
             tf.summary.image(name, pixels)
-
-    def text(self, step: int, name: str, markdown: str) -> None:
-        """Write a text, such as the settings of the run."""
-        with self._writer.as_default(step=int(step)):
-            tf.summary.text(name, markdown)
 
     def flush(self) -> None:
         """Bring what was written to the disk."""

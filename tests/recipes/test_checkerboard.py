@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 
 from inntf import Block, Flow
-from recipes import checkerboard_data as data
-from recipes.checkerboard_maps import Mapper, describe, grid_axis, inside, measure_jacobians, worst
-from recipes.checkerboard_run import broken
+from recipes.checkerboard import data
+from recipes.checkerboard.experiment import broken
+from recipes.checkerboard.maps import Mapper, describe, grid_axis, inside, measure_jacobians, worst
 from recipes.common.tensorboard import Summaries
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -46,7 +46,7 @@ PLACES = ("out", "export_dir", "data_dir")  # any text may name a folder
 
 
 def recipe(name, run):
-    return dataclasses.replace(importlib.import_module(f"recipes.{name}").RECIPE, run=run)
+    return dataclasses.replace(importlib.import_module(f"recipes.{name}.__main__").RECIPE, run=run)
 
 
 def impossible(name, share):
@@ -131,5 +131,5 @@ def test_every_recipe_is_listed():
     import pathlib
 
     folder = pathlib.Path(sys.modules["recipes.__main__"].__file__).parent
-    found = {p.stem for p in folder.glob("*.py") if "RECIPE = Recipe(" in p.read_text()}
+    found = {p.parent.name for p in folder.glob("*/__main__.py") if "RECIPE = Recipe(" in p.read_text()}
     assert found == set(NAMES)

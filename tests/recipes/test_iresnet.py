@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recipes import iresnet_models as models
-from recipes import iresnet_toys as toys
-from recipes.iresnet import RECIPE, Config
-from recipes.iresnet_run import claims
+from recipes.iresnet import models, toys
+from recipes.iresnet.__main__ import RECIPE
+from recipes.iresnet.experiment import claims
+from recipes.iresnet.settings import Config
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 
-from recipes import iresnet_models
 from recipes.common.errors import UserError
 from recipes.common.exporting import export_once
 from recipes.common.run_folder import RunFolder
+from recipes.iresnet import models as iresnet_models
 
 NAMES = ("flowgan", "checkerboard", "iresnet")
 EXPORTS = {"flowgan": "flowgan", "checkerboard": "checkerboard_residual", "iresnet": "iresnet_density"}
@@ -20,12 +20,12 @@ OWN = {"flowgan": {}, "checkerboard": {"model": "residual"}, "iresnet": {"task":
 
 
 def smoke(name, **settings):
-    recipe = importlib.import_module(f"recipes.{name}").RECIPE
+    recipe = importlib.import_module(f"recipes.{name}.__main__").RECIPE
     return dataclasses.replace(recipe.presets["smoke"], preset="smoke", **{**OWN[name], **settings})
 
 
 def run(name, config):
-    return importlib.import_module(f"recipes.{name}_run").run(config)
+    return importlib.import_module(f"recipes.{name}.experiment").run(config)
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def untrained(monkeypatch):
         pytest.fail("it trains")
 
     monkeypatch.setattr(keras.Model, "fit", trained)
-    monkeypatch.setattr("recipes.checkerboard_run.train", trained)
-    monkeypatch.setattr("recipes.flowgan_run.make_features", trained)
+    monkeypatch.setattr("recipes.checkerboard.experiment.train", trained)
+    monkeypatch.setattr("recipes.flowgan.experiment.make_features", trained)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -118,11 +118,11 @@ def test_summaries_and_claims_take_any_number(value, tmp_path):
         },
     }
     for name, metrics in found.items():
-        module = importlib.import_module(f"recipes.{name}_run")
+        module = importlib.import_module(f"recipes.{name}.experiment")
         folder = RunFolder.open(smoke(name, out=tmp_path / name), name, argv=[])
         folder.note_progress(variants=metrics)
         result = folder.finish(folder.noted("variants"), claims=module.claims(folder.noted("variants")))
-        assert module.summary(result)
+        assert module.table(result["metrics"])
         json.loads((tmp_path / name / "result.json").read_text(), parse_constant=pytest.fail)
 
 
@@ -150,7 +150,7 @@ def test_a_model_is_exported_once_however_often_the_run_goes_on(tmp_path):
 
 
 def test_the_seed_is_that_of_all_weights_of_the_densities_whatever_was_made_before():
-    from recipes.iresnet_flows import _make
+    from recipes.iresnet.densities import _make
 
     def weights(seed, make, spoil):
         keras.utils.set_random_seed(spoil)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inntf.serving import load
-from recipes import checkerboard_data
+from recipes.checkerboard import data as checkerboard_data
 
 ROOT = pathlib.Path(__file__).parents[2] / "saved_models"
 KEPT = sorted(p for p in ROOT.glob("*/*") if p.is_dir())

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from inntf.nets import Discriminator
-from recipes.checkerboard import Config
+from recipes.checkerboard.settings import Config
 from recipes.common.checkpoints import Checkpoints, refuse_unmoved
 from recipes.common.errors import UserError
 from recipes.common.run_folder import RunFolder

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from inntf.blocks import AffineCoupling, ChannelSplit
 from inntf.compose import Chain, Repeat
 from inntf.models import Flow, residual_flow
 from inntf.nets import MLP
 from inntf.numerics import SigmoidScale
+from recipes.checkerboard.settings import Config
 
 NAMES = ("affine_sigmoid", "affine_half", "residual")
 LABELS = {
@@ -18,7 +17,7 @@ LABELS = {
 }
 
 
-def make_flow(name: str, config: Any) -> Flow:
+def make_flow(name: str, config: Config) -> Flow:
     """One of the three, built; its weights depend on Keras' seed."""
     if name == "residual":
         return residual_flow(

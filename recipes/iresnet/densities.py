@@ -13,14 +13,14 @@ import tensorflow as tf
 from inntf.models import DensityModel, Flow
 from inntf.stability import summarize
 from inntf.training import certify_spectral_norms
-from recipes import iresnet_models as models
-from recipes import iresnet_toys as toys
 from recipes.common import files
 from recipes.common.data import batches
 from recipes.common.errors import as_user_error
+from recipes.common.experiment import Run
 from recipes.common.image_data import ImageData
-from recipes.common.run_folder import RunFolder
-from recipes.iresnet_training import fit
+from recipes.iresnet import models, toys
+from recipes.iresnet.settings import Config
+from recipes.iresnet.training import fit
 
 TOYS = ("residual", "affine")
 TEST_TOYS = 10_000
@@ -29,79 +29,79 @@ EXACT_TERMS = 12  # in the log-determinants of test images
 _TEST_NOISE, _INIT_NOISE = (-1, 0), (-2, 0)  # steps count from 0
 
 
-def density(config: Any, data: ImageData, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict[str, Any]:
+def density(config: Config, data: ImageData, run: Run) -> dict[str, Any]:
     """The flows on images; returns their numbers by name."""
-    done: dict[str, Any] = folder.noted("density")
-    test = _noisy(data.test[: config.test_density], config.seed, _TEST_NOISE)
+    found: dict[str, Any] = {}
     # Without blocks at full resolution the third would be the second again.
     for name in (*TOYS, "affine_unsqueezed") if config.unsqueezed else TOYS:
-        if name in done:
-            continue
-        weights = done.get("residual", {}).get("weights")
-        make = lambda name=name, weights=weights: models.make_image_flow(name, config, data.shape, weights)  # noqa: E731
-        model = _make(make, config.seed, strategy)
-        _compile(model, config.rate_density, config.steps_density, strategy)
-        model.initialize(_noisy(data.train[:256], config.seed, _INIT_NOISE))
-        history = fit(
-            model,
-            f"density_{name}",
-            lambda start: _image_stream(config, data, start),
-            config.steps_density,
-            config.log_every,
-            folder,
-            _looker(model, test[:200], per_dim=math.log2(models.LEVELS)),
-        )
-        print(f"{name} flow on images: measuring ...", flush=True)
-        certify_spectral_norms(model.block, rescale=True)  # from here on the spectral norms hold exactly
-        precise = None
-        if name == "residual":  # log-determinants of less variance, of the same weights
-            keras.utils.set_random_seed(config.seed)  # of the probes
-            precise = models.make_image_flow(name, config, data.shape, exact_terms=EXACT_TERMS)
-            precise.block.set_weights(model.block.get_weights())
-        numbers = _measure(precise or model.flow, test, math.log2(models.LEVELS))
-        samples = sample_in_batches(model.flow, 32, config.seed)
-        with files.atomic(folder.path / f"density_{name}.npz") as beside:
-            np.savez_compressed(beside, samples=samples * models.LEVELS - 0.5)
-        with files.atomic(folder.path / f"density_{name}.weights.h5") as beside:
-            model.save_weights(beside)
-        done[name] = {**numbers, "history": history}
-        folder.note_progress(**{**folder.progress(), "density": done})
-    return done
+        weights = found.get("residual", {}).get("weights")
+        found[name] = run.once("density", name, lambda a=(name, weights): _image_density(config, data, run, *a))
+    return found
 
 
-def toy_densities(config: Any, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict[str, Any]:
+def _image_density(config: Config, data: ImageData, run: Run, name: str, weights: int | None) -> dict[str, Any]:
+    test = _noisy(data.test[: config.test_density], config.seed, _TEST_NOISE)
+    model = _make(lambda: models.make_image_flow(name, config, data.shape, weights), config.seed, run.strategy)
+    _compile(model, config.rate_density, config.steps_density, run.strategy)
+    model.initialize(_noisy(data.train[:256], config.seed, _INIT_NOISE))
+    history = fit(
+        model,
+        f"density_{name}",
+        lambda start: _image_stream(config, data, start),
+        config.steps_density,
+        config.log_every,
+        run.folder,
+        _looker(model, test[:200], per_dim=math.log2(models.LEVELS)),
+    )
+    print(f"{name} flow on images: measuring ...", flush=True)
+    certify_spectral_norms(model.block, rescale=True)  # from here on the spectral norms hold exactly
+    precise = None
+    if name == "residual":  # log-determinants of less variance, of the same weights
+        keras.utils.set_random_seed(config.seed)  # of the probes
+        precise = models.make_image_flow(name, config, data.shape, exact_terms=EXACT_TERMS)
+        precise.block.set_weights(model.block.get_weights())
+    numbers = _measure(precise or model.flow, test, math.log2(models.LEVELS))
+    samples = sample_in_batches(model.flow, 32, config.seed)
+    with files.atomic(run.folder.path / f"density_{name}.npz") as beside:
+        np.savez_compressed(beside, samples=samples * models.LEVELS - 0.5)
+    with files.atomic(run.folder.path / f"density_{name}.weights.h5") as beside:
+        model.save_weights(beside)
+    return {**numbers, "history": history}
+
+
+def toy_densities(config: Config, run: Run) -> dict[str, Any]:
     """Both flows on every density in two dimensions; returns their numbers by data set and name."""
-    done: dict[str, Any] = folder.noted("toys")
+    found: dict[str, Any] = {}
     for data_set in config.toys:
-        found = done.setdefault(data_set, {})
-        test = toys.test_set(data_set, TEST_TOYS, config.seed)
+        of_set = found[data_set] = {}
         for name in TOYS:
-            if name in found:
-                continue
-            weights = found.get("residual", {}).get("weights")
-            make = lambda name=name, weights=weights: models.make_toy_flow(name, config, weights)  # noqa: E731
-            model = _make(make, config.seed, strategy)
-            _compile(model, config.rate_toys, config.steps_toys, strategy)
-            model.initialize(toys.sample(data_set, 1000, tf.constant([config.seed, _INIT_NOISE[0]], tf.int64)))
-            history = fit(
-                model,
-                f"toys_{data_set}_{name}",
-                lambda start, data_set=data_set: toys.batches(data_set, config.batch_toys, config.seed, start),
-                config.steps_toys,
-                config.log_every,
-                folder,
-                _looker(model, test[:2000]),
-            )
-            certify_spectral_norms(model.block, rescale=True)
-            numbers = _measure(model.flow, test)
-            axis = np.linspace(-toys.SIDE, toys.SIDE, GRID, dtype=np.float32)
-            points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
-            values = log_prob(model.flow, points).reshape(GRID, GRID)
-            with files.atomic(folder.path / f"toys_{data_set}_{name}.npz") as beside:
-                np.savez_compressed(beside, log_prob=values)
-            found[name] = {**numbers, "history": history}
-            folder.note_progress(**{**folder.progress(), "toys": done})
-    return done
+            weights = of_set.get("residual", {}).get("weights")
+            key = f"{data_set}/{name}"
+            of_set[name] = run.once("toys", key, lambda a=(data_set, name, weights): _toy_density(config, run, *a))
+    return found
+
+
+def _toy_density(config: Config, run: Run, data_set: str, name: str, weights: int | None) -> dict[str, Any]:
+    test = toys.test_set(data_set, TEST_TOYS, config.seed)
+    model = _make(lambda: models.make_toy_flow(name, config, weights), config.seed, run.strategy)
+    _compile(model, config.rate_toys, config.steps_toys, run.strategy)
+    model.initialize(toys.sample(data_set, 1000, tf.constant([config.seed, _INIT_NOISE[0]], tf.int64)))
+    history = fit(
+        model,
+        f"toys_{data_set}_{name}",
+        lambda start: toys.batches(data_set, config.batch_toys, config.seed, start),
+        config.steps_toys,
+        config.log_every,
+        run.folder,
+        _looker(model, test[:2000]),
+    )
+    certify_spectral_norms(model.block, rescale=True)
+    numbers = _measure(model.flow, test)
+    axis = np.linspace(-toys.SIDE, toys.SIDE, GRID, dtype=np.float32)
+    points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    with files.atomic(run.folder.path / f"toys_{data_set}_{name}.npz") as beside:
+        np.savez_compressed(beside, log_prob=log_prob(model.flow, points).reshape(GRID, GRID))
+    return {**numbers, "history": history}
 
 
 def log_prob(flow: Flow, x: Any, batch_size: int = 250) -> np.ndarray:
@@ -167,7 +167,7 @@ def _noisy(pixels: np.ndarray, seed: int, which: tuple[int, int]) -> tf.Tensor:
     return models.dequantized(tf.constant(pixels), tf.constant([seed + 7 * which[1], which[0]]))
 
 
-def _image_stream(config: Any, data: ImageData, start: int) -> tf.data.Dataset:
+def _image_stream(config: Config, data: ImageData, start: int) -> tf.data.Dataset:
     stream = batches(data.train, config.batch_density, config.seed, augment=data.mirrors, start=start).enumerate(start)
     seed = tf.constant(config.seed, tf.int64)
     return stream.map(lambda step, pixels: models.dequantized(pixels, tf.stack([seed, step])))

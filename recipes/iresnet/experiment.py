@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,20 +11,20 @@ import numpy as np
 
 from inntf.models import DensityModel, Flow, IResNetClassifier
 from inntf.serving import export
-from recipes import iresnet_models as models
 from recipes.common.data import load_images
 from recipes.common.errors import as_user_error
+from recipes.common.experiment import Findings, Run, conduct, without_histories
 from recipes.common.exporting import export_once
 from recipes.common.image_data import ImageData
-from recipes.common.numbers import cell, claim_lines, ratio
-from recipes.common.places import export_root
+from recipes.common.numbers import cell, ratio
 from recipes.common.run_folder import RunFolder
-from recipes.common.strategy import check_batch_size, make_strategy
-from recipes.iresnet import RECIPE, Config
-from recipes.iresnet_classify import FREE, classify, name_of
-from recipes.iresnet_flows import density, toy_densities
-from recipes.iresnet_report import draw
+from recipes.iresnet import models
+from recipes.iresnet.classify import FREE, classify, name_of
+from recipes.iresnet.densities import density, toy_densities
+from recipes.iresnet.report import draw
+from recipes.iresnet.settings import Config
 
+NAME = "iresnet"
 POINTS_LOST = 1.5
 LARGEST_ERROR = 1e-4
 TASKS = ("classify", "density", "toys")
@@ -32,52 +33,38 @@ EXPORTS = {"classify": "iresnet_features", "density": "iresnet_density"}
 
 def run(config: Config) -> dict[str, Any]:
     """Train, measure, write `result.json`, `report.png` and SavedModels; returns the result."""
-    config.check()
-    strategy = make_strategy(config.strategy)
-    check_batch_size(strategy, config.batch_size)
-    check_batch_size(strategy, config.batch_density)
-    check_batch_size(strategy, config.batch_toys)
     wanted = TASKS if config.task == "all" else (config.task,)
-    root = export_root(config.export_dir, [name for task, name in EXPORTS.items() if task in wanted])
-    with RunFolder.open(config, RECIPE.name) as folder:
-        if folder.finished:
-            print(f"{folder.path} holds a finished run; its result stands.")
-            return folder.result()
-        halvings = len(config.blocks) - 1 + config.squeeze_first
-        data = {
-            task: prepared(config, n) for task, n in {"classify": halvings, "density": config.levels}.items() if task in wanted
-        }
-        for task, flag, size in (
-            ("classify", "--batch-size", config.batch_size),
-            ("density", "--batch-density", config.batch_density),
-        ):
-            if task in wanted:
-                data[task].check_batch(size, flag)
-        done: dict[str, Any] = {}
-        if "classify" in wanted:
-            done["classify"] = classify(config, data["classify"], strategy, folder)
-        if "density" in wanted:
-            done["density"] = density(config, data["density"], strategy, folder)
-        if "toys" in wanted:
-            done["toys"] = toy_densities(config, strategy, folder)
-        folder.write_figure("report.png", draw(config, done, folder.path))
-        metrics = _without_histories(done)
-        exported = export_models(config, data, metrics, folder, root)
-        result = folder.finish(metrics, claims=claims(metrics), exported=exported)
-    print(summary(result))
-    print(f"report: {folder.path / 'report.png'}\nresult: {folder.path / 'result.json'}")
-    print("\n".join(f"SavedModel: {where or 'none'}" for where in exported.values()))
-    print(f"tensorboard --logdir {folder.logs}")
-    return result
+    return conduct(
+        config,
+        NAME,
+        lambda run: work(config, wanted, run),
+        claims=claims,
+        table=table,
+        exports=[name for task, name in EXPORTS.items() if task in wanted],
+        batch_sizes=[config.batch_size, config.batch_density, config.batch_toys],
+    )
 
 
-def prepared(config: Config, halvings: int) -> ImageData:
-    """The images, with a border of zeros where their sides do not divide by two so many times."""
-    data = load_images(config.dataset, config.data_dir)
-    side = 2**halvings
-    size = -(-max(data.shape[:2]) // side) * side
-    data = data if data.shape[:2] == (size, size) else data.padded(size)
-    return data.first(train=512, test=64) if config.preset == "smoke" else data
+def work(config: Config, wanted: Sequence[str], run: Run) -> Findings:
+    """The experiment."""
+    data: dict[str, ImageData] = {}
+    halvings = {"classify": len(config.blocks) - 1 + config.squeeze_first, "density": config.levels}
+    batches = {"classify": ("--batch-size", config.batch_size), "density": ("--batch-density", config.batch_density)}
+    for task in (task for task in halvings if task in wanted):
+        images = load_images(config.dataset, config.data_dir).halvable(halvings[task])
+        data[task] = images.first(train=512, test=64) if config.preset == "smoke" else images
+    for task, images in data.items():
+        flag, size = batches[task]
+        images.check_batch(size, flag)
+    numbers: dict[str, Any] = {}
+    if "classify" in wanted:
+        numbers["classify"] = classify(config, data["classify"], run)
+    if "density" in wanted:
+        numbers["density"] = density(config, data["density"], run)
+    if "toys" in wanted:
+        numbers["toys"] = toy_densities(config, run)
+    exported = export_models(config, data, without_histories(numbers), run.folder, run.exports)
+    return Findings(numbers, draw(config, numbers, run.folder.path), exported)
 
 
 def export_models(
@@ -154,15 +141,9 @@ def _coefficient(found: dict[str, Any]) -> Any:
     return lambda name: found[name]["coefficient"]
 
 
-def _without_histories(done: Any) -> Any:
-    if not isinstance(done, dict):
-        return done
-    return {key: _without_histories(value) for key, value in done.items() if key != "history"}
-
-
-def summary(result: dict[str, Any]) -> str:
-    """Tables for the terminal."""
-    metrics, lines = result["metrics"], []
+def table(metrics: dict[str, Any]) -> list[str]:
+    """The numbers, a line per model."""
+    lines = []
     if "classify" in metrics:
         lines.append(f"{'classifier':24s}{'accuracy':>10s}{'norm':>10s}{'error max':>12s}")
         for name, m in metrics["classify"].items():
@@ -175,4 +156,4 @@ def summary(result: dict[str, Any]) -> str:
         for name, m in pair.items():
             cells = (m["bits_per_dim"], 10, ".4f"), (m["weights"], 10, "d"), (m["reconstruction_error"]["max"], 12, ".3g")
             lines.append(f"  {name:22s}" + "".join(cell(*c) for c in cells))
-    return "\n".join([*lines, *claim_lines(result["claims"])])
+    return lines

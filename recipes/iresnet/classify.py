@@ -10,13 +10,15 @@ import tensorflow as tf
 
 from inntf.models import IResNetClassifier
 from inntf.stability import summarize
-from recipes import iresnet_models as models
 from recipes.common import files
 from recipes.common.data import batches, eval_batches
 from recipes.common.errors import as_user_error
+from recipes.common.experiment import Run
 from recipes.common.image_data import ImageData
 from recipes.common.run_folder import RunFolder
-from recipes.iresnet_training import fit
+from recipes.iresnet import models
+from recipes.iresnet.settings import Config
+from recipes.iresnet.training import fit
 
 FREE = "unconstrained"
 _SHOWN = 8
@@ -27,41 +29,43 @@ def name_of(coefficient: float | None) -> str:
     return FREE if coefficient is None else f"c_{coefficient:g}"
 
 
-def classify(config: Any, data: ImageData, strategy: tf.distribute.Strategy, folder: RunFolder) -> dict[str, Any]:
+def classify(config: Config, data: ImageData, run: Run) -> dict[str, Any]:
     """Train and measure the classifiers that are not in the folder yet; returns their numbers by name."""
-    done: dict[str, Any] = folder.noted("classify")
+    return {
+        name_of(c): run.once("classify", name_of(c), lambda c=c: _classifier(config, data, run, c))
+        for c in (None, *sorted(config.coefficients))
+    }
+
+
+def _classifier(config: Config, data: ImageData, run: Run, coefficient: float | None) -> dict[str, Any]:
+    name = name_of(coefficient)
     some = data.test[:1000], data.test_labels[:1000]
-    for coefficient in (None, *sorted(config.coefficients)):
-        name = name_of(coefficient)
-        if name in done:
-            continue
-        keras.utils.set_random_seed(config.seed)  # the twins start from the same weights
-        with strategy.scope(), as_user_error():
-            model = models.make_classifier(config, data.shape, data.classes, coefficient)
-        model.initialize(models.unit(data.train[:256]))
-        history = fit(
-            model,
-            f"classify_{name}",
-            lambda start: _stream(config, data, start),
-            config.steps_classify,
-            config.log_every,
-            folder,
-            lambda model=model: {"test_accuracy": accuracy(model, *some)},
-        )
-        print(f"{name}: certifying, classifying, reconstructing ...", flush=True)
-        done[name] = {**measure(model, config, data, folder, name), "coefficient": coefficient, "history": history}
-        with files.atomic(folder.path / f"classifier_{name}.keras") as beside:
-            model.save(beside)
-        folder.note_progress(**{**folder.progress(), "classify": done})
-    return done
+    keras.utils.set_random_seed(config.seed)  # the twins start from the same weights
+    with run.strategy.scope(), as_user_error():
+        model = models.make_classifier(config, data.shape, data.classes, coefficient)
+    model.initialize(models.unit(data.train[:256]))
+    history = fit(
+        model,
+        f"classify_{name}",
+        lambda start: _stream(config, data, start),
+        config.steps_classify,
+        config.log_every,
+        run.folder,
+        lambda: {"test_accuracy": accuracy(model, *some)},
+    )
+    print(f"{name}: certifying, classifying, reconstructing ...", flush=True)
+    numbers = {**measure(model, config, data, run.folder, name), "coefficient": coefficient, "history": history}
+    with files.atomic(run.folder.path / f"classifier_{name}.keras") as beside:
+        model.save(beside)
+    return numbers
 
 
-def _stream(config: Any, data: ImageData, start: int) -> tf.data.Dataset:
+def _stream(config: Config, data: ImageData, start: int) -> tf.data.Dataset:
     pairs = batches(data.train, config.batch_size, config.seed, augment=data.mirrors, labels=data.train_labels, start=start)
     return pairs.map(lambda images, labels: (models.unit(images), labels))
 
 
-def measure(model: IResNetClassifier, config: Any, data: ImageData, folder: RunFolder, name: str) -> dict[str, Any]:
+def measure(model: IResNetClassifier, config: Config, data: ImageData, folder: RunFolder, name: str) -> dict[str, Any]:
     """Accuracy before and after the norms are made to hold, bounds, errors of the inverse.
 
     Rescaling the kernels moves the features a little: the head's batch statistics are taken anew, from training images.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,20 +13,19 @@ import numpy as np
 from inntf.models import Flow
 from inntf.serving import export
 from inntf.training import certify_spectral_norms
-from recipes import checkerboard_data as data
-from recipes.checkerboard import RECIPE, Config
-from recipes.checkerboard_figures import draw
-from recipes.checkerboard_maps import Mapper, describe, grid_axis
-from recipes.checkerboard_models import NAMES, make_flow
-from recipes.checkerboard_training import Likelihood, train
+from recipes.checkerboard import data
+from recipes.checkerboard.figures import draw
+from recipes.checkerboard.maps import Mapper, describe, grid_axis
+from recipes.checkerboard.models import NAMES, make_flow
+from recipes.checkerboard.settings import Config
+from recipes.checkerboard.training import Likelihood, train
 from recipes.common import files
 from recipes.common.errors import as_user_error
+from recipes.common.experiment import Findings, Run, conduct
 from recipes.common.exporting import export_once
-from recipes.common.numbers import cell, claim_lines, ratio
-from recipes.common.places import export_root
-from recipes.common.run_folder import RunFolder
-from recipes.common.strategy import check_batch_size, make_strategy
+from recipes.common.numbers import cell, ratio
 
+NAME = "checkerboard"
 HIGHEST_NLL, SLACK = 3.90, 0.02
 LARGEST_ERROR = 1e-3
 BROKEN_FACTOR = 100.0
@@ -33,46 +33,44 @@ BROKEN_FACTOR = 100.0
 
 def run(config: Config) -> dict[str, Any]:
     """Train, map, write `result.json`, `report.png`, the maps and the SavedModels; returns the result."""
-    config.check()
-    strategy = make_strategy(config.strategy)
-    check_batch_size(strategy, config.batch_size)
     names = NAMES if config.model == "all" else (config.model,)
-    root = export_root(config.export_dir, [f"checkerboard_{name}" for name in names])
-    with RunFolder.open(config, RECIPE.name, may_change=["steps_affine", "steps_residual"]) as folder:
-        if folder.finished:
-            print(f"{folder.path} holds a finished run; its result stands.")
-            return folder.result()
-        done: dict[str, Any] = folder.noted("models")
-        maps, samples, exported = {}, {}, {}
-        for name in names:
-            keras.utils.set_random_seed(config.seed)
-            with strategy.scope(), as_user_error():
-                flow = make_flow(name, config)
-            history = train(flow, name, config, strategy, folder)
-            norms = certify_spectral_norms(flow.block, rescale=True)  # from here on the spectral norms hold exactly
-            stored = folder.path / f"maps_{name}.npz"
-            if name not in done or not stored.exists():
-                print(f"{name}: mapping the grid ...", flush=True)
-                found = Mapper(flow)(grid_axis(config.grid_step))
-                with files.atomic(stored) as beside:
-                    np.savez_compressed(beside, axis=grid_axis(config.grid_step), **found)
-                done[name] = {**measure(flow, found, norms, config), "history": history}
-                folder.note_progress(**{**folder.progress(), "models": done})
-            maps[name] = dict(np.load(stored))
-            samples[name] = flow.sample(4000, seed=config.seed).numpy()
-            target = root / f"checkerboard_{name}"
-            numbers = done[name]
-            export_it = lambda a=(flow, name, target, config, numbers): export_flow(*a)  # noqa: E731
-            exported[name] = export_once(folder, target, export_it, numbers["test_nll"])
-        points = data.test_set(4000, config.seed).numpy()
-        folder.write_figure("report.png", draw(config, done, maps, samples, points))
-        metrics = {name: {k: v for k, v in numbers.items() if k != "history"} for name, numbers in done.items()}
-        result = folder.finish(metrics, claims=claims(metrics), exported=exported, entropy=data.ENTROPY)
-    print(summary(result))
-    print(f"report: {folder.path / 'report.png'}\nresult: {folder.path / 'result.json'}")
-    print("\n".join(f"SavedModel: {where or 'none'}" for where in exported.values()))
-    print(f"tensorboard --logdir {folder.logs}")
-    return result
+    return conduct(
+        config,
+        NAME,
+        lambda run: work(config, names, run),
+        claims=claims,
+        table=table,
+        exports=[f"{NAME}_{name}" for name in names],
+        batch_sizes=[config.batch_size],
+        may_change=["steps_affine", "steps_residual"],
+    )
+
+
+def work(config: Config, names: Sequence[str], run: Run) -> Findings:
+    """The experiment."""
+    numbers, maps, samples, exported = {}, {}, {}, {}
+    for name in names:
+        keras.utils.set_random_seed(config.seed)
+        with run.strategy.scope(), as_user_error():
+            flow = make_flow(name, config)
+        history = train(flow, name, config, run.strategy, run.folder)
+        norms = certify_spectral_norms(flow.block, rescale=True)  # from here on the spectral norms hold exactly
+        stored = run.folder.path / f"maps_{name}.npz"
+        if not stored.exists():
+            print(f"{name}: mapping the grid ...", flush=True)
+            with files.atomic(stored) as beside:
+                np.savez_compressed(beside, axis=grid_axis(config.grid_step), **Mapper(flow)(grid_axis(config.grid_step)))
+        maps[name] = dict(np.load(stored))
+        found = {key: values for key, values in maps[name].items() if key != "axis"}
+        measured = lambda a=(flow, found, norms, config), h=history: {**measure(*a), "history": h}  # noqa: E731
+        numbers[name] = run.once("models", name, measured)
+        samples[name] = flow.sample(4000, seed=config.seed).numpy()
+        target = run.exports / f"{NAME}_{name}"
+        export_it = lambda a=(flow, name, target, config, numbers[name]): export_flow(*a)  # noqa: E731
+        exported[target.name] = export_once(run.folder, target, export_it, numbers[name]["test_nll"])
+    points = data.test_set(4000, config.seed).numpy()
+    report = draw(config, numbers, maps, samples, points)
+    return Findings(numbers, report, exported, {"entropy": data.ENTROPY})
 
 
 def measure(flow: Flow, maps: dict[str, np.ndarray], norms: dict[str, float], config: Config) -> dict[str, Any]:
@@ -125,13 +123,13 @@ def broken(m: dict[str, Any]) -> bool:
     return outside["nonfinite_share"] > 0 or float(outside["max"]) >= BROKEN_FACTOR * float(error["inside"]["max"])
 
 
-def summary(result: dict[str, Any]) -> str:
-    """A table for the terminal."""
+def table(metrics: dict[str, Any]) -> list[str]:
+    """The numbers, a line per flow."""
     lines = [f"{'':16s}{'test NLL':>10s}{'NaN or inf':>12s}{'error inside':>14s}{'outside':>12s}{'condition':>12s}"]
-    for name, m in result["metrics"].items():
+    for name, m in metrics.items():
         grid = m["grid"]
         condition = max(float(grid["condition_number"][where]["max"]) for where in ("inside", "outside"))
         cells = [cell(m["test_nll"], 10, ".4f"), cell(grid["nonfinite_values"], 12, "d")]
         cells += [cell(grid["error"][where]["max"], w, ".3g") for where, w in (("inside", 14), ("outside", 12))]
         lines.append(f"{name:16s}" + "".join(cells) + cell(condition, 12, ".3g"))
-    return "\n".join([*lines, *claim_lines(result["claims"])])
+    return lines

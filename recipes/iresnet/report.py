@@ -10,13 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from recipes.common import figures
-from recipes.iresnet_classify import FREE
-from recipes.iresnet_toys import SIDE
+from recipes.iresnet.classify import FREE
+from recipes.iresnet.settings import Config
+from recipes.iresnet.toys import SIDE
 
 LABELS = {"residual": "residual flow", "affine": "affine couplings", "affine_unsqueezed": "couplings, full resolution"}
 
 
-def draw(config: Any, results: dict[str, Any], folder: pathlib.Path) -> Figure:
+def draw(config: Config, results: dict[str, Any], folder: pathlib.Path) -> Figure:
     """The whole report.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import keras
@@ -12,38 +11,59 @@ from tqdm import tqdm
 
 from inntf.models import Flow
 from inntf.training import clip_what_replicas_add_up, update_spectral_norms
-from recipes import checkerboard_data as data
-from recipes.checkerboard_figures import map_figure
-from recipes.checkerboard_maps import Mapper, describe, grid_axis
-from recipes.common.checkpoints import Checkpoints, refuse_unmoved
+from recipes.checkerboard import data
+from recipes.checkerboard.figures import map_figure
+from recipes.checkerboard.maps import Mapper, describe, grid_axis
+from recipes.checkerboard.settings import Config
 from recipes.common.run_folder import RunFolder
 from recipes.common.schedule import warm_cosine
-from recipes.common.strategy import check_batch_size, distributed_step, loss_share
+from recipes.common.strategy import distributed_step, loss_share
 from recipes.common.tensorboard import Summaries
+from recipes.common.watch import Watch
 
 _COARSE = 0.5  # grid step of the looks at the inverse during training
 
 
-def settings(name: str, config: Any) -> tuple[int, float]:
+def settings(name: str, config: Config) -> tuple[int, float]:
     """Number of steps and highest learning rate of a flow."""
     if name == "residual":
         return config.steps_residual, config.rate_residual
     return config.steps_affine, config.rate_affine
 
 
-def train(flow: Flow, name: str, config: Any, strategy: tf.distribute.Strategy, folder: RunFolder) -> list[dict[str, float]]:
+def train(flow: Flow, name: str, config: Config, strategy: tf.distribute.Strategy, folder: RunFolder) -> list[dict[str, float]]:
     """Minimize `-mean log_prob` to the last step, from the newest checkpoint if there is one; returns the logged numbers."""
     steps, rate = settings(name, config)
-    check_batch_size(strategy, config.batch_size)
     with strategy.scope():
         optimizer = keras.optimizers.Adam(
             warm_cosine(rate, steps) if config.schedule == "cosine" else rate, global_clipnorm=config.clip_norm
         )
         clip_what_replicas_add_up(optimizer)
         optimizer.build(flow.block.trainable_weights)
-    before = [w.numpy() for w in flow.block.trainable_weights]
-    watch = Watch(flow, name, optimizer, config, folder)
-    start = watch.checkpoints.restore()
+    mapper, axis = Mapper(flow), grid_axis(_COARSE)
+    likelihood, test = Likelihood(flow), data.test_set(config.test_samples, config.seed)
+
+    def look(step: int, losses: dict[str, float], board: Summaries) -> dict[str, float]:
+        maps = mapper(axis)
+        found = describe(maps, axis)
+        numbers = {
+            **losses,
+            "test_nll": float(-np.mean(likelihood(test))),
+            "error_inside": found["error"]["inside"]["max"],
+            "error_outside": found["error"]["outside"]["max"],
+            "error_max": found["largest_error"],
+            "condition_number": found["condition_number"]["outside"]["max"],
+            "nonfinite_values": found["nonfinite_values"],
+        }
+        board.scalars(step, numbers, prefix="checkerboard")
+        board.figure(step, "maps", map_figure(maps, f"{name}, step {step}"))
+        return numbers
+
+    remedy = "Lower --rate-affine or --rate-residual."
+    weights, trained = flow.block.weights, flow.block.trainable_weights
+    parts = {"block": flow.block, "optimizer": optimizer}
+    watch = Watch(folder, name, weights=weights, trained=trained, look=look, remedy=remedy, **parts)
+    start = watch.restore()
     step_function = make_step(flow, optimizer, strategy, normed=name == "residual")
     batches = iter(strategy.experimental_distribute_dataset(data.batches(config.batch_size, config.seed, start)))
     losses: list[tf.Tensor] = []
@@ -52,13 +72,10 @@ def train(flow: Flow, name: str, config: Any, strategy: tf.distribute.Strategy, 
             losses.append(step_function(next(batches)))
             bar.update()
             if step % config.log_every == 0 or step == steps:
-                watch.look(step, float(np.mean([loss.numpy() for loss in losses])))
-                bar.set_postfix(
-                    {key: f"{watch.checkpoints.history[-1][key]:.4g}" for key in ("train_nll", "test_nll", "error_max")}
-                )
+                watch.look(step, {"train_nll": float(np.mean([loss.numpy() for loss in losses]))})
+                bar.set_postfix({key: f"{watch.history[-1][key]:.4g}" for key in ("train_nll", "test_nll", "error_max")})
                 losses.clear()
-    refuse_unmoved(name, before, [w.numpy() for w in flow.block.trainable_weights])
-    return watch.checkpoints.history
+    return watch.finish()
 
 
 def make_step(flow: Flow, optimizer: Any, strategy: tf.distribute.Strategy, *, normed: bool) -> Any:
@@ -95,35 +112,3 @@ class Likelihood:
     def __call__(self, x: tf.Tensor, batch_size: int = 2000) -> np.ndarray:
         parts = [self._log_prob(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
         return np.concatenate([part.numpy().astype(np.float64) for part in parts])
-
-
-class Watch:
-    """Every so many steps: likelihoods and a coarse look at the inverse to TensorBoard; a checkpoint if all is finite."""
-
-    def __init__(self, flow: Flow, name: str, optimizer: Any, config: Any, folder: RunFolder):
-        self._flow, self._name = flow, name
-        self._board = Summaries(folder.logs / name)
-        self._map, self._axis = Mapper(flow), grid_axis(_COARSE)
-        self._likelihood, self._test = Likelihood(flow), data.test_set(config.test_samples, config.seed)
-        self._started = time.monotonic()
-        self.checkpoints = Checkpoints(folder, name, block=flow.block, optimizer=optimizer)
-
-    def look(self, step: int, train_nll: float) -> None:
-        """Measure, write, keep."""
-        self.checkpoints.refuse_nonfinite(self._flow.block.get_weights(), step, "Lower --rate-affine or --rate-residual.")
-        maps = self._map(self._axis)
-        found = describe(maps, self._axis)
-        numbers = {
-            "train_nll": train_nll,
-            "test_nll": float(-np.mean(self._likelihood(self._test))),
-            "error_inside": found["error"]["inside"]["max"],
-            "error_outside": found["error"]["outside"]["max"],
-            "error_max": found["largest_error"],
-            "condition_number": found["condition_number"]["outside"]["max"],
-            "nonfinite_values": found["nonfinite_values"],
-            "seconds": time.monotonic() - self._started,
-        }
-        self._board.scalars(step, numbers, prefix="checkerboard")
-        self._board.figure(step, "maps", map_figure(maps, f"{self._name}, step {step}"))
-        self._board.flush()
-        self.checkpoints.keep(step, numbers)

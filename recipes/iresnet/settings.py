@@ -1,28 +1,11 @@
-"""i-ResNet: a residual network that classifies as well as an unconstrained one, runs backwards, and is a density.
-
-    python -m recipes.iresnet                           # 35 to 55 minutes on one core, the sum of its tasks
-    python -m recipes.iresnet --preset smoke            # a minute
-    python -m recipes.iresnet --dataset fashion_mnist --data-dir DIR
-    python -m recipes.iresnet --task classify --coefficients 0.9
-
-Paper: "Invertible Residual Networks", section 5.  Its classifier's errors on CIFAR-10: 6.7 % without constraint, 6.8 % at a
-coefficient of 0.9, 8.7 % at 0.5; its densities: 1.06 bits/dim on MNIST and 3.45 on CIFAR-10 (Glow: 1.05, 3.35).
-
-Tasks: `classify` trains the same network for each coefficient and once without a constraint, then reconstructs test images
-from the features with certified norms; `density` compares a residual flow on images with affine couplings that have as many
-weights (Glow, and Real NVP, which like the residual flow begins at full resolution); `toys` does so in two dimensions.
-
-To be shown: accuracy at 0.9 within 1.5 points of the unconstrained twin and falling with the coefficient; reconstruction
-errors below 1e-4; bits/dim of the residual flow below those of the couplings.  recipes/README.md has the figures of `small`.
-"""
+"""Settings of `python -m recipes.iresnet`, and its presets."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 from typing import Annotated, Literal
 
-from recipes.common.cli import Recipe, RecipeConfig, main
+from recipes.common.cli import RecipeConfig
 from recipes.common.errors import UserError
 from recipes.common.ranges import BatchSize, Contraction, Depth, Images, Length, Rate, Steps, Width, Within
 
@@ -36,9 +19,9 @@ class Config(RecipeConfig):
     coefficients: Annotated[tuple[Contraction, ...], Length(1, 20)] = (0.5, 0.7, 0.9)
     """Largest spectral norms of a convolution in the classifiers; the twin without constraint comes with them."""
     blocks: Annotated[tuple[Depth, ...], Length(1, 5)] = (2, 2, 2)
-    """Residual blocks a stage of the classifier."""
+    """Residual blocks per stage of the classifier."""
     hidden: Annotated[tuple[Width, ...], Length(1, 5)] = (24, 24, 24)
-    """Hidden channels of their networks, a number a stage."""
+    """Hidden channels of their networks, a number per stage."""
     channels: Width = 16
     """Channels of the first stage; what the image lacks is padded with zeros."""
     squeeze_first: bool = True
@@ -66,7 +49,7 @@ class Config(RecipeConfig):
     unsqueezed: Annotated[int, Within(0, 1000)] = 16
     """Residual blocks before the first squeeze; as many couplings of one color of the checkerboard on the other side."""
     depth: Annotated[tuple[Depth, ...], Length(1, 5)] = (10, 2)
-    """Residual blocks a level; as many couplings on the other side, where that also starts at full resolution."""
+    """Residual blocks per level; as many couplings on the other side, where that also starts at full resolution."""
     depth_glow: Depth = 6
     """Couplings a level of the Glow on the other side."""
     hidden_density: Width = 16
@@ -182,13 +165,4 @@ _PAPER = Config(
     power_iterations=3,
     log_every=1000,
 )
-
-RECIPE = Recipe(
-    name="iresnet",
-    config=Config,
-    run="recipes.iresnet_run:run",
-    presets={"smoke": _SMOKE, "small": Config(), "paper": _PAPER},
-)
-
-if __name__ == "__main__":
-    sys.exit(main(RECIPE))
+PRESETS = {"smoke": _SMOKE, "small": Config(), "paper": _PAPER}

@@ -25,6 +25,7 @@ from inntf.models import Flow, IResNetClassifier, glow, i_resnet_classifier, rea
 from inntf.nets import ConcatLipSwish, ConvNet, LipSwish, MaxMin
 from inntf.numerics import RussianRoulette, SigmoidScale
 from recipes.common.schedule import warm_cosine
+from recipes.iresnet.settings import Config
 
 LEVELS = 256
 _WIDEST = 4096
@@ -34,7 +35,7 @@ ACTIVATIONS = {"elu": "elu", "max_min": MaxMin, "lip_swish": LipSwish, "concat_l
 # ---- classifiers ------------------------------------------------------------------------------------------------
 
 
-def make_classifier(config: Any, shape: tuple[int, int, int], classes: int, coefficient: float | None) -> IResNetClassifier:
+def make_classifier(config: Config, shape: tuple[int, int, int], classes: int, coefficient: float | None) -> IResNetClassifier:
     """The same network for every coefficient; with plain convolutions for `None`.  Compiled."""
     model = i_resnet_classifier(
         event_shape=shape,
@@ -79,7 +80,7 @@ def unit(pixels: Any) -> tf.Tensor:
 
 
 def make_image_flow(
-    name: str, config: Any, shape: tuple[int, int, int], weights: int | None = None, exact_terms: int = 2
+    name: str, config: Config, shape: tuple[int, int, int], weights: int | None = None, exact_terms: int = 2
 ) -> Flow:
     """A logit, then blocks at full resolution and after each of `levels` squeezes; nothing is factored out.
 
@@ -160,7 +161,7 @@ def over_pixels(flow: Flow) -> Flow:
 # ---- flows in two dimensions ------------------------------------------------------------------------------------
 
 
-def make_toy_flow(name: str, config: Any, weights: int | None = None) -> Flow:
+def make_toy_flow(name: str, config: Config, weights: int | None = None) -> Flow:
     """`residual` or `affine` in two dimensions, `depth_toys` blocks."""
     if name == "residual":
         return residual_flow(

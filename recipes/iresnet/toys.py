@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from recipes import checkerboard_data
+from recipes.checkerboard import data as checkerboard_data
 
 SIDE = 5.0  # pictures show [-SIDE, SIDE]^2
 _TEST = -1  # steps count from 0

@@ -11,9 +11,10 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from recipes.checkerboard_data import EDGE, ENTROPY
-from recipes.checkerboard_maps import SIDE, density_of
-from recipes.checkerboard_models import LABELS
+from recipes.checkerboard.data import EDGE, ENTROPY
+from recipes.checkerboard.maps import SIDE, density_of
+from recipes.checkerboard.models import LABELS
+from recipes.checkerboard.settings import Config
 from recipes.common import figures
 
 # How each map is shown: title, colour map, lowest and highest colour, logarithmic.
@@ -69,7 +70,7 @@ def map_figure(maps: dict[str, np.ndarray], title: str) -> Figure:
 
 
 def draw(
-    config: Any, results: dict[str, Any], maps: dict[str, Any], samples: dict[str, np.ndarray], data: np.ndarray
+    config: Config, results: dict[str, Any], maps: dict[str, Any], samples: dict[str, np.ndarray], data: np.ndarray
 ) -> Figure:
     """The whole report.
 

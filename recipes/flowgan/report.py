@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from recipes.common import figures
 from recipes.common.image_data import ImageData
+from recipes.flowgan.settings import Config
 
 LABELS = {
     "mle_stable": "MLE, stable",
@@ -19,7 +20,7 @@ LABELS = {
 }
 
 
-def draw(config: Any, data: ImageData, quality: str, results: dict[str, Any], pictures: dict[str, Any]) -> Figure:
+def draw(config: Config, data: ImageData, quality: str, results: dict[str, Any], pictures: dict[str, Any]) -> Figure:
     """The whole report.
 
     Args:

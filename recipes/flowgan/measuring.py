@@ -1,0 +1,89 @@
+"""What is measured of a trained variant: likelihood, inverse, singular values, samples, the refitted prior."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from inntf.models import FlowGan, refit_prior
+from inntf.stability import reconstruction_error, repeated_reconstruction, singular_values, summarize
+from recipes.common.fid import as_pixels, fid
+from recipes.common.image_data import ImageData
+from recipes.flowgan import models
+from recipes.flowgan.settings import Config
+
+
+def measure(gan: FlowGan, data: ImageData, features: Any, config: Config) -> dict[str, Any]:
+    """Likelihood, inverse, singular values, samples, refitted prior of one trained flow."""
+    flow = gan.flow
+    test, train_x = models.scaled(data.test, 1), models.scaled(data.train, 2)
+    some = test[:256]
+    on_train, on_test = models.latents(flow, train_x, test)
+    log_prob = on_test.log_prob()
+    errors = summarize(np.concatenate([reconstruction_error(flow, some[i : i + 64]).numpy() for i in range(0, len(some), 64)]))
+    values = singular_values(flow, test[: config.jacobian_images], iterations=40, tolerance=1e-3)
+    passes = repeated_reconstruction(flow, test[:32], 9)
+    samples, broken = as_pixels(models.to_pixels(models.sample_in_batches(flow, config.fid_images, config.seed)))
+    bounds = gan.block.lipschitz_bounds()
+    out = {
+        "bits_per_dim": _bits(gan, log_prob),
+        "log_prob_nonfinite_share": float(np.mean(~np.isfinite(log_prob))),
+        "log_det_mean": float(np.mean(on_test.log_det)),
+        "reconstruction_error": errors._asdict(),
+        "reconstruction_error_after_9_passes": summarize(passes.errors[-1])._asdict(),
+        "largest_singular_value": _worst(values.largest, max),
+        "smallest_singular_value": _worst(values.smallest, min),
+        "condition_number": _worst(values.condition_number, max),
+        "condition_number_at_least": _worst(values.condition_at_least, max),
+        "jacobian_consistent": bool(np.all(values.consistent)),
+        "certified_forward": float(bounds.forward),
+        "certified_inverse": float(bounds.inverse),
+        "fid": fid(features, data.test[: config.fid_images], samples[: len(data.test)]),
+        "samples_nonfinite_share": broken,
+        "weights": int(sum(np.prod(w.shape) for w in gan.block.trainable_weights)),
+    }
+    return {**out, "prior_refit": measure_refit(gan, on_train, on_test)}
+
+
+def measure_refit(gan: FlowGan, on_train: models.Latents, on_test: models.Latents) -> dict[str, Any]:
+    """Bits/dim before and after fitting the base's variance, in closed form and by gradient."""
+    out: dict[str, Any] = {}
+    try:
+        second = on_train.second_moment()
+        fits = {m: refit_prior(gan.flow, second_moment=second, method=m) for m in ("closed_form", "gradient")}
+    except ValueError as error:
+        return {"failed": str(error)}
+    for split, images in (("train", on_train), ("test", on_test)):
+        out[f"{split}_before"] = _bits(gan, images.log_prob())
+        for method, fit in fits.items():
+            out[f"{split}_{method}"] = _bits(gan, images.log_prob(fit.scale))
+    out["gain_nats_closed_form"], out["gain_nats_gradient"] = fits["closed_form"].gain, fits["gradient"].gain
+    out["relative_difference"] = abs(fits["gradient"].gain / fits["closed_form"].gain - 1) if fits["closed_form"].gain else 0.0
+    return out
+
+
+def take_pictures(flow: Any, data: ImageData, seed: int) -> dict[str, Any]:
+    """Samples, samples after the prior is refitted, and nine passes forward and back, as pixels."""
+    x = models.scaled(data.test[:8], 1)
+    (on_train,) = models.latents(flow, models.scaled(data.train, 2))
+    try:
+        refitted = models.sample_in_batches(refit_prior(flow, second_moment=on_train.second_moment()).flow, 32, seed)
+    except ValueError:
+        refitted = np.full((32, *data.shape), np.nan)
+    return {
+        "samples": models.to_pixels(models.sample_in_batches(flow, 32, seed)),
+        "refitted": models.to_pixels(refitted),
+        "passes": models.to_pixels(repeated_reconstruction(flow, x, 9).samples),
+    }
+
+
+def _bits(gan: FlowGan, log_prob: np.ndarray) -> float:
+    return float(gan.bits_per_dim(tf.constant(-np.mean(log_prob.astype(np.float64)))))
+
+
+def _worst(values: Any, which: Any) -> float:
+    finite = [float(v) for v in np.asarray(values) if np.isfinite(v)]
+    return which(finite) if finite else math.nan
