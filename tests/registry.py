@@ -1,10 +1,12 @@
 """Every block and composition, each with the shapes and settings under which it is held to the contract.
 
-One entry a case: `"name": Case(make, event_shape, ...)`. `make(dtype)` returns a new, unbuilt block. A block exported by
-`inntf.blocks` or `inntf.compose` that no case makes fails `tests/house`.
+One entry per case: `"name": Case(make, event_shape, ...)`. `make(dtype)` returns a new, unbuilt block. A block exported by
+`inntf.blocks` or `inntf.compose` that no case makes fails `tests/house`. So does a transformer that is not in `TRANSFORMERS`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from inntf.blocks import (
     AffineCoupling,
     ChannelSplit,
     ContinuousBlock,
+    Coupling,
     Dequantize,
     ExactAdditiveCoupling,
     Haar,
@@ -33,8 +36,8 @@ from inntf.blocks import (
 from inntf.compose import Chain, Multiscale, Repeat
 from inntf.nets import MLP, ConditionPyramid, ConvNet, LipschitzMLP, MaskedMLP, SpectralConv2D
 from inntf.numerics import PowerSeries
-from inntf.numerics.elementwise import SplineTransform
-from inntf.numerics.scales import ExpScale, SigmoidScale, SoftplusScale
+from inntf.numerics.transformers import AffineTransform, ShiftTransform, SplineTransform, Transformer
+from inntf.numerics.transformers.scales import ExpScale, SigmoidScale, SoftplusScale
 from tests.conformance.subject import Case
 from tests.conformance.training import uneven, unruly
 
@@ -161,10 +164,28 @@ FLAT = {"builds_lazily_from_the_latent_side": "the latent is flat, so the image'
 
 SOLVER = (1e-6, 1e-11)  # tolerances of the continuous block in float32 and float64
 
+# Every transformer, with data that reach where it bends; each is run in a coupling and in an autoregressive block.
+TRANSFORMERS: dict[str, tuple[Callable[[], Transformer], Callable | None]] = {
+    "affine": (AffineTransform, None),
+    "shift": (ShiftTransform, None),
+    "spline": (lambda: SplineTransform(4), within_reach),
+}
+
 CASES = {
+    f"coupling-{name}": Case(
+        lambda d, make=make: Coupling(transformer=make(), conditioner=mlp(d), dtype=d), VECTOR, train_x=train_x
+    )
+    for name, (make, train_x) in TRANSFORMERS.items()
+}
+CASES |= {
+    f"autoregressive-{name}": Case(
+        lambda d, make=make: MaskedAutoregressive(transformer=make(), conditioner=masked(d), dtype=d), VECTOR, train_x=train_x
+    )
+    for name, (make, train_x) in TRANSFORMERS.items()
+}
+CASES |= {
     "actnorm-vector": Case(lambda d: ActNorm(dtype=d), VECTOR),
     "actnorm-image-bounded": Case(lambda d: ActNorm(max_log_scale=1.5, dtype=d), IMAGE),
-    "additive-vector": Case(lambda d: AdditiveCoupling(conditioner=mlp(d), dtype=d), VECTOR),
     "additive-default-network": Case(lambda d: AdditiveCoupling(dtype=d), VECTOR, perturb=0.02),
     "additive-image": Case(lambda d: AdditiveCoupling(conditioner=conv(d), dtype=d), IMAGE),
     "additive-conditional": Case(lambda d: AdditiveCoupling(conditioner=mlp(d), dtype=d), VECTOR, (3,)),
@@ -187,7 +208,6 @@ CASES = {
         train_x=unruly_on_grid,
     ),
     "snap-to-grid": Case(lambda d: SnapToGrid(dtype=d), VECTOR, None, on_grid, on_grid, exempt=STEPS),
-    "affine-vector": Case(lambda d: AffineCoupling(conditioner=mlp(d), dtype=d), VECTOR),
     "affine-index-sets": Case(lambda d: AffineCoupling(conditioner=mlp(d), split=[0, 3], dtype=d), VECTOR),
     "affine-conditional": Case(
         lambda d: AffineCoupling(conditioner=mlp(d), split=ChannelSplit(swap=True), dtype=d), VECTOR, (3,)
@@ -243,22 +263,20 @@ CASES = {
         ),
         IMAGE,
     ),
-    "spline-vector": Case(lambda d: SplineCoupling(conditioner=mlp(d), num_bins=4, dtype=d), VECTOR, train_x=within_reach),
     "spline-image-conditional": Case(
         lambda d: SplineCoupling(conditioner=conv(d), num_bins=3, bound=2.0, split="checkerboard", dtype=d),
         (4, 4, 2),
         (2,),
         train_x=within_reach,
     ),
-    "maf-affine": Case(lambda d: MaskedAutoregressive(conditioner=masked(d), dtype=d), VECTOR),
     "maf-spline-conditional": Case(
-        lambda d: MaskedAutoregressive(conditioner=masked(d), transform=SplineTransform(4, 2.0), dtype=d),
+        lambda d: MaskedAutoregressive(conditioner=masked(d), transformer=SplineTransform(4, 2.0), dtype=d),
         VECTOR,
         (3,),
         train_x=within_reach,
     ),
     "iaf-affine-conditional": Case(
-        lambda d: MaskedAutoregressive(conditioner=masked(d), transform=SigmoidScale(low=0.5), reads="latent", dtype=d),
+        lambda d: MaskedAutoregressive(conditioner=masked(d), transformer=SigmoidScale(low=0.5), reads="latent", dtype=d),
         (3,),
         (2,),
     ),

@@ -23,7 +23,7 @@ TRAINED = (
     "repeat-conditional",
     "multiscale-condition-pyramid",
 )
-SAVED_MODELS = ("affine-image-image-condition", "spline-vector", "conv1x1-plu", "chain-vector-conditional", "multiscale")
+SAVED_MODELS = ("affine-image-image-condition", "coupling-spline", "conv1x1-plu", "chain-vector-conditional", "multiscale")
 
 
 def _run(code: str, folder, **environment: str) -> None:

@@ -33,7 +33,7 @@ HEAVY = {"continuous-conditional", "repeat-residual", "residual-image", "chain-m
 # A checkpoint is restored and trained on from, seconds each: in the default suite one of each kind of composition.
 RESTORED = {
     "affine-conditional",
-    "maf-affine",
+    "autoregressive-affine",
     "residual-vector",
     "chain-vector-conditional",
     "repeat-conditional",

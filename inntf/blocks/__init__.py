@@ -4,9 +4,8 @@ from inntf.blocks.actnorm import ActNorm
 from inntf.blocks.autoregressive import MaskedAutoregressive
 from inntf.blocks.continuous import ContinuousBlock
 from inntf.blocks.continuous_solver import SolverNotFinished
-from inntf.blocks.coupling import AdditiveCoupling, AffineCoupling
+from inntf.blocks.coupling import Coupling
 from inntf.blocks.coupling_exact import ExactAdditiveCoupling
-from inntf.blocks.coupling_spline import SplineCoupling
 from inntf.blocks.coupling_two_sided import TwoSidedCoupling
 from inntf.blocks.dequantize import Dequantize
 from inntf.blocks.haar import Haar
@@ -14,6 +13,7 @@ from inntf.blocks.injective_padding import InjectivePadding
 from inntf.blocks.inverse_certificate import InverseCertificate, InverseNotReached
 from inntf.blocks.linear import InvertibleConv1x1, InvertibleLinear
 from inntf.blocks.logit import Logit
+from inntf.blocks.named_couplings import AdditiveCoupling, AffineCoupling, SplineCoupling
 from inntf.blocks.permutation import Permutation
 from inntf.blocks.rescale import Rescale
 from inntf.blocks.residual import ResidualBlock
@@ -28,6 +28,7 @@ __all__ = [
     "ChannelSplit",
     "CheckerboardSplit",
     "ContinuousBlock",
+    "Coupling",
     "Dequantize",
     "ExactAdditiveCoupling",
     "Haar",

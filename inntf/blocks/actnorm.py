@@ -9,10 +9,11 @@ import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds, initialization
 from inntf.core.bounds import unknown
-from inntf.core.shapes import Shape
-from inntf.numerics.upper_bounds import upper_exp
+from inntf.core.shapes import Shape, pixels
+from inntf.core.upper_bounds import upper_exp
+from inntf.core.weights import read
 
-_FEWEST = 4  # values a channel: of fewer the spread says nothing
+_FEWEST = 4  # values per channel: of fewer the spread says nothing
 _UNITS = 4.0  # in the last place
 _SMALL_NOISE = 0.05  # what was left larger than this is not told from channels that were normalized
 
@@ -27,7 +28,7 @@ class ActNorm(Block):
     A channel without a variance of its own is shifted to its mean and never blown up, `log_scale <= 0`: a constant one, one
     whose standard deviation is no more than four units in the last place of its largest entry (rounding, in the precision
     in which the data come; later ActNorms of the same `initialize` know it again), and all channels of a batch of fewer
-    than four values a channel.  Any other spread counts, however small.
+    than four values per channel.  Any other spread counts, however small.
 
     Args:
         max_log_scale: bound on `|log_scale|`; the stored weight passes through `m * tanh(w / m)`.  `None`: unbounded.
@@ -67,19 +68,19 @@ class ActNorm(Block):
     @property
     def log_scale(self) -> tf.Tensor:
         """The log-scale in use, `(channels,)`."""
-        raw = tf.convert_to_tensor(self.raw_log_scale)
+        raw = read(self.raw_log_scale)
         return raw if self.max_log_scale is None else self.max_log_scale * tf.tanh(raw / self.max_log_scale)
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Shift, then scale."""
         log_scale = tf.cast(self.log_scale, x.dtype)
-        z = (x + tf.cast(tf.convert_to_tensor(self.shift), x.dtype)) * tf.exp(log_scale)
+        z = (x + read(self.shift, x.dtype)) * tf.exp(log_scale)
         return z, pixels(x) * tf.reduce_sum(log_scale)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Undo the scale, then the shift."""
         log_scale = tf.cast(self.log_scale, z.dtype)
-        x = z * tf.exp(-log_scale) - tf.cast(tf.convert_to_tensor(self.shift), z.dtype)
+        x = z * tf.exp(-log_scale) - read(self.shift, z.dtype)
         return x, -pixels(z) * tf.reduce_sum(log_scale)
 
     def waits_for_data(self) -> bool:
@@ -87,7 +88,7 @@ class ActNorm(Block):
         return bool(self.built and self.trainable and self._untouched())
 
     def _untouched(self) -> tf.Tensor:
-        weights = tf.concat([tf.convert_to_tensor(self.shift), tf.convert_to_tensor(self.raw_log_scale)], 0)
+        weights = tf.concat([read(self.shift), read(self.raw_log_scale)], 0)
         return tf.reduce_all(tf.equal(weights, 0))
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
@@ -120,7 +121,7 @@ class ActNorm(Block):
         untouched = self._untouched()
         for weight, value in ((self.shift, -mean), (self.raw_log_scale, log_scale)):
             value = tf.cast(value, weight.dtype)
-            weight.assign(tf.where(untouched, value, tf.convert_to_tensor(weight)) if process.fresh_only else value)
+            weight.assign(tf.where(untouched, value, read(weight)) if process.fresh_only else value)
         return self.forward_and_log_det(x)[0]
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
@@ -139,11 +140,3 @@ def _rounding(x: tf.Tensor, axes: list[int]) -> tf.Tensor:
     coarse = tf.reduce_all(tf.equal(x, tf.cast(tf.cast(x, tf.float32), tf.float64)), axes)
     units = tf.where(coarse, tf.constant(max(eps, 2.0**-23), tf.float64), tf.constant(eps, tf.float64))
     return _UNITS * units * tf.reduce_max(tf.abs(x), axes)
-
-
-def pixels(x: tf.Tensor) -> tf.Tensor:
-    """Number of positions that share a channel's weights: `height * width` of an image, 1 for a vector, as a scalar."""
-    shape = x.shape[1:-1]
-    if shape.is_fully_defined():
-        return tf.constant(shape.num_elements(), x.dtype)
-    return tf.cast(tf.reduce_prod(tf.shape(x)[1:-1]), x.dtype)

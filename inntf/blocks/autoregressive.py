@@ -11,14 +11,16 @@ import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
+from inntf.core.boxes import largest_magnitude
 from inntf.core.errors import explain
-from inntf.core.shapes import Shape
+from inntf.core.protocols import Sequential
+from inntf.core.shapes import Shape, sum_event
+from inntf.core.upper_bounds import upper_product, upper_reciprocal
 from inntf.nets.lipschitz import lipschitz_constant
-from inntf.nets.making import Conditioner, make_conditioner
+from inntf.nets.make_conditioner import Conditioner, make_conditioner
 from inntf.nets.masked import MaskedMLP
-from inntf.numerics.boxes import NO_FINITE_BOX, largest_magnitude
-from inntf.numerics.elementwise import AffineTransform, Elementwise, make_elementwise
-from inntf.numerics.upper_bounds import upper_product, upper_reciprocal
+from inntf.numerics.transformers.named import make_transformer
+from inntf.numerics.transformers.why_unbounded import why_unbounded
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -36,8 +38,8 @@ class MaskedAutoregressive(Block):
     Args:
         conditioner: a `MaskedMLP`, or a function of the numbers per entry that makes one; by default one of two layers of
             128.  Its `ordering` says which entries come before which.
-        transform: the map `T` of each entry: `"affine"` (`x_i * scale + shift`, with `ExpScale(2.0)`), a `Scale` for another
-            one, `"spline"` (rational-quadratic, 8 bins on [-3, 3]), or an `Elementwise` such as `SplineTransform(4, 5.0)`.
+        transformer: the map `T` of each entry: `"affine"` (`x_i * scale + shift`, with `ExpScale(2.0)`), a `Scale` for another
+            one, `"spline"` (rational-quadratic, 8 bins on [-3, 3]), `"shift"`, or a `Transformer`, also your own.
         reads: `"data"` or `"latent"`: the side that the network reads.
         event_ndims, name, dtype, trainable, validate_args: as in `Block`.
 
@@ -45,14 +47,14 @@ class MaskedAutoregressive(Block):
     couplings for them.
 
     Raises:
-        ValueError: for events that are no vectors, a condition that is none, an unknown `transform` or `reads`; TypeError:
+        ValueError: for events that are no vectors, a condition that is none, an unknown `transformer` or `reads`; TypeError:
             for a conditioner that cannot be evaluated entry by entry.
 
     Source: Papamakarios et al., "Masked Autoregressive Flow for Density Estimation" (2017), eqs 3-5; Kingma et al.,
     "Improved Variational Inference with Inverse Autoregressive Flow" (2016); bounds and the sequential direction: inntf.
 
     Example:
-        >>> block = MaskedAutoregressive(transform="spline")
+        >>> block = MaskedAutoregressive(transformer="spline")
         >>> x = tf.random.normal([8, 4]); z, log_det = block.forward_and_log_det(x)
         >>> bool(tf.reduce_max(tf.abs(block.inverse_and_log_det(z)[0] - x)) < 1e-4)
         True
@@ -64,10 +66,12 @@ class MaskedAutoregressive(Block):
         self,
         *,
         conditioner: Conditioner | None = None,
-        transform: str | Elementwise | Any = "affine",
+        transformer: Any = "affine",
         reads: str = "data",
         **kwargs: Any,
     ):
+        if "transform" in kwargs:  # what the transformer was called before
+            transformer = self._arguments["transformer"] = self._arguments.pop("transform", kwargs.pop("transform"))
         super().__init__(**kwargs)
         if reads not in ("data", "latent"):
             raise ValueError(
@@ -75,11 +79,10 @@ class MaskedAutoregressive(Block):
                     self.name,
                     received=f"reads={reads!r}",
                     expected="'data' (MAF: fast densities) or 'latent' (IAF: fast samples)",
-                    remedy="Spell it so.",
                 )
             )
         self.reads = reads
-        self.transform = make_elementwise(self.name, transform)
+        self.transformer = make_transformer(self.name, transformer)
         self._wanted = conditioner
         if isinstance(conditioner, keras.layers.Layer):
             self.conditioner = conditioner
@@ -87,8 +90,8 @@ class MaskedAutoregressive(Block):
     def build(self, input_shape: Shape) -> None:
         """Make the network."""
         wanted = self._wanted if self._wanted is not None else MaskedMLP()
-        self.conditioner = make_conditioner(self, wanted, self.transform.parameters)
-        if not hasattr(self.conditioner, "entry_by_entry"):
+        self.conditioner = make_conditioner(self, wanted, self.transformer.parameters)
+        if not isinstance(self.conditioner, Sequential):
             raise TypeError(
                 explain(
                     self.name,
@@ -121,75 +124,76 @@ class MaskedAutoregressive(Block):
 
     def _at_once(self, value: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         raw = tf.cast(self.conditioner(*_given(value, condition)), value.dtype)
-        out, log_derivative = self.transform.forward(value, raw)
-        return out, tf.reduce_sum(log_derivative, -1)
+        out, log_derivative = self.transformer.forward(value, raw)
+        return out, sum_event(log_derivative, value)
 
     def _entry_by_entry(self, value: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
-        out, log_derivative = self.conditioner.entry_by_entry(self.transform.inverse, *_given(value, condition))
+        out, log_derivative = self.conditioner.entry_by_entry(self._inverse, *_given(value, condition))
         return tf.cast(out, value.dtype), tf.reduce_sum(log_derivative, -1)
 
-    def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
-        r"""For affine maps on a box: $J = D + N$ with `D` the scales and `N` strictly triangular, $\|N\| \le M$.
+    def _inverse(self, v: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        u, log_derivative = self.transformer.inverse(v, raw)
+        return u, tf.zeros_like(u) if log_derivative is None else log_derivative
 
-        So $\|J\| \le c + M$ and, as `N` is nilpotent, $\|J^{-1}\| \le \sum_{k<d} M^k / l^{k+1}$ for scales in $[l, c]$.
+    def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
+        r"""$J = D + N$ with `D` the slopes of `T` and `N` strictly triangular, $\|N\| \le M$: as in `Coupling`, on a box.
+
+        So $\|J\| \le c + M$ and, as `N` is nilpotent, $\|J^{-1}\| \le \sum_{k<d} M^k / l^{k+1}$ for slopes in $[l, c]$.
         """
         if not self.built:
             return unknown(f"{self.name} is not built")
-        if not isinstance(self.transform, AffineTransform):
-            return unknown(f"{self.name}: the dependence of {self.transform!r} on its parameters has no bound here")
-        if domain is None:
-            return unknown(f"{self.name}: an affine map is only locally Lipschitz in its parameters; pass domain=(low, high)")
+        everywhere = math.isfinite(self.transformer.sensitivity(math.inf))
+        if domain is None and not everywhere:
+            return unknown(f"{self.name}: {self.transformer!r} has no bound everywhere; pass domain=(low, high)")
+        magnitude = math.inf if everywhere else largest_magnitude(domain)
         lipschitz, reason = lipschitz_constant(self.conditioner)
-        scale = self.transform.scale
-        if math.isinf(lipschitz) or math.isinf(scale.lipschitz):
-            return unknown(reason or f"{self.name}: {scale!r} has no bounded slope")
-        magnitude = largest_magnitude(domain)
-        if math.isinf(magnitude):
-            return unknown(f"{self.name}: {NO_FINITE_BOX}")
+        if math.isinf(lipschitz) or math.isinf(self.transformer.sensitivity(magnitude)):
+            return unknown(reason or why_unbounded(self.name, self.transformer, magnitude))
+        scope = "global" if everywhere else "local"
         if self.reads == "data":
-            return self._triangular(magnitude, lipschitz, "local")
-        magnitude, reason = self._reach(magnitude, lipschitz)
-        return self._triangular(magnitude, lipschitz, "local", reason).inverted()
+            return self._triangular(magnitude, lipschitz, scope)
+        if not everywhere:
+            magnitude, reason = self._reach(magnitude, lipschitz)
+        return self._triangular(magnitude, lipschitz, scope, reason).inverted()
 
     def _triangular(self, magnitude: float, lipschitz: float, scope: str, reason: str = "") -> LipschitzBounds:
         """Bounds of the direction that takes one evaluation, where the entries it reads are no larger than `magnitude`."""
-        scale, dim = self.transform.scale, self.event_shape[0]
-        # [shift, raw] together have the constant L, so |x * d scale + d shift| <= L sqrt(1 + (|x| slope)^2).
-        mixed = upper_product(lipschitz, math.hypot(1.0, upper_product(magnitude, scale.lipschitz)))
+        dim = self.event_shape[0]
+        low, high = self.transformer.slopes(magnitude)
+        mixed = upper_product(lipschitz, self.transformer.sensitivity(magnitude))
         if dim == 1:
             mixed = 0.0  # the only entry sees nothing
-        ratio = upper_product(mixed, upper_reciprocal(scale.low))
+        ratio = upper_product(mixed, upper_reciprocal(low))
         with np.errstate(over="ignore"):
             powers = float(np.sum(np.float64(ratio) ** np.arange(dim)))
-        inverse = upper_product(powers, upper_reciprocal(scale.low))
-        if scale.low == 0:
-            reason = reason or f"{scale!r} comes arbitrarily close to zero"
-        if math.isinf(scale.high):
-            reason = reason or f"{scale!r} has no upper end"
-        if math.isinf(mixed):
-            reason = reason or f"{self.name}: a bound beyond float range"
+        inverse = upper_product(powers, upper_reciprocal(low))
+        if low == 0 or math.isinf(high) or math.isinf(mixed):
+            reason = reason or why_unbounded(self.name, self.transformer, magnitude)
         if math.isinf(inverse):
             reason = reason or f"{self.name}: the bound of the sequential direction grows with the power {dim} and overflows"
-        return LipschitzBounds(scale.high + mixed, inverse, scope, reason)
+        return LipschitzBounds(high + mixed, inverse, scope, reason)
 
     def _reach(self, magnitude: float, lipschitz: float) -> tuple[float, str]:
         """How large the entries that the network reads can be, where the block's own are no larger than `magnitude`."""
         if self.condition_shape is not None:
             return math.inf, f"{self.name}: how far the latent reaches depends on the condition"
-        if self.transform.scale.low == 0:
-            return math.inf, f"{self.transform.scale!r} comes arbitrarily close to zero"
-        at_zero = self.conditioner(tf.zeros([1, *self.event_shape], self.variable_dtype))[0, :, 0]
+        low = self.transformer.slopes(math.inf)[0]
+        if low == 0:
+            return math.inf, why_unbounded(self.name, self.transformer, 0.0)
+        zeros = tf.zeros([1, *self.event_shape], self.variable_dtype)
+        # The network reads u, where v = T(u) is no larger than `magnitude`: |u_i| <= (|v_i| + |T_i(0)|) / low.
+        at_zero = self.transformer.forward(zeros, tf.cast(self.conditioner(zeros), zeros.dtype))[0][0]
         shifts = np.abs(np.asarray(at_zero, np.float64))[np.argsort(self.conditioner.degrees)]
-        reach = 0.0  # of the vector of the entries before: |shift_i(u)| <= |shift_i(0)| + L |u|
+        slope = upper_product(lipschitz, self.transformer.sensitivity(0.0))
+        reach = 0.0  # of the vector of the entries before: |T_i(0; u)| <= |T_i(0; 0)| + L |u|
         for shift in shifts:
-            step = float(magnitude + shift + lipschitz * reach)
-            reach = math.hypot(reach, upper_product(step, upper_reciprocal(self.transform.scale.low)))
+            step = float(magnitude + shift + slope * reach)
+            reach = math.hypot(reach, upper_product(step, upper_reciprocal(low)))
         return reach, "" if math.isfinite(reach) else f"{self.name}: the latent may reach too far"
 
     def config_arguments(self) -> dict[str, Any]:
         """Constructor arguments, with the network as the layer it has become."""
-        out = super().config_arguments() | {"transform": self.transform}
-        return out | ({"conditioner": self.conditioner} if self.built else {})
+        return super().config_arguments() | ({"conditioner": self.conditioner} if self.built else {})
 
 
 def _given(value: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, ...]:

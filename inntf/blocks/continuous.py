@@ -13,17 +13,18 @@ import tensorflow as tf
 
 from inntf.blocks.continuous_solver import Solver
 from inntf.core import Block, LipschitzBounds
-from inntf.core.backprop import Gradients, pullback
 from inntf.core.bounds import unknown
+from inntf.core.boxes import EVERYWHERE, Box, around, broadcast_box, centre_and_radius, is_finite
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
+from inntf.core.tags import Tags
+from inntf.core.upper_bounds import upper_exp, upper_product
+from inntf.core.vjp import Gradients, recomputed_vjp
 from inntf.nets.lipschitz import lipschitz_constant
-from inntf.nets.making import Conditioner, make_conditioner
+from inntf.nets.make_conditioner import Conditioner, make_conditioner
 from inntf.nets.mlp import MLP
 from inntf.nets.pure import PureNetwork
-from inntf.numerics.boxes import EVERYWHERE, Box, around, broadcast_box, centre_and_radius, is_finite
-from inntf.numerics.log_det_base import probes
-from inntf.numerics.upper_bounds import upper_exp, upper_product
+from inntf.numerics.log_dets.base import probes
 
 _EXACT_UP_TO = 8  # entries
 _CHOICES = {"trace": (None, "exact", "hutchinson"), "noise": ("fresh", "fixed"), "probe": ("rademacher", "gaussian")}
@@ -94,7 +95,7 @@ class ContinuousBlock(Block):
         for name, value in {"trace": trace, "noise": noise, "probe": probe}.items():
             if value not in _CHOICES[name]:
                 expected = " or ".join(map(repr, _CHOICES[name]))
-                raise ValueError(explain(self.name, received=f"{name}={value!r}", expected=expected, remedy="Spell it so."))
+                raise ValueError(explain(self.name, received=f"{name}={value!r}", expected=expected))
         default = 1e-8 if self.variable_dtype == "float64" else 1e-5
         rtol, atol = default if rtol is None else rtol, default if atol is None else atol
         if not (rtol > 0 and atol > 0 and max_steps >= 1 and samples >= 1):
@@ -148,13 +149,13 @@ class ContinuousBlock(Block):
         return shape[0]
 
     @property
-    def tags(self) -> dict[str, bool]:
+    def tags(self) -> Tags:
         """What generic checks must know: whether calls are random, and which round trips are exact."""
-        return {
-            "stochastic": self.trace == "hutchinson" and self.noise == "fresh",
-            "exact_data_round_trip": True,
-            "exact_latent_round_trip": True,
-        }
+        return Tags(
+            stochastic=self.trace == "hutchinson" and self.noise == "fresh",
+            exact_data_round_trip=True,
+            exact_latent_round_trip=True,
+        )
 
     # ---- the map --------------------------------------------------------------------------------------------
 
@@ -213,7 +214,7 @@ class ContinuousBlock(Block):
     ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         noise = self._noise(out, self._next_seed())
         value = tf.stop_gradient(self._solver(out, condition, noise, inverse=not inverse)[0])
-        return value, *pullback(
+        return value, *recomputed_vjp(
             lambda v, c: self._solver(v, c, noise, inverse=inverse), value, d_out, dlog_det, condition, sources
         )
 

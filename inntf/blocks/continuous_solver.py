@@ -5,19 +5,26 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import tensorflow as tf
 
+from inntf.core.refusals import refusals_are_marked
 from inntf.nets.pure import PureNetwork
-from inntf.numerics.ode import solve_ode
-from inntf.numerics.refusals import refusals_are_marked
+from inntf.numerics.solvers.ode import solve_ode
 from inntf.numerics.trace import value_and_trace
 
-if TYPE_CHECKING:
-    from inntf.blocks.continuous import ContinuousBlock
-
 _local = threading.local()
+
+
+class Continuous(Protocol):
+    """What a solver reads of its block, as it is at each call."""
+
+    name: str
+    rtol: float
+    atol: float
+    max_steps: int
+    time: bool
 
 
 class SolverNotFinished(tf.errors.InvalidArgumentError):
@@ -46,7 +53,7 @@ class Solver:
         block: the block.
     """
 
-    def __init__(self, block: ContinuousBlock):
+    def __init__(self, block: Continuous):
         self.block = block
         self.network: PureNetwork | None = None
         self._traced: dict[Any, Any] = {}

@@ -1,149 +1,165 @@
-"""One-sided additive and affine couplings."""
+"""The coupling: one part of the event conditions a map of each entry of the other."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from inntf.blocks.coupling_base import Coupling
-from inntf.core import LipschitzBounds
+from inntf.blocks.splits import make_split
+from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
+from inntf.core.boxes import largest_magnitude
+from inntf.core.protocols import FromData
+from inntf.core.shapes import Shape, sum_event
+from inntf.core.upper_bounds import upper_product, upper_reciprocal
+from inntf.core.vjp import Gradients
+from inntf.nets.conditioning import dummy, merge_condition, prepare_conditioner
 from inntf.nets.lipschitz import lipschitz_constant
-from inntf.numerics.boxes import NO_FINITE_BOX, largest_magnitude
-from inntf.numerics.scales import ExpScale, Scale
-from inntf.numerics.triangular import lower_triangular_norm
-from inntf.numerics.upper_bounds import upper_product, upper_reciprocal
+from inntf.nets.make_conditioner import Conditioner
+from inntf.numerics.norms.triangular import lower_triangular_norm
+from inntf.numerics.transformers.named import make_transformer
+from inntf.numerics.transformers.why_unbounded import why_unbounded
 
 
 @keras.saving.register_keras_serializable("inntf")
-class AdditiveCoupling(Coupling):
-    """`z_kept = x_kept`, `z_moved = x_moved + shift(x_kept, condition)`; volume preserving, `log_det = 0`.
+class Coupling(Block):
+    r"""`z_identity = x_identity`, `z_transformed = T(x_transformed; conditioner(x_identity, condition))`, entry by entry.
 
-    Inverse: `x_moved = z_moved - shift`.  With `L = Lip(shift)` both directions have the exact worst case
-    `L/2 + sqrt(1 + L^2/4)`, the norm of `[[1, 0], [L, 1]]`.
+    `log_det = sum log T'`.  With slopes of `T` in $[l, h]$ and $m = \mathrm{Lip}(\text{conditioner})$ times the sensitivity of
+    `T` to its parameters, the forward bound is the norm of $[[1, 0], [m, h]]$ and the inverse one that of
+    $[[1, 0], [m / l, 1 / l]]$: everywhere for a shift, on a box (`domain`) for an affine map, none for a spline.
 
     Args:
-        conditioner: a Keras layer, or a function of the output channels that makes one; its output is the shift.
-            By default an MLP (vectors) or a 3x3-1x1-3x3 ConvNet (images), with a last layer of zeros.
-        split: `"channels"`, `"halves"`, `"checkerboard"`, a list of channels to keep, or a `Split`.
+        transformer: the map `T`: `"shift"`, `"affine"`, `"spline"`, a `Scale` (affine with it), or a `Transformer`, also
+            your own.
+        conditioner: a Keras layer, or a function of the output channels that makes one: `transformer.parameters` channels for
+            each transformed one.  By default an MLP (vectors) or a 3x3-1x1-3x3 ConvNet (images), with a last layer of zeros.
+        split: `"channels"`, `"halves"`, `"checkerboard"`, a list of channels to leave unchanged, or a `Split`.
         event_ndims, name, dtype, trainable, validate_args: as in `Block`.
 
     Shapes: `x`, `z`: `(batch, dim)` or `(batch, height, width, channels)`; `log_det`: `(batch,)`; `condition`:
-    `(batch, dim)` or feature maps of the kept part's height and width.
+    `(batch, dim)` or feature maps of the identity part's height and width.
 
     Raises:
-        ValueError: for a split that leaves a part empty, or a conditioner of the wrong width.
+        ValueError: for a split that leaves a part empty, or a conditioner of the wrong width; TypeError: if `transformer` is
+            none.
 
-    Source: Dinh et al., "NICE" (2015), eq. 9; bound: inntf, sharper than Table 1 of "On the Invertibility of
-    Invertible Neural Networks" (`1 + L`).
-
-    Example:
-        >>> z, log_det = AdditiveCoupling().forward_and_log_det(tf.ones([2, 4]))
-        >>> log_det.numpy().tolist()
-        [0.0, 0.0]
-    """
-
-    def transform(self, moved: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, None]:
-        """Add the shift."""
-        return moved + raw, None
-
-    def untransform(self, moved: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, None]:
-        """Subtract the shift."""
-        return moved - raw, None
-
-    def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
-        """`L/2 + sqrt(1 + L^2/4)` both ways, everywhere; infinite if the conditioner has no bound."""
-        if not self.built:
-            return unknown(f"{self.name} is not built")
-        lipschitz, reason = lipschitz_constant(self.conditioner)
-        bound = lower_triangular_norm(lipschitz, 1.0)
-        return LipschitzBounds(bound, bound, "global", reason)
-
-
-@keras.saving.register_keras_serializable("inntf")
-class AffineCoupling(Coupling):
-    """`z_kept = x_kept`, `z_moved = x_moved * scale(raw) + shift` with `[shift, raw] = conditioner(x_kept, condition)`.
-
-    `log_det = sum log scale(raw)`.  Inverse: `x_moved = (z_moved - shift) / scale(raw)`.
-
-    Args:
-        conditioner: a Keras layer, or a function of the output channels that makes one.  The first half of its output
-            channels is the shift, the second half the raw scale.  By default an MLP (vectors) or a ConvNet (images).
-        scale: a scale object with a declared range, such as `ExpScale(2.0)` (default), `SigmoidScale()`,
-            `SigmoidScale(low=0.5)`, `SoftplusScale()`, or your own `Scale`.
-        split: `"channels"`, `"halves"`, `"checkerboard"`, a list of channels to keep, or a `Split`.
-        event_ndims, name, dtype, trainable, validate_args: as in `Block`.
-
-    Shapes: `x`, `z`: `(batch, dim)` or `(batch, height, width, channels)`; `log_det`: `(batch,)`; `condition`:
-    `(batch, dim)` or feature maps of the kept part's height and width.
-
-    Raises:
-        ValueError: for a split that leaves a part empty, or a conditioner of the wrong width; TypeError: if `scale`
-            is no `Scale`.
-
-    Source: Dinh et al., "Density estimation using Real NVP" (2017), eq. 4-8; local bounds: "On the Invertibility of
-    Invertible Neural Networks", Table 1, with the 2x2 norm in place of the sum.
+    Source: Dinh et al., "NICE" (2015), eq. 4-7; bounds: inntf, sharper than Table 1 of Behrmann et al., "Understanding and
+    Mitigating Exploding Inverses in Invertible Neural Networks" (2021).
 
     Example:
-        >>> block = AffineCoupling(scale=ExpScale(clamp=1.0))
-        >>> x = tf.random.normal([8, 4]); z, log_det = block.forward_and_log_det(x)
+        >>> block = Coupling(transformer="spline", split="halves"); x = tf.random.normal([8, 4])
+        >>> z, log_det = block.forward_and_log_det(x)
         >>> bool(tf.reduce_max(tf.abs(block.inverse_and_log_det(z)[0] - x)) < 1e-5)
         True
     """
 
-    parameters_per_channel = 2
+    allowed_event_ndims = (1, 3)
 
-    def __init__(self, *, scale: Scale | None = None, **kwargs: Any):
+    def __init__(
+        self, *, transformer: Any = "affine", conditioner: Conditioner | None = None, split: Any = "channels", **kwargs: Any
+    ):
         super().__init__(**kwargs)
-        self.scale = checked_scale(self, scale)
+        self.transformer = make_transformer(self.name, transformer)
+        self._wanted = conditioner
+        split = make_split(split)
+        self.split = type(split).from_config(split.get_config())
+        if isinstance(conditioner, keras.layers.Layer):
+            self.conditioner = conditioner
 
-    def transform(self, moved: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scale, then shift."""
-        shift, raw = tf.split(raw, 2, -1)
-        log_scale = self.scale.log_scale(raw)
-        return moved * tf.exp(log_scale) + shift, log_scale
+    def build(self, input_shape: Shape) -> None:
+        """Part the event and make the conditioner."""
+        event = tuple(input_shape[1:])
+        self.split.build(event)
+        identity, transformed = self.split.part(dummy(event, self.variable_dtype))
+        out_channels = self.transformer.parameters * transformed.shape[-1]
+        self.conditioner = prepare_conditioner(self, self._wanted, self.split.view(identity), out_channels)
 
-    def untransform(self, moved: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Undo the shift, then the scale."""
-        shift, raw = tf.split(raw, 2, -1)
-        log_scale = self.scale.log_scale(raw)
-        return (moved - shift) * tf.exp(-log_scale), -log_scale
+    def raw_parameters(self, identity: tf.Tensor, condition: tf.Tensor | None, network: Callable | None = None) -> tf.Tensor:
+        """The conditioner's output at the transformed places, `(..., parameters * channels)`, in the value's dtype."""
+        raw = (network or self.conditioner)(merge_condition(self, self.split.view(identity), condition))
+        return self.split.parameters(tf.cast(raw, identity.dtype))
+
+    def transform(self, u: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """`T(u)` and `log T'(u)` of each entry."""
+        return self.transformer.forward(u, self.transformer.from_channels(raw, u))
+
+    def untransform(self, v: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Undo `transform`; the log-derivative is that of the inverse."""
+        return self.transformer.inverse(v, self.transformer.from_channels(raw, v))
+
+    def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """`z` and `log|det dz/dx|`; the conditioner is evaluated once."""
+        return self._apply(self.transform, x, condition)
+
+    def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """`x` and `log|det dx/dz|`; the conditioner is evaluated once."""
+        return self._apply(self.untransform, z, condition)
+
+    def _apply(self, way: Callable, value: tf.Tensor, condition: Any, network: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        identity, entries = self.split.part(value)
+        entries, log_derivative = way(entries, self.raw_parameters(identity, condition, network))
+        return self.split.join(identity, entries), sum_event(log_derivative, value)
+
+    def forward_backprop(self, z: tf.Tensor, *given: Any) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """As in `Block`, with one evaluation of the conditioner for the inverse and the gradients."""
+        return self._backprop(self.untransform, self.transform, z, *given)
+
+    def inverse_backprop(self, x: tf.Tensor, *given: Any) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """As in `Block`, with one evaluation of the conditioner for the forward map and the gradients."""
+        return self._backprop(self.transform, self.untransform, x, *given)
+
+    def _backprop(
+        self,
+        undo: Callable,
+        redo: Callable,
+        out: tf.Tensor,
+        d_out: tf.Tensor,
+        dlog_det: tf.Tensor,
+        condition: tf.Tensor | None,
+        sources: Sequence[tf.Tensor],
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        identity, entries = self.split.part(out)  # the identity part is what the conditioner saw
+        with tf.GradientTape(watch_accessed_variables=False) as outer:
+            outer.watch([identity, *sources])
+            raw = self.raw_parameters(identity, condition)
+        entries = undo(entries, raw)[0]
+        with tf.GradientTape(watch_accessed_variables=False) as inner:
+            inner.watch([entries, raw])
+            again, log_derivative = redo(entries, raw)
+            log_det = tf.cast(tf.broadcast_to(sum_event(log_derivative, out), tf.shape(dlog_det)), dlog_det.dtype)
+        d_identity, d_again = self.split.part(d_out)
+        d_entries, d_raw = inner.gradient([again, log_det], [entries, raw], output_gradients=[d_again, dlog_det])
+        more, *d_sources = outer.gradient(raw, [identity, *sources], output_gradients=d_raw)
+        d_identity = d_identity if more is None else d_identity + more
+        return self.split.join(identity, entries), self.split.join(d_identity, d_entries), d_sources
+
+    def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """Data-dependent initialization of what the conditioner holds, whose `initialize` returns its output; `forward(x)`."""
+        known = isinstance(self.conditioner, FromData) and self.conditioner.trainable
+        return self._apply(self.transform, x, condition, self.conditioner.initialize if known else None)[0]
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
-        """Norms of `[[1, 0], [M, c]]` and its inverse, with `M` from the box: without one there is no bound."""
+        """Norms of `[[1, 0], [m, h]]` and of its inverse; local to the box where the transformer is bounded only there."""
         if not self.built:
             return unknown(f"{self.name} is not built")
-        if domain is None:
-            return unknown(f"{self.name}: an affine coupling is only locally Lipschitz (Table 1); pass domain=(low, high)")
+        everywhere = math.isfinite(self.transformer.sensitivity(math.inf))
+        if domain is None and not everywhere:
+            return unknown(f"{self.name}: {self.transformer!r} has no bound everywhere; pass domain=(low, high)")
+        magnitude = math.inf if everywhere else largest_magnitude(domain)
         lipschitz, reason = lipschitz_constant(self.conditioner)
-        magnitude, low, high = largest_magnitude(domain), self.scale.low, self.scale.high
-        # [shift, raw] together have Lipschitz constant L, so |dx_moved * d scale + d shift| <= L sqrt(1 + slope^2).
-        mixed = upper_product(lipschitz, math.hypot(1.0, upper_product(magnitude, self.scale.lipschitz)))
-        if math.isinf(magnitude):
-            reason = reason or f"{self.name}: {NO_FINITE_BOX}"
-        if math.isinf(self.scale.lipschitz):
-            reason = reason or f"{self.scale!r} has no bounded slope"
-        if low == 0:
-            reason = reason or f"{self.scale!r} comes arbitrarily close to zero"
-        if math.isinf(high):
-            reason = reason or f"{self.scale!r} has no upper end"
+        low, high = self.transformer.slopes(magnitude)
+        mixed = upper_product(lipschitz, self.transformer.sensitivity(magnitude))
         forward = lower_triangular_norm(mixed, high)
         inverse = lower_triangular_norm(upper_product(mixed, upper_reciprocal(low)), upper_reciprocal(low))
         if math.isinf(max(forward, inverse)):
-            reason = reason or f"{self.name}: a bound beyond float range"
-        return LipschitzBounds(forward, inverse, "local", reason)
+            reason = reason or why_unbounded(self.name, self.transformer, magnitude)
+        return LipschitzBounds(forward, inverse, "global" if everywhere else "local", reason)
 
-
-def checked_scale(block: Any, scale: Scale | None) -> Scale:
-    """The default for `None`; refuse what is no scale."""
-    if scale is None:
-        return ExpScale(2.0)
-    if not isinstance(scale, Scale):
-        raise TypeError(
-            f"{block.name}: received scale of type {type(scale).__name__}, expected a Scale. For example "
-            "inntf.numerics.SigmoidScale(low=0.5), or a subclass of inntf.numerics.Scale."
-        )
-    return scale
+    def config_arguments(self) -> dict[str, Any]:
+        """Constructor arguments, with the conditioner as the layer it has become."""
+        return super().config_arguments() | ({"conditioner": self.conditioner} if self.built else {})

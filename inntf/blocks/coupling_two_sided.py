@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from inntf.blocks.coupling import AffineCoupling
+from inntf.blocks.named_couplings import AffineCoupling
 from inntf.blocks.splits import ChannelSplit
 from inntf.core import Block, LipschitzBounds
-from inntf.core.backprop import Gradients, added
 from inntf.core.bounds import unknown
+from inntf.core.boxes import Box
+from inntf.core.errors import explain
 from inntf.core.shapes import Shape
-from inntf.nets.making import Conditioner
-from inntf.numerics.boxes import Box
-from inntf.numerics.scales import Scale
+from inntf.core.vjp import Gradients, added
+from inntf.nets.make_conditioner import Conditioner
+from inntf.numerics.transformers.scales import Scale
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -29,9 +29,8 @@ class TwoSidedCoupling(Block):
     `log_det = sum log scale(raw1) + sum log scale(raw2)`.  Inverse: the second line is undone first.
 
     Args:
-        conditioner: a function of the output channels that makes a Keras layer, called once for each side (first for
-            the half that moves first), or a pair of layers or functions in that order.  Each output is
-            `[shift, raw scale]` along the channels.  By default MLPs (vectors) or ConvNets (images).
+        conditioner: a function of the output channels that makes a Keras layer, called once per side (the half that is
+            transformed first comes first), or a pair of layers or functions; the output of each as in `AffineCoupling`.
         scale: a scale object, `ExpScale(2.0)` by default (the paper clips the exponent).
         at: number of channels in `x1`; half by default.
         event_ndims, name, dtype, trainable, validate_args: as in `Block`.
@@ -39,8 +38,7 @@ class TwoSidedCoupling(Block):
     Shapes: `x`, `z`: `(batch, dim)` or `(batch, height, width, channels)`; `log_det`: `(batch,)`.
 
     Raises:
-        ValueError: if one part would be empty or a conditioner has the wrong width; TypeError: if one layer is
-            given for both sides (they need weights of their own).
+        ValueError: as `AffineCoupling`; TypeError: if one layer is given for both sides.
 
     Source: Nguyen, Ardizzone, Koethe, "Training Invertible Neural Networks as Autoencoders" (2019), eq. 1-4.
 
@@ -63,13 +61,10 @@ class TwoSidedCoupling(Block):
     ):
         super().__init__(**kwargs)
         if isinstance(conditioner, keras.layers.Layer):
-            raise TypeError(
-                f"{self.name}: received one layer as conditioner, expected a function that makes one a side, or a pair. "
-                "For example conditioner=lambda channels: inntf.nets.MLP([64, 64], out_channels=channels)."
-            )
+            expected = "a function that makes one per side, or a pair: the sides need weights of their own"
+            raise TypeError(explain(self.name, received="one layer as conditioner", expected=expected))
         first, second = conditioner if isinstance(conditioner, list | tuple) else (conditioner, conditioner)
         common = {"scale": scale, "dtype": self.dtype_policy, "event_ndims": self._event_ndims}
-        # `first` moves the leading channels and keeps the others.
         self.first = AffineCoupling(conditioner=first, split=ChannelSplit(at, swap=True), name="first", **common)
         self.second = AffineCoupling(conditioner=second, split=ChannelSplit(at), name="second", **common)
 
@@ -90,32 +85,27 @@ class TwoSidedCoupling(Block):
         x, log_det_1 = self.first.inverse_and_log_det(x, condition)
         return x, log_det_1 + log_det_2
 
-    def forward_backprop(
-        self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+    def forward_backprop(self, z: tf.Tensor, dz: tf.Tensor, *given: Any) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         """As in `Block`, the second side before the first."""
-        x, dx, ds_2 = self.second.forward_backprop(z, dz, dlog_det, condition, sources)
-        x, dx, ds_1 = self.first.forward_backprop(x, dx, dlog_det, condition, sources)
+        x, dx, ds_2 = self.second.forward_backprop(z, dz, *given)
+        x, dx, ds_1 = self.first.forward_backprop(x, dx, *given)
         return x, dx, added(ds_1, ds_2)
 
-    def inverse_backprop(
-        self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+    def inverse_backprop(self, x: tf.Tensor, dx: tf.Tensor, *given: Any) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         """As in `Block`, the first side before the second."""
-        z, dz, ds_1 = self.first.inverse_backprop(x, dx, dlog_det, condition, sources)
-        z, dz, ds_2 = self.second.inverse_backprop(z, dz, dlog_det, condition, sources)
+        z, dz, ds_1 = self.first.inverse_backprop(x, dx, *given)
+        z, dz, ds_2 = self.second.inverse_backprop(z, dz, *given)
         return z, dz, added(ds_1, ds_2)
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Data-dependent initialization of what the conditioners hold."""
         return self.second.initialize(self.first.initialize(x, condition), condition)
 
-    def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
+    def lipschitz_bounds(self, domain: Box | None = None) -> LipschitzBounds:
         """Product of the two sides' bounds; the second on the image of the box."""
         if not self.built:
             return unknown(f"{self.name} is not built")
-        first = self.first.lipschitz_bounds(domain)
-        return first.then(self.second.lipschitz_bounds(self.first.image_box(domain)))
+        return self.first.lipschitz_bounds(domain).then(self.second.lipschitz_bounds(self.first.image_box(domain)))
 
     def image_box(self, domain: Box | None) -> Box | None:
         """From side to side."""
@@ -123,5 +113,5 @@ class TwoSidedCoupling(Block):
 
     def config_arguments(self) -> dict[str, Any]:
         """Constructor arguments, with the conditioners as the layers they have become."""
-        sides = [self.first.conditioner, self.second.conditioner] if self.built else None
-        return super().config_arguments() | ({"conditioner": sides} if sides else {})
+        built = {"conditioner": [self.first.conditioner, self.second.conditioner]} if self.built else {}
+        return super().config_arguments() | built

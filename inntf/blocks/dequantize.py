@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
+from inntf.core.boxes import Box, check_box
 from inntf.core.domain import in_range
 from inntf.core.errors import explain
-from inntf.numerics.boxes import Box, check_box
+from inntf.core.tags import Tags
 
 _ROUNDINGS = ("floor", "straight_through", "none")
 
@@ -20,7 +21,7 @@ _ROUNDINGS = ("floor", "straight_through", "none")
 class Dequantize(Block):
     """`z = (x + u) / levels` for integers `x` in `0 .. levels - 1` and noise `u`; back by `x = floor(levels z)`.
 
-    Given the noise the map is affine, `log_det = -D log(levels)` with `D` entries an event.  The forward direction is random,
+    Given the noise the map is affine, `log_det = -D log(levels)` with `D` entries per event.  The forward direction is random,
     so this is a surjection and no bijection: `inverse(forward(x))` returns the integers `x` exactly, `forward(inverse(z))`
     only a point of the same cell as `z`.  With uniform noise `E log p(z) + log_det` is a lower bound on the log-likelihood
     of the integers.  The noise comes from a `keras.random.SeedGenerator`: each call draws anew, and a new block
@@ -68,7 +69,7 @@ class Dequantize(Block):
         self.levels, self.noise, self.rounding = int(levels), noise, rounding
         self._width, self._offset = _noise(self, noise)
         if rounding not in _ROUNDINGS:
-            raise self._error(f"rounding={rounding!r}", "'floor', 'straight_through' or 'none'", "Spell it so.")
+            raise self._error(f"rounding={rounding!r}", "'floor', 'straight_through' or 'none'")
         if levels != self.levels or self.levels < 2:
             raise self._error(f"levels={levels!r}", "an integer of at least 2", "8-bit images have 256.")
         if self._margin > 0.125:
@@ -77,14 +78,14 @@ class Dequantize(Block):
         self.seed_generator = keras.random.SeedGenerator(seed) if self._width else None
 
     @property
-    def tags(self) -> dict[str, bool]:
+    def tags(self) -> Tags:
         """What generic checks must know: whether calls are random, and which round trips are exact."""
         rounds = self.rounding != "none"
-        return {
-            "stochastic": bool(self._width),
-            "exact_data_round_trip": rounds or not self._width,
-            "exact_latent_round_trip": not rounds and not self._width,
-        }
+        return Tags(
+            stochastic=bool(self._width),
+            exact_data_round_trip=rounds or not self._width,
+            exact_latent_round_trip=not rounds and not self._width,
+        )
 
     @property
     def _margin(self) -> float:
@@ -131,7 +132,7 @@ class Dequantize(Block):
         size = tf.cast(tf.reduce_prod(tf.shape(value)[1:]), value.dtype)
         return size * tf.cast(np.log(self.levels), value.dtype)
 
-    def _error(self, received: str, expected: str, remedy: str) -> ValueError:
+    def _error(self, received: str, expected: str, remedy: str = "") -> ValueError:
         return ValueError(explain(self.name, received=received, expected=expected, remedy=remedy))
 
 
@@ -142,7 +143,7 @@ def _noise(block: Dequantize, noise: str | float) -> tuple[float, float]:
         return known[noise]
     if not isinstance(noise, str) and 0.0 < noise < 1.0:
         return float(noise), 0.0
-    raise block._error(f"noise={noise!r}", "'uniform', 'center', 'none' or a width in (0, 1)", "Spell it so.")
+    raise block._error(f"noise={noise!r}", "'uniform', 'center', 'none' or a width in (0, 1)")
 
 
 def _checked_levels(block: Dequantize, x: tf.Tensor) -> tf.Tensor:

@@ -7,8 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
+from inntf.core.boxes import EVERYWHERE, Box, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.core.errors import explain
-from inntf.numerics.boxes import EVERYWHERE, Box, broadcast_box, centre_and_radius, finite_box, is_finite
 
 _ORDERS = ("group_major", "channel_major")
 

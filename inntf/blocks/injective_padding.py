@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
+from inntf.core.boxes import EVERYWHERE, Box, broadcast_box, is_finite
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
-from inntf.numerics.boxes import EVERYWHERE, Box, broadcast_box, is_finite
+from inntf.core.tags import Tags
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -57,9 +58,9 @@ class InjectivePadding(Block):
         self._kept = int(input_shape[-1])
 
     @property
-    def tags(self) -> dict[str, bool]:
+    def tags(self) -> Tags:
         """What generic checks must know: which round trips are exact."""
-        return {"stochastic": False, "exact_data_round_trip": True, "exact_latent_round_trip": False}
+        return Tags(stochastic=False, exact_data_round_trip=True, exact_latent_round_trip=False)
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Append zeros."""

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 @dataclasses.dataclass(frozen=True)
 class InverseCertificate:
-    """How good an inverse found by iteration is, a number a sample.
+    """How good an inverse found by iteration is, a number per sample.
 
     Attributes:
         error_bound: `(batch,)`, no less than the l2 distance of `x` to the true inverse; infinite where nothing is known.

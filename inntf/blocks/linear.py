@@ -10,12 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.blocks.actnorm import pixels
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
-from inntf.core.shapes import Shape
-from inntf.numerics.upper_bounds import upper_reciprocal
+from inntf.core.shapes import Shape, pixels
+from inntf.core.upper_bounds import upper_reciprocal
+from inntf.core.weights import read
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -97,24 +97,24 @@ class InvertibleLinear(Block):
 
     def _factors(self, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
         mask = tf.constant(self._strictly_lower, dtype)
-        lower = _read(self.lower, dtype) * mask + tf.eye(len(self._strictly_lower), dtype=dtype)
-        diagonal = _read(self.sign, dtype) * tf.exp(_read(self.log_diagonal, dtype))
-        return lower, _read(self.upper, dtype) * tf.transpose(mask) + tf.linalg.diag(diagonal)
+        lower = read(self.lower, dtype) * mask + tf.eye(len(self._strictly_lower), dtype=dtype)
+        diagonal = read(self.sign, dtype) * tf.exp(read(self.log_diagonal, dtype))
+        return lower, read(self.upper, dtype) * tf.transpose(mask) + tf.linalg.diag(diagonal)
 
     def kernel(self, dtype: Any = None) -> tf.Tensor:
         """`W`, `(channels, channels)`, such that `z = W x`."""
         dtype = tf.as_dtype(dtype or self.variable_dtype)
         if self.parametrization == "dense":
-            return _read(self.matrix, dtype)
+            return read(self.matrix, dtype)
         lower, upper = self._factors(dtype)
-        return _read(self.permutation, dtype) @ lower @ upper
+        return read(self.permutation, dtype) @ lower @ upper
 
     def log_abs_det(self, dtype: Any = None) -> tf.Tensor:
         """`log|det W|`, a scalar."""
         dtype = tf.as_dtype(dtype or self.variable_dtype)
         if self.parametrization == "plu":
-            return tf.reduce_sum(_read(self.log_diagonal, dtype))
-        diagonal = tf.linalg.diag_part(tf.linalg.qr(_read(self.matrix, dtype)).r)
+            return tf.reduce_sum(read(self.log_diagonal, dtype))
+        diagonal = tf.linalg.diag_part(tf.linalg.qr(read(self.matrix, dtype)).r)
         return tf.reduce_sum(tf.math.log(tf.abs(diagonal)))
 
     def inverse_kernel(self, dtype: Any = None) -> tf.Tensor:
@@ -122,9 +122,9 @@ class InvertibleLinear(Block):
         dtype = tf.as_dtype(dtype or self.variable_dtype)
         wide = tf.float64
         if self.parametrization == "dense":
-            return tf.cast(tf.linalg.inv(_read(self.matrix, wide)), dtype)
+            return tf.cast(tf.linalg.inv(read(self.matrix, wide)), dtype)
         lower, upper = self._factors(wide)
-        right = tf.linalg.triangular_solve(lower, tf.transpose(_read(self.permutation, wide)), lower=True)
+        right = tf.linalg.triangular_solve(lower, tf.transpose(read(self.permutation, wide)), lower=True)
         return tf.cast(tf.linalg.triangular_solve(upper, right, lower=False), dtype)
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -190,10 +190,6 @@ def _plu(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     permutation = np.zeros((size, size))
     permutation[order, np.arange(size)] = 1.0
     return permutation, lower, upper
-
-
-def _read(weight: keras.Variable, dtype: tf.DType) -> tf.Tensor:
-    return tf.cast(tf.convert_to_tensor(weight), dtype)
 
 
 def _apply(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

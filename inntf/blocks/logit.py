@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
+from inntf.core.boxes import NO_FINITE_BOX, Box, check_box, finite_box, is_finite
 from inntf.core.domain import in_range
 from inntf.core.errors import explain
-from inntf.numerics.boxes import NO_FINITE_BOX, Box, check_box, finite_box, is_finite
+from inntf.core.shapes import sum_event
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -65,13 +66,13 @@ class Logit(Block):
         x = in_range(self, x, low, high, "Bring the data to [0, 1] first, by Dequantize or Rescale.")
         # 1 - y from 1 - x: no digits are lost near 1.
         log_y, log_rest = tf.math.log(self.alpha + keep * x), tf.math.log(self.alpha + keep * (1.0 - x))
-        return log_y - log_rest, _sum(math.log(keep) - log_y - log_rest)
+        return log_y - log_rest, sum_event(math.log(keep) - log_y - log_rest, x)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """The logistic function, then stretch."""
         keep = 1.0 - 2.0 * self.alpha
         log_slope = -tf.math.softplus(z) - tf.math.softplus(-z) - math.log(keep)
-        return (tf.sigmoid(z) - self.alpha) / keep, _sum(log_slope)
+        return (tf.sigmoid(z) - self.alpha) / keep, sum_event(log_slope, z)
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
         """Exact on a box `(low, high)`: the slope `(1 - 2 alpha) / (y (1 - y))` is largest at an end, smallest nearest to 1/2.
@@ -103,7 +104,3 @@ def _slope(alpha: float, keep: float, x: np.ndarray) -> np.ndarray:
     product = (alpha + keep * x) * (alpha + keep * (1.0 - x))
     with np.errstate(divide="ignore"):
         return np.where(product > 0.0, keep / np.maximum(product, 0.0), math.inf)
-
-
-def _sum(values: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(values, list(range(1, values.shape.rank)))

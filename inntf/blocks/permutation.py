@@ -13,6 +13,7 @@ import tensorflow as tf
 from inntf.core import Block, LipschitzBounds
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
+from inntf.core.weights import read
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -43,9 +44,7 @@ class Permutation(Block):
 
     def __init__(self, indices: Sequence[int] | str = "shuffle", *, seed: int | None = None, **kwargs: Any):
         if isinstance(indices, str) and indices not in ("shuffle", "reverse"):
-            raise ValueError(
-                f"Permutation: received indices={indices!r}, expected numbers, 'shuffle' or 'reverse'. Spell it so."
-            )
+            raise ValueError(f"Permutation: received indices={indices!r}, expected numbers, 'shuffle' or 'reverse'.")
         if isinstance(indices, str) and indices == "shuffle" and seed is None:
             seed = random.randrange(2**31)
         super().__init__(**kwargs)
@@ -111,14 +110,14 @@ class Permutation(Block):
         if self.indices == "reverse":
             return tf.reverse(x, [-1]), tf.zeros([], x.dtype)
         # Weights that have become NaN are no places: no call may fail for it, and what they ruin elsewhere shows it.
-        order = tf.clip_by_value(tf.cast(tf.convert_to_tensor(self.order), tf.int32), 0, x.shape[-1] - 1)
+        order = tf.clip_by_value(read(self.order, tf.int32), 0, x.shape[-1] - 1)
         return tf.gather(x, order, axis=-1), tf.zeros([], x.dtype)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Permute back."""
         if self.indices == "reverse":
             return tf.reverse(z, [-1]), tf.zeros([], z.dtype)
-        back = tf.argsort(tf.convert_to_tensor(self.order))  # the inverse permutation
+        back = tf.argsort(read(self.order))  # the inverse permutation
         return tf.gather(z, back, axis=-1), tf.zeros([], z.dtype)
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:

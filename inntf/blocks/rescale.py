@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
+from inntf.core.boxes import Box, check_box, finite_box
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
-from inntf.numerics.boxes import Box, check_box, finite_box
-from inntf.numerics.upper_bounds import upper_reciprocal
+from inntf.core.upper_bounds import upper_reciprocal
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -20,7 +20,7 @@ class Rescale(Block):
     """`z = x * scale + shift` with fixed numbers, `log_det = sum(log|scale|)` over the entries of an event.
 
     Args:
-        scale: a number, or an array that broadcasts to an event (such as one number a channel); no entry is 0.
+        scale: a number, or an array that broadcasts to an event (such as one number per channel); no entry is 0.
         shift: likewise, of any value.
         event_ndims, name, dtype, trainable, validate_args: as in `Block`.
 

@@ -9,25 +9,26 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.blocks.coupling_base import merge_condition, prepare_conditioner
 from inntf.blocks.inverse_certificate import InverseCertificate
 from inntf.blocks.residual_inverse import ResidualInverse
 from inntf.core import Block, LipschitzBounds
-from inntf.core.backprop import Gradients, call_context, pullback
+from inntf.core.arguments import Limit
 from inntf.core.bounds import unknown
+from inntf.core.boxes import EVERYWHERE, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.core.errors import explain
+from inntf.core.refusals import log_dets_are_wanted
 from inntf.core.shapes import Shape
+from inntf.core.tags import Tags
+from inntf.core.vjp import Gradients, call_context, recomputed_vjp
 from inntf.nets.activations import lip_swish
+from inntf.nets.conditioning import merge_condition, prepare_conditioner
 from inntf.nets.convnet import ConvNet
 from inntf.nets.lipschitz_mlp import LipschitzMLP
-from inntf.nets.making import Conditioner
+from inntf.nets.make_conditioner import Conditioner
 from inntf.nets.norms import certify_norms, update_norms
 from inntf.nets.spectral_conv import SpectralConv2D
-from inntf.numerics.arguments import Limit
-from inntf.numerics.boxes import EVERYWHERE, broadcast_box, centre_and_radius, finite_box, is_finite
-from inntf.numerics.log_det_base import LogDetEstimator
-from inntf.numerics.log_det_estimators import ExactLogDet, RussianRoulette
-from inntf.numerics.refusals import log_dets_are_wanted
+from inntf.numerics.log_dets import ExactLogDet, RussianRoulette
+from inntf.numerics.log_dets.base import LogDetEstimator
 
 _EXACT_UP_TO = 8  # numbers in an event
 _CHOICES = {"noise": ("fresh", "fixed"), "on_failure": ("raise", "flag"), "refine": (None, "float64")}
@@ -106,11 +107,9 @@ class ResidualBlock(Block):
         for name, value in {"noise": noise, "on_failure": on_failure, "refine": refine}.items():
             if value not in _CHOICES[name]:
                 expected = " or ".join(map(repr, _CHOICES[name]))
-                raise ValueError(explain(self.name, received=f"{name}={value!r}", expected=expected, remedy="Spell it so."))
+                raise ValueError(explain(self.name, received=f"{name}={value!r}", expected=expected))
         if tolerance is not None and not tolerance > 0:
-            raise ValueError(
-                explain(self.name, received=f"tolerance={tolerance}", expected="a positive number, or None", remedy="Say one.")
-            )
+            raise ValueError(explain(self.name, received=f"tolerance={tolerance}", expected="a positive number, or None"))
         if refine and self.compute_dtype != self.variable_dtype:
             raise ValueError(
                 explain(
@@ -139,18 +138,18 @@ class ResidualBlock(Block):
         if self.log_det is None:
             size = None if None in event else int(np.prod(event))
             self.log_det = ExactLogDet() if size is not None and size <= _EXACT_UP_TO else RussianRoulette()
-        if self.tags["stochastic"]:
+        if self.tags.stochastic:
             self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     @property
-    def tags(self) -> dict[str, bool]:
+    def tags(self) -> Tags:
         """What generic checks must know: whether calls are random, and which round trips are exact."""
-        draws = self.log_det is not None and getattr(self.log_det, "needs_seed", True)
-        return {
-            "stochastic": draws and self.noise == "fresh",
-            "exact_data_round_trip": True,
-            "exact_latent_round_trip": True,
-        }
+        draws = self.log_det is not None and self.log_det.needs_seed
+        return Tags(
+            stochastic=draws and self.noise == "fresh",
+            exact_data_round_trip=True,
+            exact_latent_round_trip=True,
+        )
 
     # ---- the map --------------------------------------------------------------------------------------------
 
@@ -203,7 +202,7 @@ class ResidualBlock(Block):
     def _next_seed(self) -> tf.Tensor | None:
         if self.seed_generator is not None:
             return tf.bitcast(tf.cast(self.seed_generator.next(), tf.uint32), tf.int32)
-        return tf.constant([self.seed or 0, 0]) if getattr(self.log_det, "needs_seed", True) else None
+        return tf.constant([self.seed or 0, 0]) if self.log_det.needs_seed else None
 
     def _update_norms(self) -> None:
         if self.trainable and getattr(call_context(), "training", False):
@@ -218,7 +217,7 @@ class ResidualBlock(Block):
         self._update_norms()
         seed = self._next_seed()
         x = tf.stop_gradient(self._root(z, condition))
-        return x, *pullback(lambda x, c: self._there(x, c, seed), x, dz, dlog_det, condition, sources)
+        return x, *recomputed_vjp(lambda x, c: self._there(x, c, seed), x, dz, dlog_det, condition, sources)
 
     def inverse_backprop(
         self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
@@ -226,7 +225,7 @@ class ResidualBlock(Block):
         """As in `Block`, with the noise that the inverse had."""
         seed = self._next_seed()
         z = x + self.branch(x, condition)
-        return z, *pullback(lambda z, c: self._back(z, c, seed), z, dx, dlog_det, condition, sources)
+        return z, *recomputed_vjp(lambda z, c: self._back(z, c, seed), z, dx, dlog_det, condition, sources)
 
     # ---- bounds ---------------------------------------------------------------------------------------------
 

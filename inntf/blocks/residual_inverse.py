@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from inntf.blocks.coupling_base import merge_condition
 from inntf.blocks.inverse_certificate import InverseCertificate, InverseNotReached
 from inntf.core import Block
+from inntf.core.refusals import log_dets_are_wanted, refusals_are_marked
+from inntf.nets.conditioning import merge_condition
+from inntf.nets.lipschitz_cache import RememberedConstant
 from inntf.nets.lipschitz_tensor import lipschitz_tensor
 from inntf.nets.pure import PureNetwork
-from inntf.nets.remembered import RememberedConstant
 from inntf.nets.structure import structure_of
-from inntf.numerics.fixed_point import ROUNDING, FixedPoint, solve_fixed_point
-from inntf.numerics.implicit import contraction_inverse
-from inntf.numerics.refusals import log_dets_are_wanted, refusals_are_marked
 from inntf.numerics.shared_traces import run_shared
+from inntf.numerics.solvers.fixed_point import ROUNDING, FixedPoint, solve_fixed_point
+from inntf.numerics.solvers.implicit import contraction_inverse
 
 _local = threading.local()
 

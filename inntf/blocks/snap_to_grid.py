@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
-from inntf.numerics.boxes import Box, check_box
+from inntf.core.boxes import Box, check_box
+from inntf.core.tags import Tags
 from inntf.numerics.grids import grid_limit, snap_to_grid
 
 
@@ -40,13 +41,13 @@ class SnapToGrid(Block):
     """
 
     uses_condition = False
-    tags = {"stochastic": False, "exact_data_round_trip": False, "exact_latent_round_trip": False}
+    tags = Tags(exact_data_round_trip=False, exact_latent_round_trip=False)
 
     def __init__(self, bits: int = 10, *, rounding: str = "nearest", **kwargs: Any):
         super().__init__(**kwargs)
         grid_limit(bits, self.variable_dtype)
         if rounding not in ("nearest", "down"):
-            raise ValueError(f"{self.name}: received rounding={rounding!r}, expected 'nearest' or 'down'. Spell it so.")
+            raise ValueError(f"{self.name}: received rounding={rounding!r}, expected 'nearest' or 'down'.")
         self.bits, self.rounding = int(bits), rounding
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,4 +1,4 @@
-"""Ways to part an event into what a coupling keeps and what it transforms."""
+"""Ways to part an event into the identity part, which a coupling leaves unchanged, and the one it transforms."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import tensorflow as tf
 
 from inntf.blocks.split_base import Split
 from inntf.core.errors import explain
-from inntf.numerics.arguments import typed
 
 
 @keras.saving.register_keras_serializable("inntf")
 class ChannelSplit(Split):
-    """First `at` channels and the rest: `kept = x[..., :at]`, `moved = x[..., at:]`; half and half by default.
+    """First `at` channels and the rest: `identity = x[..., :at]`, `transformed = x[..., at:]`; half and half by default.
 
     Args:
         at: where to cut; `channels // 2` by default.
-        swap: keep the last channels instead.
+        swap: leave the last channels unchanged instead.
 
     Raises (at build): ValueError if one part would be empty.
 
@@ -32,7 +31,6 @@ class ChannelSplit(Split):
         [2, 3]
     """
 
-    @typed
     def __init__(self, at: int | None = None, swap: bool = False):
         super().__init__(swap)
         self.at = at
@@ -46,28 +44,24 @@ class ChannelSplit(Split):
         self._cut, self._size = cut, size
 
     def part(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """`(kept, moved)`."""
+        """`(identity, transformed)`."""
         # One operation, whose gradient is one: two slices would each be padded with zeros, and added.
         first, last = tf.split(x, [self._cut, self._size - self._cut], -1)
         return (last, first) if self.swap else (first, last)
 
-    def join(self, kept: tf.Tensor, moved: tf.Tensor) -> tf.Tensor:
+    def join(self, identity: tf.Tensor, transformed: tf.Tensor) -> tf.Tensor:
         """Undo `part`."""
-        return tf.concat([moved, kept] if self.swap else [kept, moved], -1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {"at": self.at, "swap": self.swap}
+        return tf.concat([transformed, identity] if self.swap else [identity, transformed], -1)
 
 
 @keras.saving.register_keras_serializable("inntf")
 class HalfSplit(Split):
     """First and second half along the first event axis: rows of an image, entries of a vector.
 
-    `kept = x[:, :n // 2]`, `moved = x[:, n // 2:]`, with `n` the size of that axis.
+    `identity = x[:, :n // 2]`, `transformed = x[:, n // 2:]`, with `n` the size of that axis.
 
     Args:
-        swap: keep the second half instead.
+        swap: leave the second half unchanged instead.
 
     Raises (at build): ValueError if an image has an odd height, or there are fewer than two entries.
 
@@ -94,22 +88,22 @@ class HalfSplit(Split):
         self._cut = size // 2
 
     def part(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """`(kept, moved)`."""
+        """`(identity, transformed)`."""
         first, last = x[:, : self._cut], x[:, self._cut :]
         return (last, first) if self.swap else (first, last)
 
-    def join(self, kept: tf.Tensor, moved: tf.Tensor) -> tf.Tensor:
+    def join(self, identity: tf.Tensor, transformed: tf.Tensor) -> tf.Tensor:
         """Undo `part`."""
-        return tf.concat([moved, kept] if self.swap else [kept, moved], 1)
+        return tf.concat([transformed, identity] if self.swap else [identity, transformed], 1)
 
 
 @keras.saving.register_keras_serializable("inntf")
 class IndexSplit(Split):
-    """Explicit sets of channels: `kept = x[..., kept]`, the others move.
+    """Explicit sets of channels: `identity = x[..., identity]`, the others are transformed.
 
     Args:
-        kept: indices along the last axis that are kept; negative ones count from the end.
-        swap: keep the others instead.
+        identity: indices along the last axis that stay unchanged; negative ones count from the end.
+        swap: leave the others unchanged instead.
 
     Raises:
         ValueError: for repeated indices, and at build for indices out of range or an empty part.
@@ -122,15 +116,19 @@ class IndexSplit(Split):
         [[1.0, 3.0]]
     """
 
-    @typed
-    def __init__(self, kept: Sequence[int], swap: bool = False):
+    def __init__(self, identity: Sequence[int], swap: bool = False):
         super().__init__(swap)
-        self.kept = [int(i) for i in kept]
+        self.identity = [int(i) for i in identity]
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> IndexSplit:
+        """A split from `get_config()`; files of before say `kept`."""
+        return cls(**{{"kept": "identity"}.get(k, k): v for k, v in config.items()})
 
     def build(self, event_shape: tuple[int | None, ...]) -> None:
         """Fix both index sets."""
         size = event_shape[-1]
-        first = np.asarray(self.kept)
+        first = np.asarray(self.identity)
         if (
             len(first) == 0
             or len(first) >= size
@@ -141,9 +139,9 @@ class IndexSplit(Split):
             raise ValueError(
                 explain(
                     "IndexSplit",
-                    received=f"kept={self.kept} for {size} channels",
+                    received=f"identity={self.identity} for {size} channels",
                     expected="distinct indices in range, neither none nor all",
-                    remedy="Give the indices of the channels to keep.",
+                    remedy="Give the indices of the channels that stay unchanged.",
                 )
             )
         first = first % size
@@ -152,27 +150,23 @@ class IndexSplit(Split):
         self._back = np.argsort(np.concatenate(self._sets))
 
     def part(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """`(kept, moved)`."""
+        """`(identity, transformed)`."""
         return tf.gather(x, self._sets[0], axis=-1), tf.gather(x, self._sets[1], axis=-1)
 
-    def join(self, kept: tf.Tensor, moved: tf.Tensor) -> tf.Tensor:
+    def join(self, identity: tf.Tensor, transformed: tf.Tensor) -> tf.Tensor:
         """Undo `part`."""
-        return tf.gather(tf.concat([kept, moved], -1), self._back, axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {"kept": self.kept, "swap": self.swap}
+        return tf.gather(tf.concat([identity, transformed], -1), self._back, axis=-1)
 
 
 @keras.saving.register_keras_serializable("inntf")
 class CheckerboardSplit(Split):
-    """Pixels with even and odd `row + column` (for vectors: even and odd entries); the even ones are kept.
+    """Pixels with even and odd `row + column` (for vectors: even and odd entries); the even ones stay unchanged.
 
-    For images both parts have shape `(batch, pixels, channels)`; the conditioner sees the whole image with the moved pixels
-    at zero, and its output is read at the moved pixels, as with the masked convolutions of the paper.
+    For images both parts have shape `(batch, pixels, channels)`; the conditioner sees the whole image with the
+    transformed pixels at zero, and its output is read there, as with the masked convolutions of the paper.
 
     Args:
-        swap: keep the odd pixels instead.
+        swap: leave the odd pixels unchanged instead.
 
     Raises (at build): ValueError unless the event is fixed in size and has at least two pixels.
 
@@ -195,23 +189,23 @@ class CheckerboardSplit(Split):
         self._back = np.argsort(np.concatenate(self._sets))
 
     def part(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """`(kept, moved)`."""
+        """`(identity, transformed)`."""
         x = self._pixels(x)
         return tf.gather(x, self._sets[0], axis=1), tf.gather(x, self._sets[1], axis=1)
 
-    def join(self, kept: tf.Tensor, moved: tf.Tensor) -> tf.Tensor:
+    def join(self, identity: tf.Tensor, transformed: tf.Tensor) -> tf.Tensor:
         """Undo `part`."""
-        return self._image(tf.gather(tf.concat([kept, moved], 1), self._back, axis=1))
+        return self._image(tf.gather(tf.concat([identity, transformed], 1), self._back, axis=1))
 
-    def view(self, kept: tf.Tensor) -> tf.Tensor:
-        """The image with the moved pixels at zero; a vector's kept entries."""
+    def view(self, identity: tf.Tensor) -> tf.Tensor:
+        """The image with the transformed pixels at zero; a vector's identity entries."""
         if len(self._shape) == 1:
-            return kept
-        blank = tf.zeros([tf.shape(kept)[0], len(self._sets[1]), kept.shape[-1]], kept.dtype)
-        return self.join(kept, blank)
+            return identity
+        blank = tf.zeros([tf.shape(identity)[0], len(self._sets[1]), identity.shape[-1]], identity.dtype)
+        return self.join(identity, blank)
 
     def parameters(self, raw: tf.Tensor) -> tf.Tensor:
-        """The conditioner's output at the moved pixels."""
+        """The conditioner's output at the transformed pixels."""
         return raw if len(self._shape) == 1 else tf.gather(self._pixels(raw), self._sets[1], axis=1)
 
     def _pixels(self, x: tf.Tensor) -> tf.Tensor:
@@ -227,7 +221,7 @@ _NAMED = {"channels": ChannelSplit, "halves": HalfSplit, "checkerboard": Checker
 
 
 def make_split(split: Any) -> Split:
-    """A split from what a user passes: a `Split`, the name `channels`, `halves` or `checkerboard`, or a list of kept channels.
+    """A split from a `Split`, the name `channels`, `halves` or `checkerboard`, or a list of channels to leave unchanged.
 
     Raises:
         ValueError: for anything else.
@@ -235,7 +229,7 @@ def make_split(split: Any) -> Split:
     Source: inntf.
 
     Example:
-        >>> type(make_split("checkerboard")).__name__, make_split([0, 1]).kept
+        >>> type(make_split("checkerboard")).__name__, make_split([0, 1]).identity
         ('CheckerboardSplit', [0, 1])
     """
     if isinstance(split, Split):
@@ -248,7 +242,7 @@ def make_split(split: Any) -> Split:
         explain(
             "split",
             received=repr(split),
-            expected=f"a Split, one of {sorted(_NAMED)}, or a list of channel indices to keep",
+            expected=f"a Split, one of {sorted(_NAMED)}, or a list of channel indices to leave unchanged",
             remedy="For example split='channels', or inntf.blocks.ChannelSplit(swap=True).",
         )
     )

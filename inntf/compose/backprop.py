@@ -42,7 +42,7 @@ class Backprop:
     def __post_init__(self):
         for name, value, allowed in (("backprop", self.mode, _MODES), ("on_drift", self.on_drift, _ON_DRIFT)):
             if value not in allowed:
-                raise ValueError(explain(name, received=repr(value), expected=" or ".join(allowed), remedy="Spell it so."))
+                raise ValueError(explain(name, received=repr(value), expected=" or ".join(allowed)))
         every, tolerance = self.checkpoint_every, self.drift_tolerance
         if every is not None and (isinstance(every, bool) or every != int(every) or every < 1):
             raise ValueError(

@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from inntf.compose.composition import Composition, widest_policy
 from inntf.core import Block, LipschitzBounds
-from inntf.core.backprop import Gradients, added
 from inntf.core.bounds import unknown
+from inntf.core.boxes import Box
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape, static
-from inntf.numerics.boxes import Box
+from inntf.core.vjp import Gradients, added
 
 
 @keras.saving.register_keras_serializable("inntf")

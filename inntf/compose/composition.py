@@ -11,7 +11,7 @@ from inntf.compose.backprop import Backprop
 from inntf.compose.drift import DriftGuard
 from inntf.compose.reversible import Step, run
 from inntf.core import Block
-from inntf.numerics.arguments import Limit
+from inntf.core.arguments import Limit
 
 
 def widest_policy(blocks: Sequence[Block]) -> Any:

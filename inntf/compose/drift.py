@@ -85,7 +85,7 @@ def relative_drift(rebuilt: tf.Tensor, true: tf.Tensor) -> tf.Tensor:
 
 
 def fingerprint(value: tf.Tensor) -> tf.Tensor:
-    """One number a sample, `(batch,)`: a sum with fixed random signs over the root of the size.
+    """One number per sample, `(batch,)`: a sum with fixed random signs over the root of the size.
 
     It is kept for every block, where the activation itself would take too much: an error inside a segment that later
     inverses happen to shrink does not show at the checkpoint, but it shows here.  An error `e` changes the number by
@@ -97,10 +97,10 @@ def fingerprint(value: tf.Tensor) -> tf.Tensor:
     return tf.linalg.matvec(flat, signs) / tf.sqrt(tf.cast(tf.maximum(size, 1), value.dtype))
 
 
-def fingerprint_drift(rebuilt: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
+def fingerprint_drift(rebuilt: tf.Tensor, stored: tf.Tensor) -> tf.Tensor:
     """Change of the fingerprint relative to the root mean square, largest over a batch; infinite where not finite."""
     size = tf.sqrt(tf.reduce_mean(tf.square(rebuilt)))
-    error = tf.reduce_max(tf.abs(fingerprint(rebuilt) - kept)) / tf.maximum(size, tf.constant(1e-30, rebuilt.dtype))
+    error = tf.reduce_max(tf.abs(fingerprint(rebuilt) - stored)) / tf.maximum(size, tf.constant(1e-30, rebuilt.dtype))
     return tf.where(tf.math.is_finite(error), error, tf.constant(float("inf"), rebuilt.dtype))
 
 

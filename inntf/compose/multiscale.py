@@ -9,16 +9,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.blocks.coupling import AffineCoupling
+from inntf.blocks.named_couplings import AffineCoupling
 from inntf.blocks.splits import ChannelSplit
 from inntf.compose.composition import Composition, widest_policy
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
+from inntf.core.boxes import Box, broadcast_box, finite_box
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape, static
 from inntf.nets.convnet import ConvNet
-from inntf.numerics.boxes import Box, broadcast_box, finite_box
-from inntf.numerics.scales import ExpScale
+from inntf.numerics.transformers.scales import ExpScale
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -32,7 +32,7 @@ class Multiscale(Composition):
     written so that the base stays standard normal (and a temperature acts on it as on any Gaussian).
 
     Args:
-        levels: one block a level, usually `Chain([Squeeze(), ...])`.
+        levels: one block per level, usually `Chain([Squeeze(), ...])`.
         priors: `"fixed"` (standard normal), `"learned"`, or a function that makes the block which standardizes a
             level's output while keeping its first half of channels.
         condition_network: a Keras layer that turns a condition into a list of feature maps, one a level, such as
@@ -73,10 +73,10 @@ class Multiscale(Composition):
     ):
         if not levels or not all(isinstance(level, Block) for level in levels):
             raise ValueError(
-                "Multiscale: received no levels or parts that are no blocks, expected inntf blocks. Pass one block a level."
+                "Multiscale: received no levels or parts that are no blocks, expected inntf blocks. Pass one block per level."
             )
         if not (priors in ("fixed", "learned") if isinstance(priors, str) else callable(priors)):
-            raise ValueError(f"Multiscale: received priors={priors!r}, expected 'fixed', 'learned' or a function. Spell it so.")
+            raise ValueError(f"Multiscale: received priors={priors!r}, expected 'fixed', 'learned' or a function.")
         super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or widest_policy(levels)})
         self.levels = list(levels)
         self.condition_network = condition_network

@@ -11,16 +11,16 @@ import tensorflow as tf
 
 from inntf.compose.chain import Chain
 from inntf.compose.composition import Composition
-from inntf.compose.each import for_each_block
+from inntf.compose.for_each_block import for_each_block
 from inntf.compose.reversible_scan import recomputed, step_back
 from inntf.compose.scan import Scan, stored
 from inntf.compose.stacking import Same, Template, sources
 from inntf.core import Block, LipschitzBounds
-from inntf.core.backprop import Gradients
 from inntf.core.bounds import unknown
+from inntf.core.boxes import Box
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape, static
-from inntf.numerics.boxes import Box
+from inntf.core.vjp import Gradients
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -175,7 +175,7 @@ class Repeat(Composition):
         return False
 
     def for_each_inner_block(self, function: Callable[[Block], Any]) -> list[Any]:
-        """See `inntf.compose.each.for_each_block`."""
+        """See `inntf.compose.for_each_block.for_each_block`."""
         return for_each_block(self, function)
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:

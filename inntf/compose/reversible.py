@@ -13,7 +13,7 @@ from tensorflow.python.eager import record
 from inntf.compose.backprop import Backprop
 from inntf.compose.drift import DriftGuard, fingerprint, fingerprint_drift
 from inntf.core import Block
-from inntf.core.backprop import call_context, pullback, within
+from inntf.core.vjp import call_context, recomputed_vjp, within
 
 _SECOND = (
     "inntf: backpropagation that recomputes activations has no second derivative. Compute it within "
@@ -65,11 +65,11 @@ def run(
         given, inputs = list(tensors[: len(extra)]), tensors[len(extra) :]
         condition = given[0] if given else None
         held = dict(zip(map(id, weights + states), inputs, strict=True))
-        kept, prints, log_dets, out = [], [], [], value
+        checkpoints, prints, log_dets, out = [], [], [], value
         with record.stop_recording(), _scope(variables, held) as scope:
             for i, step in enumerate(steps):
                 if i % every == 0:
-                    kept.append(out)
+                    checkpoints.append(out)
                 prints.append(fingerprint(out) if settings.guarded else None)
                 out, log_det = step.apply(out, condition)
                 log_dets.append(log_det)
@@ -81,18 +81,20 @@ def run(
             total = {id(t): None for t in (*given, *inputs[: len(weights)])}
             at, worst = out, tf.zeros([], value.dtype)
             with within(context):
-                for s in reversed(range(len(kept))):
+                for s in reversed(range(len(checkpoints))):
                     segment = steps[s * every : (s + 1) * every]
                     parts = _parts(segment, held, given)
-                    args = (segment, parts, held, kept[s], d_out, d_log_det, condition)
+                    args = (segment, parts, held, checkpoints[s], d_out, d_log_det, condition)
                     if settings.mode == "checkpointed":
                         grads = _from_checkpoint(*args)
                     else:
                         seen = prints[s * every : (s + 1) * every]
                         at, between, grads = _rebuild(segment, seen, parts, held, at, d_out, d_log_det, condition)
                         if settings.guarded:
-                            grads, drift = guard.check(at, kept[s], between, grads, lambda args=args: _from_checkpoint(*args))
-                            worst, at = tf.maximum(worst, drift), kept[s]
+                            grads, drift = guard.check(
+                                at, checkpoints[s], between, grads, lambda args=args: _from_checkpoint(*args)
+                            )
+                            worst, at = tf.maximum(worst, drift), checkpoints[s]
                     d_out = grads[0]
                     for tensor, grad in zip(parts, grads[1:], strict=True):
                         total[id(tensor)] = grad if total[id(tensor)] is None else total[id(tensor)] + grad
@@ -166,7 +168,7 @@ def _from_checkpoint(
     for step, at in zip(reversed(segment), reversed(values), strict=True):
         sources = _parts([step], held, [] if condition is None else [condition])
         with _scope(step.variables, held):
-            d_out, grads = pullback(step.apply, after(at, d_out), d_out, d_log_det, condition, sources)
+            d_out, grads = recomputed_vjp(step.apply, after(at, d_out), d_out, d_log_det, condition, sources)
         accumulate(total, sources, grads)
     return [d_out, *(filled(total.get(id(t)), t) for t in parts)]
 

@@ -13,7 +13,7 @@ from inntf.compose.backprop import Backprop
 from inntf.compose.drift import DriftGuard, fingerprint, fingerprint_drift
 from inntf.compose.reversible import after, once_only
 from inntf.compose.scan import Scan, no_log_det
-from inntf.core.backprop import Gradients, call_context, pullback, within
+from inntf.core.vjp import Gradients, call_context, recomputed_vjp, within
 
 
 def recomputed(
@@ -32,12 +32,14 @@ def recomputed(
         condition, matrices = (tensors[0], tensors[1:]) if extra else (None, tensors)
         loops = _Loops(scan, settings, condition, list(matrices))
         with record.stop_recording():
-            out, log_det, kept, prints, states = loops.forward(value)
+            out, log_det, checkpoints, prints, states = loops.forward(value)
         kept_states[:] = [g for g in scan.states if g in scan.updated]
 
         def backward(d_out: tf.Tensor, d_log_det: tf.Tensor, *_: Any) -> list[tf.Tensor | None]:
             with within(context):
-                d_value, d_condition, rows, worst = loops.backward(after(out, d_out), kept, prints, d_out, d_log_det, guard)
+                d_value, d_condition, rows, worst = loops.backward(
+                    after(out, d_out), checkpoints, prints, d_out, d_log_det, guard
+                )
             if settings.guarded:
                 guard.note(worst)
             by_group = dict(zip(scan.weights, rows, strict=True))
@@ -63,7 +65,7 @@ def step_back(
 ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
     """The whole loop as one step of a reversible composition around it: its input, and the gradients there.
 
-    Nothing is guarded here: the composition compares the input with what it has kept, and where that has drifted it gets the
+    Nothing is guarded here: the composition compares the input with what it has stored, and where that has drifted it gets the
     gradients anew from there, through `recomputed` with its own checkpoints.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -96,7 +98,7 @@ class _Loops:
         """Result, log-determinant, the segments' inputs, the fingerprints of the blocks' (if guarded), the new states."""
         scan = self.scan
         prints = [tf.TensorArray(value.dtype, scan.n, element_shape=value.shape[:1])] if self.settings.guarded else []
-        kept = tf.TensorArray(value.dtype, self.segments, element_shape=value.shape, clear_after_read=False)
+        checkpoints = tf.TensorArray(value.dtype, self.segments, element_shape=value.shape, clear_after_read=False)
 
         def block(k: tf.Tensor, value: tf.Tensor, total: tf.Tensor, prints: list, news: list[tf.TensorArray]) -> tuple:
             prints = [array.write(k, fingerprint(value)) for array in prints]
@@ -104,20 +106,22 @@ class _Loops:
             news = [array.write(scan.index(k), row) for array, row in zip(news, rows, strict=True)]
             return k + 1, out, total + log_det, prints, news
 
-        def segment(s: tf.Tensor, value: tf.Tensor, total: tf.Tensor, kept: tf.TensorArray, prints: list, news: list) -> tuple:
-            kept = kept.write(s, value)
+        def segment(
+            s: tf.Tensor, value: tf.Tensor, total: tf.Tensor, checkpoints: tf.TensorArray, prints: list, news: list
+        ) -> tuple:
+            checkpoints = checkpoints.write(s, value)
             end = tf.minimum((s + 1) * self.every, scan.n)
             first = (s * self.every, value, total, prints, news)
             _, value, total, prints, news = _loop(lambda k, *_: k < end, block, first, self.every)
-            return s + 1, value, total, kept, prints, news
+            return s + 1, value, total, checkpoints, prints, news
 
-        start = (tf.constant(0), value, no_log_det(value), kept, prints, scan.arrays(scan.states))
-        _, out, total, kept, prints, news = _loop(lambda s, *_: s < self.segments, segment, start, self.segments)
+        start = (tf.constant(0), value, no_log_det(value), checkpoints, prints, scan.arrays(scan.states))
+        _, out, total, checkpoints, prints, news = _loop(lambda s, *_: s < self.segments, segment, start, self.segments)
         # Tensors in place of the arrays: a SavedModel's gradient function cannot hold on to arrays.
         return (
             out,
             total,
-            kept.stack(),
+            checkpoints.stack(),
             [array.stack() for array in prints],
             [a.stack() if g in scan.updated else None for g, a in zip(scan.states, news, strict=True)],
         )
@@ -125,7 +129,7 @@ class _Loops:
     def backward(
         self,
         out: tf.Tensor,
-        kept: tf.Tensor,
+        checkpoints: tf.Tensor,
         prints: list[tf.Tensor],
         d_out: tf.Tensor,
         d_log_det: tf.Tensor,
@@ -145,7 +149,7 @@ class _Loops:
             s = self.segments - 1 - c
             start = s * every
             length = tf.minimum(every, scan.n - start)
-            true = tf.ensure_shape(tf.gather(kept, s), at.shape)
+            true = tf.ensure_shape(tf.gather(checkpoints, s), at.shape)
 
             def from_there() -> list[tf.Tensor]:
                 return self.from_checkpoint(start, length, true, d_at, d_log_det)
@@ -198,26 +202,26 @@ class _Loops:
     ) -> list[tf.Tensor]:
         """The same gradients from a segment's true input, without any inverse."""
         scan = self.scan
-        kept = tf.TensorArray(value.dtype, self.every, element_shape=value.shape, clear_after_read=False)
+        inputs = tf.TensorArray(value.dtype, self.every, element_shape=value.shape, clear_after_read=False)
 
-        def ahead(k: tf.Tensor, value: tf.Tensor, kept: tf.TensorArray) -> tuple:
+        def ahead(k: tf.Tensor, value: tf.Tensor, inputs: tf.TensorArray) -> tuple:
             value = scan.step(value, self.condition, self.slices(start + k))[0]
-            return k + 1, value, kept.write(k + 1, value)
+            return k + 1, value, inputs.write(k + 1, value)
 
         def known(value: tf.Tensor, d_value: tf.Tensor, d_log_det: tf.Tensor, condition: Any, sources: list) -> tuple:
-            return value, *pullback(scan.apply, value, d_value, d_log_det, condition, sources)
+            return value, *recomputed_vjp(scan.apply, value, d_value, d_log_det, condition, sources)
 
         def block(k: tf.Tensor, d_at: tf.Tensor, d_condition: tf.Tensor, rows: list[tf.TensorArray]) -> tuple:
             j = length - 1 - k
-            at = kept.read(j)
+            at = inputs.read(j)
             at.set_shape(value.shape)
             _, d_at, more, new = scan.step_back(known, at, d_at, d_log_det, self.condition, self.slices(start + j))
             rows = [array.write(j, row) for array, row in zip(rows, new, strict=True)]
             return k + 1, d_at, d_condition if more is None else d_condition + more, rows
 
-        kept = kept.write(0, value)
+        inputs = inputs.write(0, value)
         if self.every > 1:
-            _, _, kept = _loop(lambda k, *_: k < length - 1, ahead, (tf.constant(0), value, kept), self.every - 1)
+            _, _, inputs = _loop(lambda k, *_: k < length - 1, ahead, (tf.constant(0), value, inputs), self.every - 1)
         first = (tf.constant(0), d_at, self.no_condition(), scan.arrays(scan.weights, self.every))
         _, d_at, d_condition, rows = _loop(lambda k, *_: k < length, block, first, self.every)
         return [d_at, d_condition, *(array.stack() for array in rows)]

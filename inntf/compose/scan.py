@@ -11,7 +11,7 @@ from tensorflow.python.eager import record
 
 from inntf.compose.packing import Packing
 from inntf.compose.stacking import Template
-from inntf.core.backprop import Gradients
+from inntf.core.vjp import Gradients
 
 
 class Scan:

@@ -9,20 +9,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.core import built_shapes, checks, shapes
-from inntf.core.backprop import Gradients, pullback
+from inntf.core import boxes, built_shapes, checks, shapes
+from inntf.core.arguments import bound_arguments, check_types
 from inntf.core.bijector_side import BijectorSide
 from inntf.core.bounds import LipschitzBounds, unknown
-from inntf.core.door import guarded_init, guarded_initialize, guarded_pair, noting_shape
-from inntf.core.faces import BijectorFace, LiveVariables, tfb
 from inntf.core.keras_side import KerasSide
-from inntf.numerics import boxes
-from inntf.numerics.arguments import bound_arguments, check_types
+from inntf.core.method_wrapping import guarded_init, guarded_initialize, guarded_pair, noting_shape
+from inntf.core.tags import Tags
+from inntf.core.tfp_bridge import BijectorBridge, LiveVariables, tfb
+from inntf.core.vjp import Gradients, recomputed_vjp
 
 _PAIRS = ("forward_and_log_det", "inverse_and_log_det")
 
 
-class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
+class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorBridge):
     """An invertible map with a log-determinant: at once a `keras.layers.Layer` and a `tfb.Bijector`.
 
     `forward` takes data `x` to the latent `z`, `inverse` takes `z` back.  Both come with the log-determinant of
@@ -36,9 +36,8 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
 
     To write a block, define `build`, `forward_and_log_det`, `inverse_and_log_det` and, where the mathematics gives
     it, `lipschitz_bounds`.  Inside them the value has exactly one batch dimension, the right rank, width and
-    dtype: that is checked once, at the door, by the base class, which also builds lazily, flattens and restores
-    any number of leading batch dimensions, and brings `log_det` to its shape.  Constructor arguments are recorded:
-    `get_config`, `copy` and `parameters` need no code unless an argument cannot be serialized.
+    dtype: the base class checks it once, builds lazily, and flattens and restores leading batch dimensions.  Constructor
+    arguments are recorded: `get_config`, `copy` and `parameters` need no code unless one cannot be serialized.
 
     Args:
         event_ndims: rank of one event: 1 for `(batch, dim)`, 3 for `(batch, height, width, channels)`.  By
@@ -69,6 +68,8 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
     default_event_ndims = 1  # what the bijector reports before the first input is seen
     inverse_event_ndims_offset = 0  # rank of z minus rank of x
     uses_condition = True  # False: a condition passed along a chain is ignored here
+    allowed_event_ndims: tuple[int, ...] = (1, 2, 3)
+    tags = Tags()  # or a property, where it depends on the arguments
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -97,7 +98,7 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
         validate_args: bool = False,
     ):
         keras.layers.Layer.__init__(self, name=name, dtype=dtype, trainable=trainable, autocast=False)
-        self._convert_input_args = False  # Keras would cast to the 16-bit compute dtype; the door does it right
+        self._convert_input_args = False  # Keras would cast to the 16-bit compute dtype; the wrapped methods do it right
         ndims = checks.event_ndims(self, event_ndims)
         layer_name = self._name
         tfb.Bijector.__init__(
@@ -198,14 +199,14 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorFace):
             `x`, the gradient by `x`, and the gradients by `sources` (`None` where one is not used).
         """
         x = self.inverse_and_log_det(z, condition)[0]
-        return x, *pullback(self.forward_and_log_det, x, dz, dlog_det, condition, sources)
+        return x, *recomputed_vjp(self.forward_and_log_det, x, dz, dlog_det, condition, sources)
 
     def inverse_backprop(
         self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         """The same through `inverse`: from `x` to `z` and the gradients there."""
         z = self.forward_and_log_det(x, condition)[0]
-        return z, *pullback(self.inverse_and_log_det, z, dx, dlog_det, condition, sources)
+        return z, *recomputed_vjp(self.inverse_and_log_det, z, dx, dlog_det, condition, sources)
 
     @property
     def takes_any_dtype(self) -> bool:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
-from inntf.numerics.upper_bounds import upper_product
+from inntf.core.upper_bounds import upper_product
 
 _BEYOND = "a bound beyond float range"
 _NOT_A_NUMBER = "weights or parameters that are not finite"

@@ -1,4 +1,4 @@
-"""The door: every check of rank, width, dtype and condition, once, with a message that helps."""
+"""Every check of rank, width, dtype and condition, made once where a method is entered, with a message that helps."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.errors import explain
+from inntf.core.refusals import refusals_are_marked
 from inntf.core.shapes import Shape, compatible, static
-from inntf.numerics.refusals import refusals_are_marked
 
 
 def as_tensor(block: Any, value: Any) -> tf.Tensor:
@@ -81,7 +81,7 @@ def event_ndims(block: Any, ndims: int | None) -> int | None:
     Raises:
         ValueError: unless 1 or 3 (or what the block supports).
     """
-    allowed = getattr(block, "allowed_event_ndims", (1, 2, 3))
+    allowed = block.allowed_event_ndims
     if ndims is not None and ndims not in allowed:
         names = {1: "vectors (batch, dim)", 2: "sequences (batch, length, dim)", 3: "images (batch, height, width, channels)"}
         raise ValueError(
@@ -101,7 +101,7 @@ def infer_event_ndims(block: Any, rank: int | None) -> int:
     Raises:
         ValueError: for a scalar, an unknown rank, or rank 3, which may be either.
     """
-    allowed = getattr(block, "allowed_event_ndims", (1, 2, 3))
+    allowed = block.allowed_event_ndims
     if not rank:
         raise ValueError(
             explain(

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 
-def explain(subject: str, *, received: object, expected: object, remedy: str) -> str:
-    """One sentence a piece: who complains, what came, what was wanted, what to do."""
-    return f"{subject}: received {received}, expected {expected}. {remedy}"
+def explain(subject: str, *, received: object, expected: object, remedy: str = "") -> str:
+    """One sentence per piece: who complains, what came, what was wanted and, where `expected` does not say it, what to do."""
+    return f"{subject}: received {received}, expected {expected}. {remedy}".rstrip()

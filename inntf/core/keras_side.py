@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from inntf.core import checks, configuration, shapes
 from inntf.core.checkpointing import Checkpointed
-from inntf.core.faces import is_tfp, tfb
+from inntf.core.tfp_bridge import is_tfp, tfb
 
 _PLAIN = frozenset({bool, int, float, str, type(None), tf.TensorShape})
 

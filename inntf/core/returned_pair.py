@@ -32,6 +32,6 @@ def checked_pair(block: Any, function: Any, result: Any, forward: bool) -> tuple
     )
     if (log_det.shape.rank or 0) > 1 or wrong_size:
         received = f"a log_det of shape {log_det.shape} for values of shape {out.shape}"
-        remedy = "Sum the logarithms over all dimensions of an event: one number a sample."
+        remedy = "Sum the logarithms over all dimensions of an event: one number per sample."
         raise ValueError(explain(who, received=received, expected="(batch,), or a scalar", remedy=remedy))
     return out, log_det

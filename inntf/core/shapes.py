@@ -1,4 +1,4 @@
-"""Leading batch dimensions: any number outside, exactly one inside a block."""
+"""Shapes of batches and events: any number of leading dimensions outside, exactly one inside a block."""
 
 from __future__ import annotations
 
@@ -65,3 +65,20 @@ def _product(sizes: Shape) -> int:
     for size in sizes:
         out *= size
     return out
+
+
+def sum_event(values: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor:
+    """Sum over all but the batch dimension, in float32 at least; zero for `None`."""
+    if values is None:
+        return tf.zeros([], like.dtype)
+    if values.dtype.size < 4:
+        values = tf.cast(values, tf.float32)
+    return tf.reduce_sum(values, list(range(1, values.shape.rank)))
+
+
+def pixels(x: tf.Tensor) -> tf.Tensor:
+    """Number of positions that share a channel's weights: `height * width` of an image, 1 for a vector, as a scalar."""
+    shape = x.shape[1:-1]
+    if shape.is_fully_defined():
+        return tf.constant(shape.num_elements(), x.dtype)
+    return tf.cast(tf.reduce_prod(tf.shape(x)[1:-1]), x.dtype)

@@ -96,9 +96,9 @@ def number(who: str, name: str, value: Any, low: float, high: float = np.inf, *,
     """A finite number between `low` and `high`, ends excluded (included where `closed`)."""
     words = f"a number {'of at least' if closed else 'above'} {low:g}" + ("" if np.isinf(high) else f" and below {high:g}")
     if isinstance(value, bool | np.bool_) or not _is_number(value):
-        raise _refused(who, name, value, words, "See its arguments.", wrong_type=True)
+        raise _refused(who, name, value, words, wrong_type=True)
     if not np.isfinite(float(value)) or not (low <= value if closed else low < value) or not value < high:
-        raise _refused(who, name, value, words, "See its arguments.")
+        raise _refused(who, name, value, words)
     return float(value)
 
 
@@ -106,13 +106,13 @@ def flag(who: str, **values: Any) -> None:
     """True or False."""
     for name, value in values.items():
         if not isinstance(value, bool | np.bool_):
-            raise _refused(who, name, value, "True or False", "Say which.", wrong_type=True)
+            raise _refused(who, name, value, "True or False", wrong_type=True)
 
 
 def choice(who: str, name: str, value: Any, allowed: Sequence[Any]) -> None:
     """One of a few words."""
     if not any(type(value) is type(word) and value == word for word in allowed):
-        raise _refused(who, name, value, " or ".join(map(repr, allowed)), "Spell it so.")
+        raise _refused(who, name, value, " or ".join(map(repr, allowed)))
 
 
 def backprop(who: str, value: Any) -> None:
@@ -123,7 +123,7 @@ def backprop(who: str, value: Any) -> None:
 def seed(who: str, value: Any) -> None:
     """A whole number."""
     if _integer(value) is None or _integer(value) < 0:
-        raise _refused(who, "seed", value, "an integer of at least 0", "Count runs.", wrong_type=not _is_number(value))
+        raise _refused(who, "seed", value, "an integer of at least 0", wrong_type=not _is_number(value))
 
 
 def priors(who: str, value: Any) -> None:
@@ -176,6 +176,6 @@ def _shape_text(who: str, name: str, value: Any, ranks: Sequence[int]) -> str:
     return explain(who, received=f"{name}={value!r}", expected=f"{words}, positive integers", remedy=remedy.strip())
 
 
-def _refused(who: str, name: str, value: Any, expected: str, remedy: str, wrong_type: bool = False) -> Exception:
+def _refused(who: str, name: str, value: Any, expected: str, remedy: str = "", wrong_type: bool = False) -> Exception:
     text = explain(who, received=f"{name}={value!r}", expected=expected, remedy=remedy)
     return TypeError(text) if wrong_type else ValueError(text)

@@ -14,7 +14,7 @@ from inntf.compose.chain import Chain
 from inntf.core.shapes import Shape
 from inntf.models import argument_checks as check
 from inntf.models.flow import Flow
-from inntf.models.steps import one_block
+from inntf.models.repeated_steps import one_block
 from inntf.nets.masked import MaskedMLP
 
 _READS = {"maf": "data", "iaf": "latent"}
@@ -25,7 +25,7 @@ def autoregressive_flow(
     event_shape: Shape | int,
     depth: int = 5,
     hidden: Sequence[int] = (128, 128),
-    transform: Any = "affine",
+    transformer: Any = "affine",
     kind: str = "maf",
     activation: Any = "relu",
     residual: bool = False,
@@ -38,6 +38,7 @@ def autoregressive_flow(
     seed: int = 0,
     dtype: Any = None,
     name: str = "autoregressive_flow",
+    transform: Any = None,
 ) -> Flow:
     """A flow on vectors: `depth` steps of [ActNorm, permutation, masked autoregressive block].
 
@@ -48,7 +49,7 @@ def autoregressive_flow(
         event_shape: `(dim,)` or `dim`.
         depth: number of autoregressive blocks.
         hidden: widths of the masked networks' hidden layers.
-        transform: `"affine"`, `"spline"`, a `Scale`, or an `Elementwise`; see `MaskedAutoregressive`.
+        transformer: `"affine"`, `"spline"`, `"shift"`, a `Scale`, or a `Transformer`; see `MaskedAutoregressive`.
         kind: `"maf"` (fast densities) or `"iaf"` (fast samples).
         activation: of the networks.
         residual: residual hidden layers; needs equal widths.
@@ -61,6 +62,7 @@ def autoregressive_flow(
         seed: of the shuffles.
         dtype: dtype or policy of the blocks.
         name: name of the flow.
+        transform: the former name of `transformer`.
 
     Returns:
         A `Flow` over `(dim,)` with a standard normal base, built.
@@ -77,6 +79,7 @@ def autoregressive_flow(
         TensorShape([4, 3])
     """
     who = "autoregressive_flow"
+    transformer = transformer if transform is None else transform
     event_shape = check.shape(who, "event_shape", event_shape, (1,))
     check.count(who, "depth", depth, remedy="A flow needs a step.")
     hidden = check.widths(who, "hidden", hidden)
@@ -90,7 +93,7 @@ def autoregressive_flow(
     def step(i: int) -> Chain:
         net = MaskedMLP(hidden=hidden, activation=activation, residual=residual, dtype=dtype)
         mix = Permutation.reverse() if permutation == "reverse" else Permutation.shuffle(seed + i)
-        block = MaskedAutoregressive(conditioner=net, transform=transform, reads=_READS[kind], dtype=dtype)
+        block = MaskedAutoregressive(conditioner=net, transformer=transformer, reads=_READS[kind], dtype=dtype)
         return Chain([*([ActNorm(dtype=dtype)] if actnorm else []), mix, block], dtype=dtype)
 
     return Flow(

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from inntf.core import Block
+from inntf.core.arguments import typed
 from inntf.core.errors import explain
 from inntf.core.initialization import under_way
 from inntf.core.replicas import clip_what_replicas_add_up
@@ -20,7 +21,6 @@ from inntf.models.compile_arguments import LOSSES, refuse_losses
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
 from inntf.models.representative import representative
-from inntf.numerics.arguments import typed
 
 
 class NegativeLogProb(keras.losses.Loss):

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 
 from inntf.blocks.actnorm import ActNorm
-from inntf.blocks.coupling import AdditiveCoupling, AffineCoupling
 from inntf.blocks.linear import InvertibleConv1x1
+from inntf.blocks.named_couplings import AdditiveCoupling, AffineCoupling
 from inntf.blocks.permutation import Permutation
 from inntf.blocks.splits import ChannelSplit
 from inntf.blocks.squeeze import Squeeze
@@ -20,10 +20,10 @@ from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 from inntf.models import argument_checks as check
 from inntf.models.flow import Flow
-from inntf.models.steps import one_block, part_of_a_chain
+from inntf.models.repeated_steps import one_block, part_of_a_chain
 from inntf.nets.convnet import ConvNet
 from inntf.nets.mlp import MLP
-from inntf.numerics.scales import ExpScale, Scale, SigmoidScale
+from inntf.numerics.transformers.scales import ExpScale, Scale, SigmoidScale
 
 
 def real_nvp(
@@ -89,7 +89,7 @@ def real_nvp(
                 "real_nvp",
                 received="event_shape=1",
                 expected="at least 2 entries: a coupling moves some given the others",
-                remedy="Use autoregressive_flow(transform='spline') for one.",
+                remedy="Use autoregressive_flow(transformer='spline') for one.",
             )
         )
 
@@ -135,7 +135,7 @@ def glow(
     Args:
         event_shape: `(height, width, channels)`; height and width divisible by `2^levels`.
         levels: number of levels.
-        depth: steps a level.
+        depth: steps per level.
         hidden: channels of the 3x3-1x1-3x3 conditioners.
         preprocessing: blocks before the first level, such as `[Dequantize(), Logit()]`.
         permutation: `"conv1x1"` (learned), `"shuffle"` or `"reverse"`.

@@ -13,17 +13,17 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from inntf.core import Block, checks, configuration
+from inntf.core.arguments import typed
 from inntf.core.checkpointing import load_waiting
 from inntf.core.errors import explain
-from inntf.core.faces import LiveVariables
 from inntf.core.shapes import Shape, leading_shape, static
+from inntf.core.tfp_bridge import LiveVariables
 from inntf.models import argument_checks, flow_shapes
 from inntf.models.conditioned_flow import ConditionedFlow
 from inntf.models.conditions import Conditions
 from inntf.models.flow_checkpoints import CheckpointedFlow
 from inntf.models.flow_sampling import FlowSampling
 from inntf.models.keras_tracking import TrackedByKeras
-from inntf.numerics.arguments import typed
 
 tfd = tfp.distributions
 

@@ -10,13 +10,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from inntf.core.arguments import checked_count, typed
 from inntf.core.errors import explain
 from inntf.core.replicas import clip_what_replicas_add_up
 from inntf.models.compile_arguments import refuse_losses
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
 from inntf.nets.norms import update_norms
-from inntf.numerics.arguments import checked_count, typed
 
 
 class FlowGan(FlowHolder, keras.Model):
@@ -81,15 +81,9 @@ class FlowGan(FlowHolder, keras.Model):
         checked_count("FlowGan", discriminator_steps=discriminator_steps)
         for key, value in {"mle_weight": mle_weight, "gradient_penalty": gradient_penalty, "noise": noise}.items():
             if value < 0 or (key == "noise" and not value):
-                raise ValueError(
-                    explain("FlowGan", received=f"{key}={value}", expected="a positive number", remedy="Pass one.")
-                )
+                raise ValueError(explain("FlowGan", received=f"{key}={value}", expected="a positive number"))
         if objective not in ("mle", "adv", "hybrid"):
-            raise ValueError(
-                explain(
-                    "FlowGan", received=f"objective={objective!r}", expected="'mle', 'adv' or 'hybrid'", remedy="Spell it so."
-                )
-            )
+            raise ValueError(explain("FlowGan", received=f"objective={objective!r}", expected="'mle', 'adv' or 'hybrid'"))
         if objective != "mle" and discriminator is None:
             raise ValueError(
                 explain(
@@ -125,11 +119,7 @@ class FlowGan(FlowHolder, keras.Model):
         """
         refuse_losses("FlowGan", **kwargs)
         if self.discriminator is not None and discriminator_optimizer is None:
-            raise ValueError(
-                explain(
-                    "FlowGan.compile", received="one optimizer", expected="one for the discriminator too", remedy="Pass both."
-                )
-            )
+            raise ValueError(explain("FlowGan.compile", received="one optimizer", expected="one for the discriminator too"))
         super().compile(optimizer=generator_optimizer, **kwargs)
         generator_optimizer.build(self.block.trainable_variables)
         self.discriminator_optimizer = None if self.discriminator is None else discriminator_optimizer

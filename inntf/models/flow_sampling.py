@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from inntf.core import sampling_arguments
-from inntf.models.parts import in_parts
+from inntf.models.in_parts import in_parts
 
 tfd = tfp.distributions
 

@@ -43,8 +43,8 @@ def i_resnet_classifier(
     Args:
         event_shape: `(height, width, channels)`; height and width divide by two once a squeeze.
         classes: number of classes.
-        blocks: residual blocks a stage.
-        hidden: hidden channels of g, a number a stage.
+        blocks: residual blocks per stage.
+        hidden: hidden channels of g, a number per stage.
         channels: of the first stage, at least those of the image (four times as many after a squeeze).
         squeeze_first: whether to squeeze before the first stage: a quarter of the cost.
         coefficient: largest spectral norm of each convolution, below 1; `None` for plain convolutions, without an
@@ -72,8 +72,8 @@ def i_resnet_classifier(
     who = "i_resnet_classifier"
     event_shape = check.shape(who, "event_shape", event_shape, (3,))
     check.count(who, "classes", classes)
-    blocks = check.widths(who, "blocks", blocks, remedy="For example blocks=(7, 7, 7), a number a stage.")
-    hidden = check.widths(who, "hidden", hidden, remedy="For example hidden=(32, 64, 128), a number a stage.")
+    blocks = check.widths(who, "blocks", blocks, remedy="For example blocks=(7, 7, 7), a number per stage.")
+    hidden = check.widths(who, "hidden", hidden, remedy="For example hidden=(32, 64, 128), a number per stage.")
     if len(blocks) != len(hidden) or not blocks:
         raise ValueError(
             explain(

@@ -11,6 +11,7 @@ import tensorflow as tf
 from inntf.blocks import ResidualBlock
 from inntf.compose.chain import Chain
 from inntf.core import Block
+from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed, settled
 from inntf.core.errors import explain
 from inntf.core.initialization import under_way
@@ -18,7 +19,6 @@ from inntf.core.replicas import clip_what_replicas_add_up
 from inntf.models.fit_end import FitEnd
 from inntf.models.inverse_error import invert_with_error, refuse_unbounded
 from inntf.nets.norms import certify_norms, update_norms
-from inntf.numerics.arguments import typed
 
 
 class Reconstruction(NamedTuple):
@@ -150,7 +150,7 @@ class IResNetClassifier(Checkpointed, FitEnd, keras.Model):
 
         Args:
             x: `(n, height, width, channels)`, some of the training images.
-            batch_size: images a pass.
+            batch_size: images per pass.
 
         Returns:
             The certified norms by layer; none where the model is not constrained.

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from inntf.blocks.rescale import Rescale
 from inntf.compose.chain import Chain
+from inntf.core.arguments import typed
 from inntf.core.errors import explain
 from inntf.models.flow import Flow
-from inntf.numerics.arguments import typed
 
 
 class RefittedPrior(NamedTuple):
@@ -22,7 +22,7 @@ class RefittedPrior(NamedTuple):
     Attributes:
         flow: with the fitted base.
         scale: standard deviations of the base, of the latent's shape.
-        gain: mean log-likelihood won on the fitted data, nats a sample.
+        gain: mean log-likelihood won on the fitted data, nats per sample.
 
     Source: Behrmann et al., "On the Invertibility of Invertible Neural Networks", appendix I.
 
@@ -87,9 +87,7 @@ def refit_prior(
         True
     """
     if method not in ("closed_form", "gradient"):
-        raise ValueError(
-            explain("refit_prior", received=f"method={method!r}", expected="'closed_form' or 'gradient'", remedy="Spell it so.")
-        )
+        raise ValueError(explain("refit_prior", received=f"method={method!r}", expected="'closed_form' or 'gradient'"))
     if (x is None) == (second_moment is None):
         raise ValueError(
             explain("refit_prior", received="neither or both of x and second_moment", expected="one", remedy="Pass the data.")

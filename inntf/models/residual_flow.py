@@ -17,11 +17,11 @@ from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 from inntf.models import argument_checks as check
 from inntf.models.flow import Flow
-from inntf.models.steps import part_of_a_chain
+from inntf.models.repeated_steps import part_of_a_chain
 from inntf.nets.activations import LipSwish
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
-from inntf.numerics.log_det_estimators import ExactLogDet, LogDetEstimator, PowerSeries, RussianRoulette
+from inntf.numerics.log_dets import ExactLogDet, LogDetEstimator, PowerSeries, RussianRoulette
 
 _LOG_DETS = {"exact": ExactLogDet, "series": PowerSeries, "roulette": RussianRoulette}
 _KERNELS = (3, 1, 3)
@@ -63,7 +63,7 @@ def residual_flow(
 
     Args:
         event_shape: `(dim,)` or `dim` for vectors, `(height, width, channels)` for images.
-        depth: residual blocks a level: one number, or one for each of `levels`.
+        depth: residual blocks per level: one number, or one for each of `levels`.
         hidden: widths of g's hidden layers; for images channels of its 3x3-1x1-3x3 convolutions (two numbers, or one
             for both).  By default `(128, 128, 128)` and `(64, 64)`.
         coefficient: largest spectral norm of each linear layer, below 1.
@@ -162,8 +162,8 @@ def _depths(depth: Any, levels: int) -> tuple[int, ...]:
         return (check.count("residual_flow", "depth", depth, remedy=remedy),) * most
     depths = tuple(check.count("residual_flow", "depth", n, remedy=remedy) for n in depth)
     if len(depths) != most:
-        received, expected = f"depth={depth!r}", f"at least 1 block a level, one number or {most}"
-        raise ValueError(explain("residual_flow", received=received, expected=expected, remedy="Give one number a level."))
+        received, expected = f"depth={depth!r}", f"at least 1 block per level, one number or {most}"
+        raise ValueError(explain("residual_flow", received=received, expected=expected, remedy="Give one number per level."))
     return depths
 
 
@@ -203,4 +203,4 @@ def _check(ndims: int, log_det: Any, levels: int, unsqueezed: int, factor_out: b
     }
     for received, (wrong, expected) in problems.items():
         if wrong:
-            raise ValueError(explain("residual_flow", received=received, expected=expected, remedy="See its arguments."))
+            raise ValueError(explain("residual_flow", received=received, expected=expected))

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
-from inntf.numerics.arguments import typed
 
 SWISH_SUPREMUM = 1.09983933  # sup |d/dx x sigmoid(b x)|, whatever b > 0; rounded up
 

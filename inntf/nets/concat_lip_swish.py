@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.nets.activations import SWISH_SUPREMUM, sharpness
-from inntf.numerics.arguments import typed
 
 _SHRINK = 1.1044  # the slopes of the two halves add up to one, so their norm is largest where one is at its supremum
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import keras
 
+from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
+from inntf.core.protocols import FromData
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
-from inntf.nets.making import policy_of, unknown_width
-from inntf.numerics.arguments import typed
+from inntf.nets.make_conditioner import policy_of, unknown_width
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -103,7 +104,7 @@ class ConvNet(Checkpointed, keras.layers.Layer):
         """Data-dependent initialization of the normalizations that have one (`ActNorm`); returns the output."""
         if not self.built:
             self.build(tuple(x.shape))
-        return self._run(x, lambda norm, x: norm.initialize(x) if hasattr(norm, "initialize") else norm(x))
+        return self._run(x, lambda norm, x: norm.initialize(x) if isinstance(norm, FromData) else norm(x))
 
     def _run(self, x: Any, normalize: Any) -> Any:
         for i, layer in enumerate(self.convolutions):

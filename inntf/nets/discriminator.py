@@ -7,11 +7,11 @@ from typing import Any
 
 import keras
 
+from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
-from inntf.numerics.arguments import typed
 
 
 @keras.saving.register_keras_serializable("inntf")

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from inntf.nets.masks import blocks_of_units
 
-if TYPE_CHECKING:
-    from inntf.nets.masked import MaskedMLP
-
 Choose = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
-def run_entry_by_entry(net: MaskedMLP, choose: Choose, given: tf.Tensor, condition: Any) -> tuple[tf.Tensor, tf.Tensor]:
+class MaskedNetwork(Protocol):
+    """What this module asks of a masked network: `MaskedMLP` is one."""
+
+    dim: int
+    out_channels: int
+    degrees: np.ndarray
+    unit_degrees: list[np.ndarray]
+    biases: list[Any]
+    direct: bool
+    residual: bool
+    activation: Callable[[tf.Tensor], tf.Tensor]
+    masked_kernels: Callable[[], list[tf.Tensor]]
+    masked_direct_kernel: Callable[[], tf.Tensor | None]
+    first_inputs: Callable[[Any], tf.Tensor]
+
+
+def run_entry_by_entry(net: MaskedNetwork, choose: Choose, given: tf.Tensor, condition: Any) -> tuple[tf.Tensor, tf.Tensor]:
     r"""Choose the entries in their order; see `MaskedMLP.entry_by_entry`.
 
     Once the entry of degree $k$ is known, the units of degree $k$ have all that they see.  They are computed, layer by layer,

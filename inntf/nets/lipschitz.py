@@ -11,9 +11,10 @@ import numpy as np
 from keras.src.models.functional import Functional  # what keras.Model(inputs, outputs) makes; it has no public name
 
 from inntf.core.block import Block
+from inntf.core.protocols import Bounded
 from inntf.nets.activations import activation_lipschitz
-from inntf.numerics.conv_norms import conv_norm_bound
-from inntf.numerics.spectral import spectral_norm
+from inntf.numerics.norms.conv_norms import conv_norm_bound
+from inntf.numerics.norms.power_iteration import spectral_norm
 
 Bound = tuple[float, str]
 NO_WEIGHTS = "has no weights yet: build it, or call it once"
@@ -46,7 +47,7 @@ def lipschitz_constant(layer: Any) -> Bound:
     """
     if isinstance(layer, list | tuple):
         return product(lipschitz_constant(part) for part in layer)
-    if hasattr(layer, "lipschitz_bound"):
+    if isinstance(layer, Bounded):
         return layer.lipschitz_bound()
     kind = next((kind for kind in type(layer).__mro__ if kind in _RULES), None)
     # A subclass with a `call` of its own may compute anything: what is known of its parent says nothing.

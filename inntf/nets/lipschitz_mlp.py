@@ -7,12 +7,12 @@ from typing import Any
 
 import keras
 
+from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.nets.activations import lip_swish
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
-from inntf.nets.making import unknown_width
+from inntf.nets.make_conditioner import unknown_width
 from inntf.nets.spectral_dense import SpectralDense
-from inntf.numerics.arguments import typed
 
 
 @keras.saving.register_keras_serializable("inntf")

@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.errors import explain
+from inntf.core.protocols import BoundedInGraphs
+from inntf.core.weights import read
 from inntf.nets.activations import activation_lipschitz
 from inntf.nets.convnet import ConvNet
 from inntf.nets.lipschitz import built_size, lipschitz_constant
@@ -18,7 +20,7 @@ from inntf.nets.lipschitz_mlp import LipschitzMLP
 from inntf.nets.mlp import MLP
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
-from inntf.numerics.gram_bounds import conv_gram_bound, gram_bound
+from inntf.numerics.norms.gram_bounds import conv_gram_bound, gram_bound
 
 _RULES: dict[type, Callable[[Any], tf.Tensor]] = {}
 
@@ -57,7 +59,7 @@ def lipschitz_tensor(layer: Any) -> tf.Tensor:
     rule = _RULES.get(type(layer))
     if rule is not None:
         return rule(layer)
-    if hasattr(layer, "lipschitz_tensor"):
+    if isinstance(layer, BoundedInGraphs):
         return layer.lipschitz_tensor()
     # What has no weights, or the same constant whatever they are, is known now.
     constant = getattr(layer, "lipschitz", None)
@@ -84,7 +86,7 @@ def _rule(*kinds: type) -> Callable[[Callable], Callable]:
 
 
 def _as_applied(layer: keras.layers.Layer, weight: Any) -> tf.Tensor:
-    return tf.cast(tf.cast(tf.convert_to_tensor(weight), layer.compute_dtype), tf.float64)
+    return tf.cast(read(weight, layer.compute_dtype), tf.float64)
 
 
 def _kernel(layer: Any) -> tf.Tensor:

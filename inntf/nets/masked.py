@@ -10,14 +10,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
+from inntf.core.weights import read
 from inntf.nets.entry_by_entry import Choose, run_entry_by_entry
 from inntf.nets.lipschitz import NO_WEIGHTS, Bound, product, unbounded, with_activation
-from inntf.nets.making import unknown_width
+from inntf.nets.make_conditioner import unknown_width
 from inntf.nets.masks import HIDDEN_DEGREES, ORDERINGS, connections, entry_degrees, hidden_degrees
-from inntf.numerics.arguments import typed
-from inntf.numerics.spectral import spectral_norm
+from inntf.numerics.norms.power_iteration import spectral_norm
 
 Shape = tuple[int | None, ...]
 
@@ -134,11 +135,11 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         """The same of the direct path, `None` without one."""
         if self.direct_kernel is None:
             return None
-        return tf.convert_to_tensor(self.direct_kernel) * tf.constant(self.direct_mask, self.direct_kernel.dtype)
+        return read(self.direct_kernel) * tf.constant(self.direct_mask, self.direct_kernel.dtype)
 
     def first_inputs(self, condition: Any) -> tf.Tensor:
         """What the first hidden layer gets besides the entries: bias and condition, `(hidden,)` or `(batch, hidden)`."""
-        bias = tf.convert_to_tensor(self.biases[0])
+        bias = read(self.biases[0])
         if (condition is None) != (self.condition_kernel is None):
             raise ValueError(
                 explain(
@@ -150,16 +151,16 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
             )
         if condition is None:
             return bias
-        return bias + tf.cast(condition, bias.dtype) @ tf.convert_to_tensor(self.condition_kernel)
+        return bias + tf.cast(condition, bias.dtype) @ read(self.condition_kernel)
 
     def call(self, x: Any, condition: Any = None) -> tf.Tensor:
         """All entries at once."""
         x = h = tf.cast(x, self.variable_dtype)
         *kernels, last = self.masked_kernels()
         for i, kernel in enumerate(kernels):
-            out = self.activation(h @ kernel + (tf.convert_to_tensor(self.biases[i]) if i else self.first_inputs(condition)))
+            out = self.activation(h @ kernel + (read(self.biases[i]) if i else self.first_inputs(condition)))
             h = h + out if i and self.residual else out
-        out = h @ last + tf.convert_to_tensor(self.biases[-1])
+        out = h @ last + read(self.biases[-1])
         if self.direct:
             out = out + x @ self.masked_direct_kernel()
         return tf.reshape(out, [-1, self.dim, self.out_channels])

@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 
+from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
-from inntf.nets.making import unknown_width
-from inntf.numerics.arguments import typed
+from inntf.nets.make_conditioner import unknown_width
 
 
 @keras.saving.register_keras_serializable("inntf")

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from inntf.core.backprop import within
 from inntf.core.errors import explain
-from inntf.nets.remembered import settings_of
+from inntf.core.vjp import within
+from inntf.nets.lipschitz_cache import settings_of
 
 
 class PureNetwork:

@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
 from inntf.core.errors import explain
-from inntf.numerics.arguments import typed
 
 Size = tuple[int, int]
 _LARGEST_STRIDE = 4
@@ -20,7 +20,7 @@ _LARGEST_STRIDE = 4
 
 @keras.saving.register_keras_serializable("inntf")
 class ConditionPyramid(Checkpointed, keras.layers.Layer):
-    """One feature map a level, each of the level's spatial size, from one condition.
+    """One feature map per level, each of the level's spatial size, from one condition.
 
     An image runs through one convolution a level, from the first level to the last.  Where the size falls by a whole
     factor of at most 4 it is strided, with a kernel of side `2 stride - 1` (at least 3), so no pixel is skipped; otherwise

@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.arguments import checked_count, typed
 from inntf.core.empty_batch import at_least_one_row
 from inntf.core.errors import explain
 from inntf.nets.spectral_layer import SpectralLayer
-from inntf.numerics.arguments import checked_count, typed
-from inntf.numerics.conv_norms import conv_norm_bound
-from inntf.numerics.spectral import conv, conv_power_iteration, conv_transpose, pair
+from inntf.numerics.norms.conv_norms import conv_norm_bound
+from inntf.numerics.norms.power_iteration import conv, conv_power_iteration, conv_transpose, pair
 
 _SIZE_WHERE_OPEN = 16  # pixels an axis for the power iteration, where the layer is built for any size
 
@@ -70,9 +70,7 @@ class SpectralConv2D(SpectralLayer):
         self.padding = padding
         self.dilation_rate = pair(dilation_rate)
         if padding not in ("same", "valid"):
-            raise ValueError(
-                explain(self.name, received=f"padding={padding!r}", expected="'same' or 'valid'", remedy="Choose one.")
-            )
+            raise ValueError(explain(self.name, received=f"padding={padding!r}", expected="'same' or 'valid'"))
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(
                 explain(
@@ -118,7 +116,7 @@ class SpectralConv2D(SpectralLayer):
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Apply the layer."""
-        # Only where it is known: in graphs the network or the door around it sees to that once for all its layers.
+        # Only where it is known: in graphs the network or the wrapped method around it sees to that once for all its layers.
         if x.shape[0] == 0:
             return self.call(at_least_one_row(x), training)[:0]
         kernel = tf.cast(self.effective_kernel(training), x.dtype)

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.arguments import checked_count, typed
 from inntf.nets.spectral_layer import SpectralLayer
-from inntf.numerics.arguments import checked_count, typed
-from inntf.numerics.spectral import dense_power_iteration, spectral_norm
+from inntf.numerics.norms.power_iteration import dense_power_iteration, spectral_norm
 
 
 @keras.saving.register_keras_serializable("inntf")

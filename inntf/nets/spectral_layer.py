@@ -9,11 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.arguments import Limit, typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
+from inntf.core.weights import read
 from inntf.nets.lipschitz import NO_WEIGHTS, unbounded, weights_as_applied, with_activation
-from inntf.numerics.arguments import Limit, typed
-from inntf.numerics.spectral import power_iteration, unit_vector
+from inntf.numerics.norms.power_iteration import power_iteration, unit_vector
 
 _FIRST_ITERATIONS = 50  # at build, from a random start; each costs two evaluations on one image
 
@@ -80,9 +81,7 @@ class SpectralLayer(Checkpointed, keras.layers.Layer):
         super().__init__(**kwargs)
         for name, value in {"coefficient": coefficient, "tolerance": tolerance, "max_iterations": max_iterations}.items():
             if not value > 0:
-                raise ValueError(
-                    explain(self.name, received=f"{name}={value}", expected="a positive number", remedy="Choose one.")
-                )
+                raise ValueError(explain(self.name, received=f"{name}={value}", expected="a positive number"))
         self.coefficient = float(coefficient)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
@@ -144,7 +143,7 @@ class SpectralLayer(Checkpointed, keras.layers.Layer):
         return "float64" if self.variable_dtype == "float64" else "float32"
 
     def _wide_kernel(self) -> tf.Tensor:
-        return tf.cast(tf.convert_to_tensor(self.kernel), self._norm_dtype)
+        return read(self.kernel, self._norm_dtype)
 
     def _first_vector(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
         start = tf.random.stateless_normal(shape, [17, 4], dtype=self._norm_dtype)
@@ -158,13 +157,13 @@ class SpectralLayer(Checkpointed, keras.layers.Layer):
 
     def update(self) -> tf.Tensor:
         """Continue the power iteration for the present kernel, store the vector, return the new estimate of the norm."""
-        sigma, v = self._iterate(tf.convert_to_tensor(self.singular_vector), self.max_iterations)
+        sigma, v = self._iterate(read(self.singular_vector), self.max_iterations)
         self.singular_vector.assign(v)
         return sigma
 
     def sigma(self) -> tf.Tensor:
         """The estimate of the kernel's norm, from below, with its gradient to the kernel."""
-        return self._sigma(self._wide_kernel(), tf.convert_to_tensor(self.singular_vector))
+        return self._sigma(self._wide_kernel(), read(self.singular_vector))
 
     def _sigma(self, kernel: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         image = self.linear_map(kernel, tf.stop_gradient(v))
@@ -213,7 +212,7 @@ class SpectralLayer(Checkpointed, keras.layers.Layer):
     def finish(self, x: tf.Tensor) -> tf.Tensor:
         """Bias and activation."""
         if self.bias is not None:
-            x = x + tf.cast(tf.convert_to_tensor(self.bias), x.dtype)
+            x = x + read(self.bias, x.dtype)
         return self.activation(x)
 
     def get_config(self) -> dict[str, Any]:

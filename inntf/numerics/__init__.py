@@ -1,16 +1,11 @@
 """Pure functions, tensor in, tensor out: scales, splines, norms, solvers, estimators."""
 
-from inntf.numerics.conv_norms import circular_conv_norm, conv_norm_bound
-from inntf.numerics.elementwise import AffineTransform, Elementwise, SplineTransform
-from inntf.numerics.extremes import JacobianExtremes, exact_extremes, lanczos_extremes
-from inntf.numerics.fixed_point import FixedPoint, solve_fixed_point
-from inntf.numerics.gram_bounds import conv_gram_bound, gram_bound
+from inntf.numerics.bidiagonalization import Extremes, bidiagonalize
+from inntf.numerics.extreme_singular_values import JacobianExtremes, exact_extremes, lanczos_extremes
+from inntf.numerics.full_spectrum import all_singular_values, log_abs_det, singular_triplets
 from inntf.numerics.grids import check_in_range, check_on_grid, grid_limit, in_range, on_grid, round_to_grid, snap_to_grid
-from inntf.numerics.implicit import contraction_inverse
-from inntf.numerics.induced_norms import induced_norm, induced_norm_bound, induced_power_iteration, learned_order, norm_quotient
 from inntf.numerics.jacobian import Linearization, batch_jacobian, jvp, vjp
-from inntf.numerics.lanczos import Extremes, bidiagonalize
-from inntf.numerics.log_det_estimators import (
+from inntf.numerics.log_dets import (
     ExactLogDet,
     Geometric,
     LogDetEstimator,
@@ -20,21 +15,31 @@ from inntf.numerics.log_det_estimators import (
     log_det_interval,
     truncation_bound,
 )
-from inntf.numerics.ode import OdeSolution, solve_ode
-from inntf.numerics.scales import ExpScale, Scale, SigmoidScale, SoftplusScale
-from inntf.numerics.spectral import (
+from inntf.numerics.norms.conv_norms import circular_conv_norm, conv_norm_bound
+from inntf.numerics.norms.gram_bounds import conv_gram_bound, gram_bound
+from inntf.numerics.norms.induced_norms import (
+    induced_norm,
+    induced_norm_bound,
+    induced_power_iteration,
+    learned_order,
+    norm_quotient,
+)
+from inntf.numerics.norms.power_iteration import (
     conv_power_iteration,
     dense_power_iteration,
     power_iteration,
     reshaped_kernel_norm,
     spectral_norm,
 )
-from inntf.numerics.spectrum import all_singular_values, log_abs_det, singular_triplets
-from inntf.numerics.splines import spline_forward, spline_inverse, spline_slope_bounds
+from inntf.numerics.solvers.fixed_point import FixedPoint, solve_fixed_point
+from inntf.numerics.solvers.implicit import contraction_inverse
+from inntf.numerics.solvers.ode import OdeSolution, solve_ode
+from inntf.numerics.transformers import AffineTransform, ShiftTransform, SplineTransform, Transformer
+from inntf.numerics.transformers.scales import ExpScale, Scale, SigmoidScale, SoftplusScale
+from inntf.numerics.transformers.splines import spline_forward, spline_inverse, spline_slope_bounds
 
 __all__ = [
     "AffineTransform",
-    "Elementwise",
     "ExactLogDet",
     "ExpScale",
     "Extremes",
@@ -48,9 +53,11 @@ __all__ = [
     "PowerSeries",
     "RussianRoulette",
     "Scale",
+    "ShiftTransform",
     "SigmoidScale",
     "SoftplusScale",
     "SplineTransform",
+    "Transformer",
     "all_singular_values",
     "batch_jacobian",
     "bidiagonalize",

@@ -12,8 +12,8 @@ from typing import Any
 import ml_dtypes
 import tensorflow as tf
 
-from inntf.numerics.arguments import typed
-from inntf.numerics.refusals import refusals_are_marked
+from inntf.core.arguments import typed
+from inntf.core.refusals import refusals_are_marked
 
 _TO_GRID = "Bring it there first, with inntf.numerics.snap_to_grid(x, bits) or the block inntf.blocks.SnapToGrid."
 _ROOM = "Keep shifts small (a conditioner that ends in tanh), take fewer bits, or compute in dtype='float64'."
@@ -114,7 +114,7 @@ def round_to_grid(value: Any, bits: int, rounding: str = "nearest") -> tf.Tensor
     value = tf.convert_to_tensor(value)
     grid_limit(bits, value.dtype)
     if rounding not in _ROUNDINGS:
-        raise ValueError(f"grid: received rounding={rounding!r}, expected 'nearest' or 'down'. Spell it so.")
+        raise ValueError(f"grid: received rounding={rounding!r}, expected 'nearest' or 'down'.")
     scale = 2.0 ** int(bits)
     whole = _ROUNDINGS[rounding](tf.stop_gradient(value) * scale)
     whole = tf.where(tf.equal(whole, 0.0), tf.zeros_like(whole), whole)  # no -0.0: its sign would not survive a sum

@@ -23,7 +23,7 @@ from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.serving.signatures import Served
 from inntf.stability import certify, stability_report
-from inntf.stability.maps import Maps
+from inntf.stability.block_functions import BlockFunctions
 
 CARD = "card.json"  # TF Serving reads saved_model.pb and variables/ of a version's folder and leaves other files alone
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
@@ -71,7 +71,7 @@ def make_card(
             "condition_shape": served.condition_shape,
             "dtype": served.dtype,
             **_weights(served),
-            "stochastic_forward": any(_tags(part).get("stochastic", False) for part in _parts(block)),
+            "stochastic_forward": any(part.tags.stochastic for part in _parts(block)),
             "default_signature": served.default,
             "signatures": {name: _described(function) for name, function in signatures.items() if name != "serving_default"},
             "training": training,
@@ -116,7 +116,7 @@ def measured_stability(served: Served, x: Any, condition: Any = None, samples: i
     subject = served.block if served.flow is None else served.flow
     report = stability_report(subject, x, condition, passes=1, samples=samples)
     kept = {key: value for key, value in report.items() if key not in ("block", "dtype", "blocks", "error_by_pass")}
-    measured = Maps.of(subject, x, condition).unrounded().block
+    measured = BlockFunctions.of(subject, x, condition).unrounded().block
     parts = _in_order(served.block)
     return kept | {"measured_behind": [part.name for part in parts[: len(parts) - len(_in_order(measured))]]}
 
@@ -190,10 +190,6 @@ def _in_order(block: Block) -> list[Block]:
 
 def _parts(block: Block) -> list[Any]:
     return [part for part in block._flatten_layers() if isinstance(part, Block)]
-
-
-def _tags(block: Any) -> dict[str, bool]:
-    return getattr(block, "tags", {})
 
 
 def _versions() -> dict[str, str]:

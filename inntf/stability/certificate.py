@@ -7,9 +7,9 @@ import itertools
 from typing import Any
 
 from inntf.compose import Chain, Multiscale, Repeat
-from inntf.compose.each import for_each_block
+from inntf.compose.for_each_block import for_each_block
 from inntf.core import Block, LipschitzBounds
-from inntf.numerics.boxes import Box, broadcast_box
+from inntf.core.boxes import Box, broadcast_box
 from inntf.stability.find_block import find_block
 
 

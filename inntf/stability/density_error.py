@@ -17,7 +17,7 @@ class DensityError(NamedTuple):
     """`|log p(x) - log p64(x)|` over a batch.
 
     Attributes:
-        nats: summary of the errors, nats a sample.
+        nats: summary of the errors, nats per sample.
         dim: numbers in an event: `nats / dim` are the errors a dimension.
 
     Source: inntf; that densities can be right where reconstructions are lost: Xu and Campbell, "Embracing the Chaos:

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from inntf.core import Block
 from inntf.core.random_states import same_draws
+from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.density_error import DensityError, density_error, log_density
-from inntf.stability.maps import Maps
 from inntf.stability.precision import shared_float64_copy
 from inntf.stability.singular_values import SingularValues
 from inntf.stability.two_sides import Side, draw_latents
@@ -67,14 +67,14 @@ class Measurement:
         return verdict._replace(case=self.case)
 
 
-def measure(model: Any, maps: Maps, *, wide: bool = True) -> Measurement:
+def measure(model: Any, maps: BlockFunctions, *, wide: bool = True) -> Measurement:
     """Measure a model at the data of `maps`, which are those of its block.
 
     Both precisions see the same data, latents and random draws, and the model's random state is left as it was.
 
     Args:
         model: what the block was found in; its base gives the samples.
-        maps: `Maps.of(model, x, condition)`.
+        maps: `BlockFunctions.of(model, x, condition)`.
         wide: whether to make a float64 copy at all.
 
     Returns:
@@ -88,7 +88,7 @@ def measure(model: Any, maps: Maps, *, wide: bool = True) -> Measurement:
     Example:
         >>> from inntf.blocks import AdditiveCoupling
         >>> block = AdditiveCoupling()
-        >>> measure(block, Maps.of(block, tf.ones([2, 4]))).case
+        >>> measure(block, BlockFunctions.of(block, tf.ones([2, 4]))).case
         'inverse whole, density right'
     """
     with same_draws(maps.block):
@@ -134,7 +134,7 @@ class _Sides:
     log_det: tf.Tensor
 
 
-def _sides(maps: Maps, latents: tf.Tensor | None, rewind: Any) -> _Sides:
+def _sides(maps: BlockFunctions, latents: tf.Tensor | None, rewind: Any) -> _Sides:
     rewind()
     if latents is None:  # no density, so no log-determinant
         z = maps.forward(maps.x)
@@ -150,9 +150,9 @@ def _sides(maps: Maps, latents: tf.Tensor | None, rewind: Any) -> _Sides:
     return _Sides(data, samples, z, log_det)
 
 
-def _across(maps: Maps) -> tuple[Side, list[tuple[tf.Tensor, tf.Tensor]]]:
+def _across(maps: BlockFunctions) -> tuple[Side, list[tuple[tf.Tensor, tf.Tensor]]]:
     """There by eager operations and back in a graph; and what each of the two makes of the data."""
-    plain = Maps(maps.block, maps.x, maps.condition, maps.lead)
+    plain = BlockFunctions(maps.block, maps.x, maps.condition, maps.lead)
     eager, graph = plain.both(maps.x), tf.function(lambda x: plain.both(x), autograph=False)(maps.x)
     back = tf.function(lambda z: plain.inverse(z), autograph=False)(eager[0])
     return Side.of(maps.x, eager[0], back), [eager, graph]

@@ -60,7 +60,7 @@ def float64_copy(block: Block) -> Block:
 
 
 def shared_float64_copy(block: Block) -> Block:
-    """As `float64_copy`, but one copy a block, with the weights as they are now: for measuring again and again.
+    """As `float64_copy`, but one copy per block, with the weights as they are now: for measuring again and again.
 
     A block whose configuration has changed gets a new copy.
     """

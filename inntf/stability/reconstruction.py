@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.errors import explain
-from inntf.stability.maps import Maps
+from inntf.stability.block_functions import BlockFunctions
 
 
 class ErrorSummary(NamedTuple):
@@ -79,7 +79,7 @@ def reconstruction_error(block: Any, x: Any, condition: Any = None) -> tf.Tensor
         >>> reconstruction_error(AdditiveCoupling(), tf.ones([3, 4])).numpy().tolist()
         [0.0, 0.0, 0.0]
     """
-    maps = Maps.of(block, x, condition)
+    maps = BlockFunctions.of(block, x, condition)
     return maps.restore(distance(maps.x, maps.inverse(maps.forward(maps.x))))
 
 
@@ -105,10 +105,10 @@ def repeated_reconstruction(block: Any, x: Any, passes: int = 9, condition: Any 
         >>> repeated_reconstruction(AdditiveCoupling(), tf.ones([3, 4]), passes=2).samples.shape
         TensorShape([3, 3, 4])
     """
-    return pass_repeatedly(Maps.of(block, x, condition), passes)
+    return pass_repeatedly(BlockFunctions.of(block, x, condition), passes)
 
 
-def pass_repeatedly(maps: Maps, passes: int) -> RepeatedReconstruction:
+def pass_repeatedly(maps: BlockFunctions, passes: int) -> RepeatedReconstruction:
     """As `repeated_reconstruction`, of maps that are known."""
     if passes < 1:
         raise ValueError(explain("repeated_reconstruction", received=passes, expected="at least one pass", remedy="Raise it."))

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.arguments import checked_count
 from inntf.core.random_states import same_draws
-from inntf.numerics.arguments import checked_count
+from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.certificate import Certificate, certify
 from inntf.stability.density_error import DensityError
-from inntf.stability.maps import Maps
 from inntf.stability.measurement import Measurement, measure, singular_summary, worst_condition
 from inntf.stability.reconstruction import pass_repeatedly, summarize
 from inntf.stability.singular_values import singular_values
@@ -142,7 +142,7 @@ def stability_report(
         'stable'
     """
     checked_count("stability_report", passes=passes, samples=samples)
-    model, maps = block, Maps.of(block, x, condition)
+    model, maps = block, BlockFunctions.of(block, x, condition)
     whole, x, condition = maps.block, maps.x, maps.condition
     if not int(x.shape[0]):
         summarize([])  # raises: nothing to measure

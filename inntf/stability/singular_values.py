@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from inntf.core.errors import explain
-from inntf.numerics.extremes import exact_extremes, lanczos_extremes
-from inntf.stability.maps import Maps
+from inntf.numerics.extreme_singular_values import exact_extremes, lanczos_extremes
+from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.precision import shared_float64_copy
 
 _EXACT_UP_TO = 256  # dimensions; above, a Jacobian costs more than some dozens of products of either direction
@@ -96,16 +96,10 @@ def singular_values(
         array([4.])
     """
     if method not in ("auto", "lanczos", "exact"):
-        raise ValueError(
-            explain(
-                "singular_values", received=f"method={method!r}", expected="'auto', 'lanczos' or 'exact'", remedy="Choose one."
-            )
-        )
+        raise ValueError(explain("singular_values", received=f"method={method!r}", expected="'auto', 'lanczos' or 'exact'"))
     if precision not in (None, "float64"):
-        raise ValueError(
-            explain("singular_values", received=f"precision={precision!r}", expected="None or 'float64'", remedy="Choose one.")
-        )
-    maps = Maps.of(block, x, condition).smooth()
+        raise ValueError(explain("singular_values", received=f"precision={precision!r}", expected="None or 'float64'"))
+    maps = BlockFunctions.of(block, x, condition).smooth()
     if precision is not None:
         maps = maps.wide(shared_float64_copy(maps.block))
     size = math.prod(maps.x.shape[1:])

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from inntf.core import Block
 from inntf.models.flow_shapes import standard_normal
+from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.find_block import find_subject
-from inntf.stability.maps import Maps
 from inntf.stability.reconstruction import ErrorSummary, distance, summarize
 
 _LARGEST = 2**18  # numbers in all latents that are drawn: more images would cost more than all the rest of a report
@@ -51,7 +51,7 @@ class Side:
         return cls(errors, relative_summary(np.where(lost, np.nan, errors), start), column, columns, float(lost.mean()))
 
 
-def draw_latents(model: Any, maps: Maps, seed: int = 0) -> tf.Tensor | None:
+def draw_latents(model: Any, maps: BlockFunctions, seed: int = 0) -> tf.Tensor | None:
     """Latents from the model's base, `(count, ...)`: a standard normal where the model has none of its own.
 
     Their number is 1024, less for large events, and a multiple of the data's, so that conditions repeat.  `None` for a

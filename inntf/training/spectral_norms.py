@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from inntf.core.arguments import typed
 from inntf.nets import certify_norms, update_norms
-from inntf.numerics.arguments import typed
 
 
 def update_spectral_norms(network: Any) -> None:

@@ -12,8 +12,8 @@ import tensorflow as tf
 from inntf.compose import worst_drift
 from inntf.core.errors import explain
 from inntf.core.random_states import same_draws
+from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.find_block import find_block
-from inntf.stability.maps import Maps
 from inntf.stability.measurement import measure, singular_summary, worst_condition
 from inntf.stability.pictures import passes_picture
 from inntf.stability.reconstruction import pass_repeatedly, summarize
@@ -72,7 +72,7 @@ def write_stability(
         >>> verdict.level, numbers["condition_number"]
         ('stable', 1.0)
     """
-    model, maps = block, Maps.of(block, x, condition)
+    model, maps = block, BlockFunctions.of(block, x, condition)
     block, x, condition = maps.block, maps.x, maps.condition
     few = None if condition is None else condition[:samples]
     found = measure(model, maps)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from inntf import blocks
 from inntf.compose import Chain
 from inntf.nets import MLP, ConvNet
-from inntf.numerics.scales import ExpScale, Scale, SigmoidScale
+from inntf.numerics.transformers.scales import ExpScale, Scale, SigmoidScale
 
 
 class InverseSigmoid(Scale):

@@ -29,7 +29,7 @@ def normal(*shape, seed=1):
 
 @pytest.mark.parametrize("transform", ["affine", "spline"])
 def test_iaf_is_the_inverse_of_maf(transform):
-    maf, iaf = make(transform=transform), make(transform=transform, reads="latent")
+    maf, iaf = make(transformer=transform), make(transformer=transform, reads="latent")
     x = normal(5, 4)
     for a, b in zip(maf.inverse_and_log_det(x), iaf.forward_and_log_det(tf.identity(x)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
@@ -53,8 +53,8 @@ def test_one_entry_needs_no_others():
 def test_refusals():
     with pytest.raises(ValueError, match="'data' .MAF"):
         MaskedAutoregressive(reads="both")
-    with pytest.raises(ValueError, match="transform='cubic'"):
-        MaskedAutoregressive(transform="cubic")
+    with pytest.raises(ValueError, match="transformer='cubic'"):
+        MaskedAutoregressive(transformer="cubic")
     with pytest.raises(TypeError, match="entry_by_entry"):
         MaskedAutoregressive(conditioner=keras.layers.Dense(2)).ensure_built((3,))
     with pytest.raises(ValueError, match="vectors"):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from inntf.blocks import Dequantize, Rescale
 from inntf.compose import Chain
+from inntf.core.tags import Tags
 
 
 @pytest.mark.parametrize("levels", [2, 3, 10, 49, 100, 255, 256, 1000, 4096])
@@ -112,12 +113,12 @@ def test_gradients_of_the_roundings():
 
 def test_tags_and_bounds():
     block = Dequantize()
-    assert block.tags == {"stochastic": True, "exact_data_round_trip": True, "exact_latent_round_trip": False}
+    assert block.tags == Tags(stochastic=True, exact_latent_round_trip=False)
     forward, inverse = block.lipschitz_bounds()
     assert (forward, inverse) == (1 / 256, np.inf)
     assert "rounds" in block.lipschitz_bounds().reason
     smooth = Dequantize(noise="none", rounding="none")
-    assert smooth.tags == {"stochastic": False, "exact_data_round_trip": True, "exact_latent_round_trip": True}
+    assert smooth.tags == Tags()
     assert tuple(smooth.lipschitz_bounds()) == (1 / 256, 256.0)
 
 

@@ -154,10 +154,10 @@ def test_noise():
     fresh = block(log_det=PowerSeries(5, dense=False))
     x = data()
     first, second = fresh.forward_and_log_det(x)[1], fresh.forward_and_log_det(tf.identity(x))[1]
-    assert np.any(first != second) and fresh.tags["stochastic"]
+    assert np.any(first != second) and fresh.tags.stochastic
     fixed = block(log_det=PowerSeries(5, dense=False), noise="fixed")
     np.testing.assert_array_equal(fixed.forward_and_log_det(x)[1], fixed.forward_and_log_det(tf.identity(x))[1])
-    assert not fixed.tags["stochastic"]
+    assert not fixed.tags.stochastic
 
 
 def test_reversible_backpropagation_sees_the_noise_of_the_forward_pass():

@@ -168,7 +168,7 @@ def test_a_residual_flow_learns_the_same(repeat):
 
 
 def held(mode, depth):
-    """How many tensors a forward loop keeps for the backward loop, an entry a block."""
+    """How many tensors a forward loop keeps for the backward loop, an entry per block."""
     block = Repeat(lambda: residual(), depth, backprop=mode).ensure_built((4,))
 
     @tf.function(autograph=False)

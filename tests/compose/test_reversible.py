@@ -13,12 +13,12 @@ from inntf.compose.drift import relative_drift
 from inntf.core import Block
 from inntf.models import glow
 from inntf.nets import MLP, ConvNet
-from inntf.numerics.scales import Scale
+from inntf.numerics.transformers.scales import Scale
 from inntf.stability import singular_values
 from inntf.training.stability_callback import write_stability
 
 DOUBLE = {"dtype": "float64"}
-WEIGHT = tf.constant([1.0, -2.0, 0.5], tf.float64)  # a weight a sample
+WEIGHT = tf.constant([1.0, -2.0, 0.5], tf.float64)  # a weight per sample
 
 
 def net(channels):

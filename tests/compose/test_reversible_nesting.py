@@ -10,7 +10,7 @@ import tensorflow as tf
 from inntf.blocks import ActNorm, AffineCoupling, InvertibleConv1x1, Permutation, Squeeze
 from inntf.compose import Chain, Multiscale, Repeat, backprop_mode, worst_drift
 from inntf.nets import MLP, ConvNet
-from inntf.numerics.scales import Scale
+from inntf.numerics.transformers.scales import Scale
 
 
 class Counting(keras.layers.Layer):

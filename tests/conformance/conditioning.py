@@ -19,7 +19,7 @@ from tests.conformance.derivatives import jacobians
 
 @dataclasses.dataclass(frozen=True)
 class Conditioning:
-    """Amplification of rounding in each result, one number a sample; and the log-determinant by the product rule."""
+    """Amplification of rounding in each result, one number per sample; and the log-determinant by the product rule."""
 
     forward: np.ndarray
     inverse: np.ndarray

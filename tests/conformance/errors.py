@@ -1,4 +1,4 @@
-"""Engineering: what is refused at the door, and what the message says; the data-dependent start."""
+"""Engineering: what is refused where a method is entered, and what the message says; the data-dependent start."""
 
 from __future__ import annotations
 

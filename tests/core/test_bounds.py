@@ -22,7 +22,7 @@ from inntf.compose import Chain, Repeat
 from inntf.core import LipschitzBounds
 from inntf.nets import MLP, LipschitzMLP, MaskedMLP
 from inntf.numerics import ExpScale, SigmoidScale
-from inntf.numerics.triangular import lower_triangular_norm
+from inntf.numerics.norms.triangular import lower_triangular_norm
 from inntf.stability import certify
 
 SIZES = [0.0, 1e-300, 1e-30, 0.3, 1.0, 1e3, 1e30, 1e160, 1e300]

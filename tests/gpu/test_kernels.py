@@ -17,7 +17,7 @@ FLOWS = {
     "glow": lambda: models.glow(event_shape=(8, 8, 1), levels=2, depth=2, hidden=4, preprocessing=[Dequantize(), Logit()]),
     "residual_flow": lambda: models.residual_flow(event_shape=(4, 4, 4), depth=2, hidden=4),
     "ffjord": lambda: models.ffjord(event_shape=2, hidden=(4,)),
-    "autoregressive_flow": lambda: models.autoregressive_flow(event_shape=3, depth=2, hidden=(4,), transform="spline"),
+    "autoregressive_flow": lambda: models.autoregressive_flow(event_shape=3, depth=2, hidden=(4,), transformer="spline"),
 }
 
 

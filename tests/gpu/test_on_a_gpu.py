@@ -36,7 +36,7 @@ FLOWS = {
     "residual_flow-images": lambda d: models.residual_flow(event_shape=IMAGE, depth=1, hidden=4, levels=1, dtype=d),
     "autoregressive_flow": lambda d: models.autoregressive_flow(event_shape=4, depth=2, hidden=(16,), dtype=d),
     "autoregressive_flow-spline": lambda d: models.autoregressive_flow(
-        event_shape=4, depth=2, hidden=(16,), transform="spline", kind="iaf", dtype=d
+        event_shape=4, depth=2, hidden=(16,), transformer="spline", kind="iaf", dtype=d
     ),
     "ffjord": lambda d: models.ffjord(event_shape=4, hidden=(8,), dtype=d),
 }

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).parents[2]
-ROOMS = ("numerics", "core", "nets", "blocks", "compose", "models", "stability", "training", "serving")
+ROOMS = ("core", "numerics", "nets", "blocks", "compose", "models", "stability", "training", "serving")
 
 
 def files(package: str) -> list[pathlib.Path]:
@@ -30,7 +30,7 @@ MODULES = {module_name(path): path for package in ("inntf", "recipes") for path 
 
 
 def imports(path: pathlib.Path) -> Iterator[tuple[str, bool]]:
-    """`(module of this repository, whether at the top level)` for each import; type-checking imports are left out."""
+    """`(module of this repository, whether at the top level)` for each import; those for type checking count, too."""
     yield from _walk(tree(path).body, top=True)
 
 
@@ -42,7 +42,7 @@ def _walk(statements: list[ast.stmt], top: bool) -> Iterator[tuple[str, bool]]:
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
                 yield (full if full in MODULES else node.module), top
-        elif not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
+        else:
             inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             bodies = [getattr(node, field, []) for field in ("body", "orelse", "finalbody")]
             bodies += [handler.body for handler in getattr(node, "handlers", [])]

@@ -9,7 +9,9 @@ import pytest
 import inntf
 import inntf.blocks
 import inntf.compose
-from tests.registry import CASES
+import inntf.numerics
+from inntf.numerics.transformers import Transformer
+from tests.registry import CASES, TRANSFORMERS
 
 PUBLIC = sorted(
     {
@@ -45,3 +47,10 @@ def test_every_concrete_block_is_exported():
         if room[:2] in (["inntf", "blocks"], ["inntf", "compose"]) and not cls.__name__.startswith("_"):
             abstract = any(issubclass(public, cls) for public in PUBLIC if public is not cls)
             assert cls in PUBLIC or abstract, f"{cls.__module__}.{cls.__name__} is not exported"
+
+
+def test_every_transformer_is_in_the_registry():
+    exported = {value for value in vars(inntf.numerics).values() if inspect.isclass(value) and issubclass(value, Transformer)}
+    known = {cls for cls in _subclasses(Transformer) if cls.__module__.startswith("inntf.")}
+    assert known == exported - {Transformer}, "a transformer is exported by inntf.numerics"
+    assert {type(make()) for make, _ in TRANSFORMERS.values()} == known, "each has an entry in TRANSFORMERS"

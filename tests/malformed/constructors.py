@@ -45,7 +45,7 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
     found = {n: (getattr(blocks, n), k, _through(np.abs(VECTOR))) for n, k in on_vectors.items()}
     found |= {n: (getattr(blocks, n), k, _through(IMAGE)) for n, k in on_images.items()}
     for name in ("ChannelSplit", "CheckerboardSplit", "HalfSplit", "IndexSplit"):
-        arguments = {"kept": [0, 2]} if name == "IndexSplit" else {}
+        arguments = {"identity": [0, 2]} if name == "IndexSplit" else {}
         use = _split(IMAGE if name in ("CheckerboardSplit", "HalfSplit") else VECTOR)
         found[name] = (getattr(blocks, name), arguments, use)
     small = {"event_shape": 4, "depth": 1, "hidden": (4,)}
@@ -83,8 +83,8 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
         found[name] = (getattr(numerics, name), {}, lambda e: e(lambda x: 0.5 * x, tf.ones([2, 3]), seed=[1, 2]))
     for name in ("Geometric", "Poisson"):
         found[name] = (getattr(numerics, name), {}, lambda d: numerics.RussianRoulette(d))
-    found["SplineTransform"] = (numerics.SplineTransform, {}, lambda t: blocks.MaskedAutoregressive(transform=t))
-    found["AffineTransform"] = (numerics.AffineTransform, {}, lambda t: blocks.MaskedAutoregressive(transform=t))
+    found["SplineTransform"] = (numerics.SplineTransform, {}, lambda t: blocks.MaskedAutoregressive(transformer=t))
+    found["AffineTransform"] = (numerics.AffineTransform, {}, lambda t: blocks.MaskedAutoregressive(transformer=t))
     found["SpectralNormCallback"] = (training.SpectralNormCallback, {}, lambda c: c)
     return found
 

@@ -28,7 +28,7 @@ GAUSSIAN = np.log(2 * np.pi * np.e) + 0.5 * np.log(0.5 + 0.09)  # the best that 
 )
 def test_training_comes_close_to_the_entropy(kind, transform, most):
     keras.utils.set_random_seed(1)
-    flow = autoregressive_flow(event_shape=2, depth=2, hidden=(32, 32), kind=kind, transform=transform)
+    flow = autoregressive_flow(event_shape=2, depth=2, hidden=(32, 32), kind=kind, transformer=transform)
     model = DensityModel(flow)
     model.compile(keras.optimizers.Adam(1e-2))
     model.fit(crescent(4000), epochs=8, batch_size=100, verbose=0)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from inntf.numerics import ExactLogDet
-from inntf.numerics.log_det_estimators import log_abs_det_of_identity_plus
+from inntf.numerics.log_dets import log_abs_det_of_identity_plus
 from tests.numerics.log_det_cases import Branch, estimate, reference
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inntf import numerics
-from inntf.numerics import spectral
+from inntf.numerics.norms import power_iteration
 
 CASES = [(k, s, p) for k in (3, 5) for s in (1, 2) for p in ("same", "valid")]
 
@@ -226,10 +226,10 @@ def test_power_iteration_survives_zero_and_graph_mode():
 def test_transpose_is_the_adjoint(dilation, padding):
     kernel = tf.constant(random_kernel(3, 2, 2, 3))
     x = tf.constant(random_kernel(1, 7, 8, 2))
-    y = spectral.conv(kernel, x, 1, padding, dilation)
+    y = power_iteration.conv(kernel, x, 1, padding, dilation)
     np.testing.assert_allclose(y, tf.nn.convolution(x, kernel, padding=padding.upper(), dilations=dilation))
     other = tf.constant(random_kernel(*y.shape, seed=1))
-    back = spectral.conv_transpose(kernel, other, x.shape, 1, padding, dilation)
+    back = power_iteration.conv_transpose(kernel, other, x.shape, 1, padding, dilation)
     assert float(tf.reduce_sum(y * other)) == pytest.approx(float(tf.reduce_sum(x * back)))
 
 
@@ -285,5 +285,5 @@ def test_learned_order_gradients_are_those_of_the_norm():
 
 
 def test_margin_of_round_off_is_all_that_is_added():
-    assert spectral.ROUND_OFF <= 1e-9
+    assert power_iteration.ROUND_OFF <= 1e-9
     assert numerics.circular_conv_norm(np.eye(2)[None, None], (4, 4)) == pytest.approx(1, abs=1e-9)

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from inntf.numerics import spline_forward, spline_inverse, spline_slope_bounds
-from inntf.numerics.splines import _knots
+from inntf.numerics.transformers.splines import _knots
 
 BINS, BOUND = 6, 3.0
 WIDTH = 3 * BINS - 1

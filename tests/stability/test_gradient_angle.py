@@ -9,7 +9,7 @@ import tensorflow as tf
 from inntf import blocks as b
 from inntf.compose import Chain, Repeat
 from inntf.nets import MLP
-from inntf.numerics.scales import Scale
+from inntf.numerics.transformers.scales import Scale
 from inntf.stability import gradient_angle
 from inntf.stability.gradient_angle import angle_between
 

@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 
 from inntf.blocks import ActNorm, AdditiveCoupling, ResidualBlock, Squeeze
 from inntf.compose import Chain, Multiscale, Repeat
-from inntf.compose.each import for_each_block
+from inntf.compose.for_each_block import for_each_block
 from inntf.models import DensityModel, Flow, FlowGan
 from inntf.nets import MLP, ConvNet, LipschitzMLP, SpectralConv2D, SpectralDense, certify_norms, update_norms
 from inntf.training import SpectralNormCallback, certify_spectral_norms, update_spectral_norms

@@ -1,0 +1,46 @@
+"""What blocks may ask of the networks that they are given; a network of your own need not inherit from anything."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import tensorflow as tf
+
+
+@runtime_checkable
+class Conditioner(Protocol):
+    """A network whose number of outputs a block may set: `None` until then."""
+
+    out_channels: int | None
+
+
+@runtime_checkable
+class FromData(Protocol):
+    """A network that is initialized from a batch, with the block that owns it."""
+
+    def initialize(self, x: Any) -> tf.Tensor:
+        """Set the weights from a batch; the output for it."""
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A network that knows its Lipschitz constant."""
+
+    def lipschitz_bound(self) -> tuple[float, str]:
+        """An upper bound with the present weights; infinity with a reason where there is none."""
+
+
+@runtime_checkable
+class BoundedInGraphs(Protocol):
+    """A network that knows its Lipschitz constant as a tensor, for use inside a graph."""
+
+    def lipschitz_tensor(self) -> tf.Tensor:
+        """An upper bound, float64, a scalar."""
+
+
+@runtime_checkable
+class Sequential(Protocol):
+    """An autoregressive network that can be evaluated entry by entry."""
+
+    def entry_by_entry(self, choose: Any, given: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Let a function choose one entry after the other; see `inntf.nets.MaskedMLP.entry_by_entry`."""

@@ -1,0 +1,67 @@
+"""What the log-determinant estimators share: the contract, the probes and their saving."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from inntf.core.configured import Configured
+from inntf.numerics.pullback import Function
+from inntf.numerics.stateless_draws import gaussian, random_bits
+
+CHOICES = {"noise": ("rademacher", "gaussian"), "gradient": ("autodiff", "neumann"), "dense": (True, False, None)}
+Seed = Any
+
+
+class LogDetEstimator(Configured):
+    r"""A callable `estimator(function, x, seed) -> (function(x), log_det)` for blocks $x \mapsto x + g(x)$.
+
+    `log_det`, of shape `(batch,)`, estimates $\log|\det(I + J_g(x))|$ of every sample.  The function is evaluated
+    once, so a network that updates a state does so once.  Both results are differentiable by `x` and by every
+    variable or tensor that the function closes over, in eager mode, in a `tf.function`, under XLA and inside other
+    functions.  The same seed gives the same estimate.
+
+    Subclasses define `__call__`; constructor arguments are recorded, so that a registered one is saved.
+
+    Source: Behrmann et al., "Invertible Residual Networks" (2019), section 3.2.
+
+    Example:
+        >>> class Zero(LogDetEstimator):  # for volume-preserving branches
+        ...     def __call__(self, function, x, seed=None):
+        ...         return function(x), tf.zeros(tf.shape(x)[:1], x.dtype)
+        >>> Zero()(lambda x: 0 * x, tf.ones([3, 2]))[1].shape
+        TensorShape([3])
+    """
+
+    is_exact = False  # whether the value is the log-determinant itself, free of noise and bias
+    needs_seed = True
+
+    def __call__(self, function: Function, x: tf.Tensor, seed: Seed = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """`function(x)` and the estimate."""
+        raise NotImplementedError(f"{type(self).__name__} does not define __call__.")
+
+
+def probes(x: tf.Tensor, seed: tf.Tensor, noise: str, samples: int) -> tuple[tf.Tensor, ...]:
+    """`samples` independent probes of the shape of `x`, with `E v v^T = I`."""
+    shape = tf.concat([[samples], tf.shape(x)], 0)
+    v = gaussian(shape, seed, x.dtype) if noise == "gaussian" else tf.cast(1 - 2 * (random_bits(shape, seed) & 1), x.dtype)
+    return tuple(tf.ensure_shape(part, x.shape) for part in tf.unstack(v, samples))
+
+
+def checked_seed(name: str, seed: Seed) -> tf.Tensor:
+    """The seed as an int32 tensor of shape `(2,)`."""
+    if seed is None:
+        raise ValueError(f"{name}: received no seed, expected an int32 tensor of shape (2,). Pass one, a new one a step.")
+    seed = tf.cast(tf.convert_to_tensor(seed), tf.int32)
+    if not seed.shape.is_compatible_with([2]):
+        raise ValueError(f"{name}: received a seed of shape {seed.shape}, expected (2,). Pass two integers.")
+    return seed
+
+
+def checked_choice(name: str, **given: Any) -> None:
+    """Refuse an argument that is not among its choices."""
+    for argument, value in given.items():
+        if value not in CHOICES[argument]:
+            expected = " or ".join(map(repr, CHOICES[argument]))
+            raise ValueError(f"{name}: received {argument}={value!r}, expected {expected}. Choose one of them.")

@@ -1,0 +1,1 @@
+"""Solvers with an error bound: fixed points, implicit gradients, ordinary differential equations."""

@@ -1,0 +1,56 @@
+"""What a coupling or an autoregressive block applies to each entry: a monotone map with parameters from a network."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from inntf.core.configured import Configured
+
+
+class Transformer(Configured):
+    """A monotone map `u -> v` of each entry, with `parameters` raw numbers per entry.  Subclass it to use your own.
+
+    Define `forward(u, raw)` and `inverse(v, raw)` for `u`, `v` of any shape `S` and `raw` of shape `S + (parameters,)`; both
+    return the new value and the log-derivative of the direction called, of shape `S`, or `None` where it is zero everywhere.
+    With `raw = 0` the map should be close to the identity.  It then works in `Coupling` and in `MaskedAutoregressive`.
+    They have Lipschitz bounds where it declares `slopes` and `sensitivity`.
+
+    Source: inntf; the transformer of Papamakarios et al., "Normalizing Flows for Probabilistic Modeling and Inference"
+    (2021), section 3.1.1.
+
+    Example:
+        >>> class Sinh(Transformer):
+        ...     def forward(self, u, raw):  # v = sinh(asinh(u) + raw)
+        ...         v = tf.sinh(tf.asinh(u) + raw[..., 0])
+        ...         return v, (tf.math.log1p(v**2) - tf.math.log1p(u**2)) / 2
+        ...     def inverse(self, v, raw):
+        ...         return self.forward(v, -raw)
+        >>> float(Sinh().forward(tf.ones([1]), tf.zeros([1, 1]))[0][0])
+        1.0
+    """
+
+    parameters: int = 1
+
+    def forward(self, u: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """`v` and `log dv/du`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward.")
+
+    def inverse(self, v: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """`u` and `log du/dv`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define inverse.")
+
+    def slopes(self, magnitude: float) -> tuple[float, float]:
+        """Smallest and largest `dv/du` for `|u| <= magnitude`, whatever the parameters; nothing is known by default."""
+        return 0.0, math.inf
+
+    def sensitivity(self, magnitude: float) -> float:
+        """Lipschitz constant of `v` as a function of `raw` for `|u| <= magnitude`, in l2 over an entry's parameters."""
+        return math.inf
+
+    def from_channels(self, raw: tf.Tensor, like: tf.Tensor) -> Any:
+        """`raw`, as `forward` takes it, from a conditioner's `(..., channels * parameters)`: those of a channel together."""
+        shape = tf.concat([tf.shape(like), [self.parameters]], 0)
+        return tf.ensure_shape(tf.reshape(raw, shape), like.shape.concatenate(self.parameters))

@@ -1,0 +1,175 @@
+"""A block at given data, as two plain functions of a batch: what every measurement here starts from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from inntf.compose import Chain, Repeat, backprop_mode
+from inntf.compose.chain import flat_blocks
+from inntf.core import Block, checks, shapes
+from inntf.core.refusals import marked_refusals, values_only
+from inntf.stability.find_block import find_block, find_subject
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockFunctions:
+    """`forward` and `inverse` of a block with its condition bound, and the data in one batch dimension.
+
+    Both functions call `forward_and_log_det` / `inverse_and_log_det`, so TFP's cache, which remembers `x` for every `z`
+    that it made, cannot answer in the inverse's place.
+
+    Attributes:
+        block: the block, built.
+        x: `(batch, ...)`, data in the block's dtype, leading dimensions merged.
+        condition: `(batch, ...)` or `None`.
+        lead: the leading dimensions that `x` came with.
+    """
+
+    block: Block
+    x: tf.Tensor
+    condition: tf.Tensor | None
+    lead: tf.Tensor | shapes.Shape
+
+    @classmethod
+    def of(cls, model: Any, x: Any, condition: Any = None) -> BlockFunctions:
+        """Find the block, embed the condition as its model would, build if need be, flatten data and condition."""
+        block = find_block(model)
+        condition = _embedded(model, condition)
+        x = checks.as_tensor(block, x)
+        condition = None if condition is None else checks.as_tensor(block, condition)
+        if not block.built:
+            block.forward_and_log_det(x, condition)
+        x = checks.dtype(block, x)
+        checks.event(block, x, block.event_shape, True)
+        ndims = len(block.event_shape)
+        lead = shapes.leading_shape(x, ndims)
+        if condition is not None and block.condition_shape is not None:
+            condition = shapes.broadcast_leading(checks.dtype(block, condition), len(block.condition_shape), lead)
+        return cls(block, shapes.flatten_leading(x, ndims), condition, lead)
+
+    def unrounded(self) -> BlockFunctions:
+        """The maps behind leading blocks that round to levels (`Dequantize`), at what those make of the data.
+
+        The inverse of such a block is a step function: it hides the error of what is behind it.
+        """
+        return self._behind(_rounds)
+
+    def smooth(self) -> BlockFunctions:
+        """As `unrounded`, and behind leading blocks that pad: what is left is a bijection, whose Jacobian is square."""
+        return self._behind(lambda block: _rounds(block) or _pads(block))
+
+    def _behind(self, leave_out: Callable[[Block], bool]) -> BlockFunctions:
+        if not isinstance(self.block, Chain):
+            return self
+        blocks = list(flat_blocks(self.block))
+        last = max((i for i, block in enumerate(blocks[:-1]) if leave_out(block)), default=-1)
+        if last < 0 or not all(_simple(block) for block in blocks[: last + 1]):
+            return self
+        x = self.x
+        for block in blocks[: last + 1]:
+            x = block.forward_and_log_det(x, self.condition)[0]
+        rest = blocks[last + 1 :]
+        known = _parts.get(self.block)
+        if known is None or list(map(id, known[0])) != list(map(id, rest)):
+            chain = Chain(rest, name=self.block.name, dtype=self.block.dtype_policy)
+            known = _parts[self.block] = rest, chain.ensure_built(rest[0].event_shape, self.block.condition_shape)
+        return dataclasses.replace(self, block=known[1], x=x)
+
+    def both(self, x: tf.Tensor, inverse: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Value and log-determinant; a batch that is a multiple of the data's repeats the condition.
+
+        What a block would refuse by raising is NaN: a measurement counts it.
+        """
+        pair = self.block.inverse_and_log_det if inverse else self.block.forward_and_log_det
+        with backprop_mode("stored"), marked_refusals():  # Jacobian products differentiate twice
+            return pair(x, self._repeated(x))
+
+    def compiled(self) -> BlockFunctions:
+        """The same where eager loops over the blocks of a `Repeat` are slow: traced once, for batches of any size."""
+        if not any(isinstance(layer, Repeat) for layer in self.block._flatten_layers()):
+            return self
+        return _Compiled(**{field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+
+    def value(self, x: tf.Tensor, inverse: bool = False) -> tf.Tensor:
+        """The value alone: no log-determinant is estimated."""
+        with values_only():
+            return self.both(x, inverse)[0]
+
+    def forward(self, x: tf.Tensor) -> tf.Tensor:
+        """Data to latent."""
+        return self.value(x)
+
+    def inverse(self, z: tf.Tensor) -> tf.Tensor:
+        """Latent to data."""
+        return self.value(z, inverse=True)
+
+    def wide(self, block: Block) -> BlockFunctions:
+        """The maps of the same block in float64."""
+        condition = None if self.condition is None else tf.cast(self.condition, tf.float64)
+        return BlockFunctions(block, tf.cast(self.x, tf.float64), condition, self.lead)
+
+    def restore(self, per_sample: tf.Tensor) -> tf.Tensor:
+        """Give a result of shape `(batch, ...)` the leading dimensions of the data."""
+        return shapes.restore_leading(per_sample, self.lead)
+
+    def _repeated(self, value: tf.Tensor) -> tf.Tensor | None:
+        if self.condition is None or value.shape[0] == self.condition.shape[0]:
+            return self.condition
+        copies = tf.shape(value)[0] // tf.maximum(tf.shape(self.condition)[0], 1)
+        return tf.tile(self.condition, [copies] + [1] * (self.condition.shape.rank - 1))
+
+
+class _Compiled(BlockFunctions):
+    """BlockFunctions whose functions are traced once a block, as long as its configuration stays the same."""
+
+    def both(self, x: tf.Tensor, inverse: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._traced("both", inverse)(x, self._repeated(x))
+
+    def value(self, x: tf.Tensor, inverse: bool = False) -> tf.Tensor:
+        return self._traced("value", inverse)(x, self._repeated(x))
+
+    def _traced(self, name: str, inverse: bool) -> Callable:
+        config = keras.saving.serialize_keras_object(self.block)
+        if self.block not in _traces or _traces[self.block][0] != config:
+            _traces[self.block] = config, {}
+        known = _traces[self.block][1]
+        key = name, inverse, self.condition is None
+        if key not in known:
+            block = weakref.ref(self.block)  # a strong one would keep the entry for ever
+
+            def function(x: tf.Tensor, condition: tf.Tensor | None) -> Any:
+                return getattr(BlockFunctions(block(), x, condition, ()), name)(x, inverse)
+
+            known[key] = tf.function(function, reduce_retracing=True, autograph=False)
+        return known[key]
+
+
+_traces: weakref.WeakKeyDictionary[Block, tuple[Any, dict]] = weakref.WeakKeyDictionary()
+_parts: weakref.WeakKeyDictionary[Block, tuple[list[Block], Chain]] = weakref.WeakKeyDictionary()  # what is behind rounding
+
+
+def _rounds(block: Block) -> bool:
+    return _simple(block) and not _pads(block) and not block.tags.exact_latent_round_trip
+
+
+def _pads(block: Block) -> bool:
+    return math.prod(block._x_event_shape) != math.prod(block._z_event_shape)
+
+
+def _simple(block: Block) -> bool:
+    """Whether it holds no weights to learn: preprocessing, whose own inverse hides nothing."""
+    return not block.trainable_variables
+
+
+def _embedded(model: Any, condition: Any) -> Any:
+    if condition is None:
+        return None
+    subject = find_subject(model)
+    return condition if isinstance(subject, Block) else subject.embed(condition)
