@@ -105,6 +105,8 @@ class IndexSplit(Split):
         identity: indices along the last axis that stay unchanged; negative ones count from the end.
         swap: leave the others unchanged instead.
 
+    Shapes: `(batch, ..., channels)` to `(batch, ..., len(identity))` and the rest.
+
     Raises:
         ValueError: for repeated indices, and at build for indices out of range or an empty part.
 

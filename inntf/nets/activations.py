@@ -200,9 +200,9 @@ class LipSwish(Checkpointed, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("inntf")
 class MaxMin(keras.layers.Layer):
-    """`max_min` as a layer; 1-Lipschitz and gradient norm preserving.
+    """`(a, b) -> (max(a, b), min(a, b))` of pairs of channels, as a layer; 1-Lipschitz and gradient norm preserving.
 
-    Call arguments: (..., channels), an even number.  Returns the same shape.
+    Call arguments: `(..., channels)`, an even number of them.  Returns the same shape.
 
     Raises:
         ValueError: on an odd number of channels.

@@ -23,11 +23,11 @@ def concat_lip_swish(x: Any, beta: Any = 1.0) -> Any:
     $\sup\sqrt{t^2 + (1-t)^2} < 1.1044$: at zero 0.64 of the Lipschitz constant is left, where `lip_swish` leaves 0.45.
 
     Args:
-        x: (..., channels).
+        x: `(..., channels)`.
         beta: positive sharpness; the Lipschitz constant does not depend on it.
 
     Returns:
-        (..., 2 channels).
+        `(..., 2 channels)`.
 
     Source: Perugachi-Diaz, Tomczak, Bhulai, "Invertible DenseNets with Concatenated LipSwish" (2021), section 3.4.
 

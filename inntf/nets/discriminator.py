@@ -16,7 +16,9 @@ from inntf.nets.spectral_dense import SpectralDense
 
 @keras.saving.register_keras_serializable("inntf")
 class Discriminator(Checkpointed, keras.layers.Layer):
-    """Seven spectrally normalized convolutions and a spectrally normalized linear output; one logit an image.
+    """Seven spectrally normalized convolutions and a spectrally normalized linear output; one logit per image.
+
+    `logit = w . h_7 + b` with `h_i = leaky_relu(W_i h_(i-1) + b_i)` and `h_0` the image.
 
     3x3 convolutions of stride 1 and 4x4 convolutions of stride 2 take turns, each followed by a leaky ReLU.  Each
     layer's spectral norm is kept near `coefficient` or below, with the norm of the convolution itself.  The papers' code

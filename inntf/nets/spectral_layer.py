@@ -26,6 +26,8 @@ class SpectralLayer(Checkpointed, keras.layers.Layer):
     $\sigma$ settles; gradients flow through $\sigma = u^\top W v$ with $u, v$ as constants.  Since an estimate from below
     leaves the norm a little above c, `certify` gives the exact bound.
 
+    Shapes: `(batch, ..., in_channels)` to `(batch, ..., out_channels)`; what is between is the subclass' matter.
+
     Subclasses define `linear_map`, `transposed_map`, `vector_shape`, `certified_norm`, and make `kernel` by `make_weights`.
 
     Args:

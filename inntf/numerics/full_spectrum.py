@@ -27,7 +27,7 @@ def log_abs_det(matrix: tf.Tensor) -> tf.Tensor:
 
 
 def all_singular_values(matrix: tf.Tensor) -> tf.Tensor:
-    """All singular values, descending, of a batch of matrices.
+    """All singular values `s_1 >= ... >= s_k` of each matrix `A = U diag(s) V^T` of a batch.
 
     Args:
         matrix: `(..., m, n)`, float.

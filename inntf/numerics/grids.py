@@ -77,7 +77,7 @@ def on_grid(value: Any, bits: int) -> tf.Tensor:
 
 @typed
 def in_range(value: Any, bits: int) -> tf.Tensor:
-    """Elementwise `|value| < grid_limit(bits)`; false for NaN.
+    """Elementwise `|value| < grid_limit(bits)`, a boolean tensor of the same shape; false for NaN.
 
     Source: inntf.
 
@@ -150,7 +150,7 @@ def snap_to_grid(value: Any, bits: int, rounding: str = "nearest") -> tf.Tensor:
 
 @typed
 def check_on_grid(value: tf.Tensor, bits: int, subject: str) -> tf.Tensor:
-    """The value, known to be `on_grid`.
+    """The value, known to be `k 2^-bits` with an integer `k` in every entry: `on_grid`.
 
     Args:
         value: a floating tensor of any shape.
@@ -173,7 +173,7 @@ def check_on_grid(value: tf.Tensor, bits: int, subject: str) -> tf.Tensor:
 
 @typed
 def check_in_range(value: tf.Tensor, bits: int, subject: str) -> tf.Tensor:
-    """The value, known to be `in_range`; errors as in `check_on_grid`.
+    """The value, of any shape, known to have `|value| < grid_limit(bits)`; errors as in `check_on_grid`.
 
     Source: inntf.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import re
 
 import pytest
 
@@ -38,7 +39,45 @@ def test_docstring(value):
     wanted = () if dataclasses.is_dataclass(value) else ("Source", ">>>")
     missing = [part for part in wanted if part not in doc]
     assert not missing, f"the docstring lacks {missing}"
-    assert "`" in doc or not wanted, "the docstring shows no formula or shape"
+
+
+# Something computed, in backquotes or as mathematics: an operator between names.
+_FORMULA = re.compile(r"`[^`\n]*(?:[=<>*/^|+]|->)[^`\n]*`|\$[^$]+\$|^ {4,}\S.* = ", re.MULTILINE)
+_SHAPE = re.compile(r"`\([^`]*\)`|`S\b|\bscalars?\b|\bshapes?\b", re.IGNORECASE)
+# No tensor goes in or comes out.
+_WITHOUT_SHAPES = {
+    "Geometric",
+    "Poisson",
+    "activation_lipschitz",
+    "certify_norms",
+    "grid_limit",
+    "spectral_layers",
+    "truncation_bound",
+    "update_norms",
+}
+_OF_MATHEMATICS = ("inntf.numerics", "inntf.nets", "inntf.blocks")
+
+
+def _mathematics():
+    for p in _public():
+        value = p.values[0]
+        is_error = inspect.isclass(value) and issubclass(value, Exception)
+        if value.__module__.startswith(_OF_MATHEMATICS) and not (is_error or dataclasses.is_dataclass(value)):
+            yield p
+
+
+@pytest.mark.parametrize("value", _mathematics())
+def test_mathematics_says_formula_and_shapes(value):
+    doc = _own_doc(value)
+    assert _FORMULA.search(doc), "the docstring shows no formula"
+    has_shapes = _SHAPE.search(doc) is not None
+    assert has_shapes or value.__name__ in _WITHOUT_SHAPES, "the docstring tells no shape"
+
+
+def test_formulas_are_told_from_words():
+    assert _FORMULA.search("`z = x + g(x)`") and _FORMULA.search("$\\|J\\|$") and _FORMULA.search("`x -> z`")
+    assert not _FORMULA.search("the `forward` of a `Block`, with `name` and `dtype`")
+    assert _SHAPE.search("`(batch, dim)`") and not _SHAPE.search("a call `f` with `x`")
 
 
 def _blocks():

@@ -20,7 +20,7 @@ def induced_norm(kernel: Any, p: float, q: float) -> float:
     $2 \to 2$: the spectral norm.  The others are NP-hard in general.
 
     Args:
-        kernel: (in, out), as in Keras.
+        kernel: `(in, out)`, as in Keras.
         p: order of the norm of the input, from 1 to infinity.
         q: order of the norm of the output, from 1 to infinity.
 
@@ -57,7 +57,7 @@ def induced_norm_bound(kernel: Any, p: float, q: float) -> float:
     $\|v\|_a \le n^{\max(0, 1/a - 1/b)} \|v\|_b$ on the input and on the output.
 
     Args:
-        kernel: (in, out), as in Keras.
+        kernel: `(in, out)`, as in Keras.
         p: order of the norm of the input, from 1 to infinity.
         q: order of the norm of the output, from 1 to infinity.
 

@@ -53,10 +53,10 @@ def spectral_norm(matrix: Any) -> float:
 def reshaped_kernel_norm(kernel: Any) -> float:
     """Spectral norm of a convolution kernel reshaped to a matrix: a baseline only, **no bound** of the convolution.
 
-    The convolution's norm lies between this divided by `sqrt(taps)` and this times `sqrt(taps)`.
+    With `s` this norm, that of the convolution lies between `s / sqrt(taps)` and `s * sqrt(taps)`.
 
     Args:
-        kernel: (kernel_height, kernel_width, in_channels, out_channels).
+        kernel: `(kernel_height, kernel_width, in_channels, out_channels)`.
 
     Returns:
         The norm of the (taps * in_channels, out_channels) matrix.

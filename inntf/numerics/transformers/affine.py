@@ -18,6 +18,8 @@ from inntf.numerics.transformers.transformer import Transformer
 class ShiftTransform(Transformer):
     """`v = u + raw`; `log dv/du = 0`: volume preserving.
 
+    Shapes: `u`, `v`: any shape `S`; `raw`: `S + (1,)`.
+
     Source: Dinh et al., "NICE" (2015), eq. 9.
 
     Example:
@@ -52,6 +54,8 @@ class AffineTransform(Transformer):
 
     Args:
         scale: a scale object with a declared range, `ExpScale(2.0)` by default.
+
+    Shapes: `u`, `v`: any shape `S`; `raw`: `S + (2,)`.
 
     Raises:
         TypeError: if `scale` is no `Scale`.

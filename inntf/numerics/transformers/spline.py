@@ -20,6 +20,8 @@ class SplineTransform(Transformer):
         num_bins: number of bins; `raw` holds as many widths, as many heights and one slope less.
         bound: half-width of the interval.
 
+    Shapes: `u`, `v`: any shape `S`; `raw`: `S + (3 num_bins - 1,)`.
+
     Raises:
         ValueError: for fewer than two bins or a bound that is not positive.
 
