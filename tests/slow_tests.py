@@ -22,11 +22,14 @@ SLOW = {
     "tests/compose/test_repeat.py": [
         "test_gradients_equal_the_unrolled_chain[False",
         "test_images_train",
+        "test_xla[reversible]",
+        "test_export[reversible]",
         "test_any_checkpoint_interval[3]",
         "test_any_checkpoint_interval[1]",
     ],
     "tests/compose/test_reversible.py": [
         "test_bit_exact_couplings_drift_by_nothing_at_any_depth",
+        "test_xla",
         "test_the_guard_mends_a_broken_chain[repeat-True]",
     ],
     "tests/compose/test_reversible_nesting.py": ["test_a_repeat_inside_a_reversible_chain", "test_multiscale[shape"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance import errors, hosts, mathematics, saving, shapes
+from tests.conformance.collection import wanted
 from tests.conformance.first_entries import first_entries
 from tests.conformance.subject import subject
 from tests.registry import CASES
@@ -21,7 +22,19 @@ ENGINEERING = {name for name in CHECKS if f"check_{name}" not in vars(mathematic
 
 # Tracing an adaptive solver and its adjoint takes seconds each time.
 HEAVY = "continuous-conditional"
-HEAVY_CHECKS = {"vectorized_map_agrees", "xla_agrees", "saved_model", "functional_model_fits", "dynamic_batch_traces_once"}
+HEAVY_CHECKS = {
+    "vectorized_map_agrees",
+    "xla_agrees",
+    "saved_model",
+    "functional_model_fits",
+    "dynamic_batch_traces_once",
+    "distribution_samples",
+    "empty_batch",
+    "log_dets_are_opposite_at_the_recovered_point",
+    "stock_bijectors_mix",
+    "tfp_methods_agree_with_pairs",
+    "two_blocks_share_no_cache",
+}
 
 
 def _is_slow(name: str, dtype: str, check: str) -> bool:
@@ -44,7 +57,11 @@ def _parameters():
                 yield pytest.param(name, dtype, check, id=f"{name}-{dtype}-{check}", marks=marks)
 
 
-@pytest.mark.parametrize(("name", "dtype", "check"), _parameters())
+def pytest_generate_tests(metafunc):
+    if "check" in metafunc.fixturenames:
+        metafunc.parametrize(("name", "dtype", "check"), wanted(_parameters(), metafunc.config))
+
+
 def test_conformance(name, dtype, check):
     CHECKS[check](subject(name, dtype))
 

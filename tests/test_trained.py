@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance import hosts, mathematics, saving, shapes, trained
+from tests.conformance.collection import wanted
 from tests.conformance.first_entries import first_entries
 from tests.conformance.subject import subject
 from tests.registry import CASES
@@ -98,10 +99,17 @@ def _deep():
 def slow(kind: str, family: str, depth: int, check: str) -> bool:
     """The default suite holds the affine family to depth 64 and the residual at 1, scanned; the others run with `-m slow`."""
     deepest = {"affine": 64, "residual": 1}.get(family, 0)
-    return kind == "chain" or depth > deepest or not DEEP_CHECKS[check]
+    report = check == "report_says_what_is_measured" and depth > 16  # it is that of any composition
+    return kind == "chain" or depth > deepest or not DEEP_CHECKS[check] or report
 
 
-@pytest.mark.parametrize(("name", "dtype", "check"), _registry())
+def pytest_generate_tests(metafunc):
+    if "dtype" in metafunc.fixturenames:
+        metafunc.parametrize(("name", "dtype", "check"), wanted(_registry(), metafunc.config))
+    elif "check" in metafunc.fixturenames:
+        metafunc.parametrize(("name", "check"), wanted(_deep(), metafunc.config))
+
+
 def test_trained(name, dtype, check):
     s = subject(name, dtype)
     if not s.block.trainable_weights:
@@ -109,6 +117,5 @@ def test_trained(name, dtype, check):
     CHECKS[check](subject(name, dtype, "trained"))
 
 
-@pytest.mark.parametrize(("name", "check"), _deep())
 def test_trained_deep(name, check):
     CHECKS[check](subject(name, "float32", "trained"))
