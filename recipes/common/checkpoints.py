@@ -74,6 +74,8 @@ class Checkpoints:
             print(f"{self._name}: the checkpoint {fault}; {where}", file=sys.stderr)
         if found:
             self._note()
+            if not faults and not unfinished:  # what a process killed after its last checkpoint has left undone
+                self._point_at(found)
         return found
 
     def refuse_nonfinite(self, weights: Iterable[Any], step: int, remedy: str) -> None:
@@ -126,7 +128,11 @@ class Checkpoints:
             files.write_json(self._place / f"ckpt-{step}.json", record)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-        with files.atomic(self._place / "checkpoint") as state:  # where tf.train.latest_checkpoint looks
+        self._point_at(step)
+
+    def _point_at(self, step: int) -> None:
+        """Make a checkpoint the newest: for `tf.train.latest_checkpoint`, and by removing all but a few before it."""
+        with files.atomic(self._place / "checkpoint") as state:
             state.write_text(f'model_checkpoint_path: "ckpt-{step}"\n')
         newest = [s for s in sorted(self._steps("json"), reverse=True) if s <= step][:KEPT]
         for path in self._place.glob("ckpt-*"):

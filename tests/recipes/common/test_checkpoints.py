@@ -128,3 +128,17 @@ def test_a_training_that_moved_nothing_is_refused():
     refuse_unmoved("one", before, [np.zeros(3), np.array([1.0, 2.0])])
     with pytest.raises(UserError, match="nothing was trained"):
         refuse_unmoved("one", before, [np.zeros(3), np.ones(2)])
+
+
+def test_killed_before_the_last_rename_nothing_is_left_undone(folder, monkeypatch):
+    """The newest checkpoint is whole, but the state file still names the one before it, and an old one is still there."""
+    weight = tf.Variable(0.0)
+    kept = Checkpoints(folder, "one", weight=weight)
+    for step in (1, 2, 3):
+        kept.keep(step, {})
+    monkeypatch.setattr(kept, "_point_at", lambda step: None)  # killed there
+    kept.keep(4, {})
+    place = folder.checkpoints / "one"
+    assert tf.train.latest_checkpoint(place).endswith("ckpt-3") and (place / "ckpt-1.json").exists()
+    assert Checkpoints(folder, "one", weight=weight).restore() == 4
+    assert tf.train.latest_checkpoint(place).endswith("ckpt-4") and not list(place.glob("ckpt-1.*"))
