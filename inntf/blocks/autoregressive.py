@@ -20,7 +20,7 @@ from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.make_conditioner import Conditioner, make_conditioner
 from inntf.nets.masked import MaskedMLP
 from inntf.numerics.transformers.named import make_transformer
-from inntf.numerics.transformers.why_unbounded import why_unbounded
+from inntf.numerics.transformers.why_unbounded import bounded_everywhere, close_to_zero, why_unbounded
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -71,6 +71,10 @@ class MaskedAutoregressive(Block):
         **kwargs: Any,
     ):
         if "transform" in kwargs:  # what the transformer was called before
+            if transformer != "affine":
+                raise TypeError(
+                    explain("MaskedAutoregressive", received="transformer and transform", expected="transformer alone")
+                )
             transformer = self._arguments["transformer"] = self._arguments.pop("transform", kwargs.pop("transform"))
         super().__init__(**kwargs)
         if reads not in ("data", "latent"):
@@ -142,17 +146,17 @@ class MaskedAutoregressive(Block):
         """
         if not self.built:
             return unknown(f"{self.name} is not built")
-        everywhere = math.isfinite(self.transformer.sensitivity(math.inf))
-        if domain is None and not everywhere:
-            return unknown(f"{self.name}: {self.transformer!r} has no bound everywhere; pass domain=(low, high)")
-        magnitude = math.inf if everywhere else largest_magnitude(domain)
+        if domain is None and math.isinf(self.transformer.sensitivity(math.inf)):
+            return unknown(why_unbounded(self.name, self.transformer, None))
+        local = domain is not None and not bounded_everywhere(self.transformer)
+        magnitude = largest_magnitude(domain) if local else math.inf
         lipschitz, reason = lipschitz_constant(self.conditioner)
         if math.isinf(lipschitz) or math.isinf(self.transformer.sensitivity(magnitude)):
             return unknown(reason or why_unbounded(self.name, self.transformer, magnitude))
-        scope = "global" if everywhere else "local"
+        scope = "local" if local else "global"
         if self.reads == "data":
             return self._triangular(magnitude, lipschitz, scope)
-        if not everywhere:
+        if local:
             magnitude, reason = self._reach(magnitude, lipschitz)
         return self._triangular(magnitude, lipschitz, scope, reason).inverted()
 
@@ -179,7 +183,7 @@ class MaskedAutoregressive(Block):
             return math.inf, f"{self.name}: how far the latent reaches depends on the condition"
         low = self.transformer.slopes(math.inf)[0]
         if low == 0:
-            return math.inf, why_unbounded(self.name, self.transformer, 0.0)
+            return math.inf, close_to_zero(self.name, self.transformer)
         zeros = tf.zeros([1, *self.event_shape], self.variable_dtype)
         # The network reads u, where v = T(u) is no larger than `magnitude`: |u_i| <= (|v_i| + |T_i(0)|) / low.
         at_zero = self.transformer.forward(zeros, tf.cast(self.conditioner(zeros), zeros.dtype))[0][0]

@@ -22,7 +22,7 @@ from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.make_conditioner import Conditioner
 from inntf.numerics.norms.triangular import lower_triangular_norm
 from inntf.numerics.transformers.named import make_transformer
-from inntf.numerics.transformers.why_unbounded import why_unbounded
+from inntf.numerics.transformers.why_unbounded import bounded_everywhere, why_unbounded
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -102,7 +102,8 @@ class Coupling(Block):
 
     def _apply(self, way: Callable, value: tf.Tensor, condition: Any, network: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         identity, entries = self.split.part(value)
-        entries, log_derivative = way(entries, self.raw_parameters(identity, condition, network))
+        given = () if network is None else (network,)
+        entries, log_derivative = way(entries, self.raw_parameters(identity, condition, *given))
         return self.split.join(identity, entries), sum_event(log_derivative, value)
 
     def forward_backprop(self, z: tf.Tensor, *given: Any) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
@@ -147,10 +148,10 @@ class Coupling(Block):
         """Norms of `[[1, 0], [m, h]]` and of its inverse; local to the box where the transformer is bounded only there."""
         if not self.built:
             return unknown(f"{self.name} is not built")
-        everywhere = math.isfinite(self.transformer.sensitivity(math.inf))
-        if domain is None and not everywhere:
-            return unknown(f"{self.name}: {self.transformer!r} has no bound everywhere; pass domain=(low, high)")
-        magnitude = math.inf if everywhere else largest_magnitude(domain)
+        if domain is None and math.isinf(self.transformer.sensitivity(math.inf)):
+            return unknown(why_unbounded(self.name, self.transformer, None))
+        local = domain is not None and not bounded_everywhere(self.transformer)
+        magnitude = largest_magnitude(domain) if local else math.inf
         lipschitz, reason = lipschitz_constant(self.conditioner)
         low, high = self.transformer.slopes(magnitude)
         mixed = upper_product(lipschitz, self.transformer.sensitivity(magnitude))
@@ -158,7 +159,7 @@ class Coupling(Block):
         inverse = lower_triangular_norm(upper_product(mixed, upper_reciprocal(low)), upper_reciprocal(low))
         if math.isinf(max(forward, inverse)):
             reason = reason or why_unbounded(self.name, self.transformer, magnitude)
-        return LipschitzBounds(forward, inverse, "global" if everywhere else "local", reason)
+        return LipschitzBounds(forward, inverse, "local" if local else "global", reason)
 
     def config_arguments(self) -> dict[str, Any]:
         """Constructor arguments, with the conditioner as the layer it has become."""

@@ -99,3 +99,4 @@ class SplineCoupling(Coupling):
 
     def __init__(self, *, num_bins: int = 8, bound: float = 3.0, **kwargs: Any):
         super().__init__(transformer=SplineTransform(num_bins, bound), **kwargs)
+        self.num_bins, self.bound = self.transformer.num_bins, self.transformer.bound

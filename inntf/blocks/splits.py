@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -125,7 +126,8 @@ class IndexSplit(Split):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> IndexSplit:
         """A split from `get_config()`; files of before say `kept`."""
-        return cls(**{{"kept": "identity"}.get(k, k): v for k, v in config.items()})
+        former = {} if "kept" in inspect.signature(cls.__init__).parameters else {"kept": "identity"}
+        return cls(**{former.get(k, k): v for k, v in config.items()})
 
     def build(self, event_shape: tuple[int | None, ...]) -> None:
         """Fix both index sets."""

@@ -42,10 +42,9 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorBridge):
     Args:
         event_ndims: rank of one event: 1 for `(batch, dim)`, 3 for `(batch, height, width, channels)`.  By
             default it is taken from the first input (rank up to 2: vectors, from 4 on: images; rank 3 must be declared).
-        name: name of the layer and of the bijector.
         dtype: dtype or Keras dtype policy.  The values and `log_det` keep the *variable* dtype of the policy; under
             a mixed policy only the networks inside compute in 16 bit.
-        trainable: whether the weights train.
+        name, trainable: name of the layer and of the bijector; whether the weights train.
         validate_args: check inputs and outputs for NaN and infinity (TFP's name for it); costs time.
 
     Raises:
@@ -76,6 +75,7 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorBridge):
         for name in _PAIRS:
             if name in cls.__dict__:
                 setattr(cls, name, guarded_pair(cls.__dict__[name], forward=name == _PAIRS[0]))
+        cls.tags = Tags(**cls.tags) if isinstance(cls.tags, dict) else cls.tags
         for name, wrap in (("__init__", guarded_init), ("initialize", guarded_initialize), ("build", noting_shape)):
             if name in cls.__dict__:
                 setattr(cls, name, wrap(cls.__dict__[name]))

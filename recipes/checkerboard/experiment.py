@@ -56,14 +56,18 @@ def work(config: Config, names: Sequence[str], run: Run) -> Findings:
         history = train(flow, name, config, run.strategy, run.folder)
         norms = certify_spectral_norms(flow.block, rescale=True)  # from here on the spectral norms hold exactly
         stored = run.folder.path / f"maps_{name}.npz"
-        if not stored.exists():
+
+        def mapped(
+            flow: Flow = flow, name: str = name, norms: Any = norms, history: Any = history, stored: Any = stored
+        ) -> Any:
             print(f"{name}: mapping the grid ...", flush=True)
+            found = Mapper(flow)(grid_axis(config.grid_step))
             with files.atomic(stored) as beside:
-                np.savez_compressed(beside, axis=grid_axis(config.grid_step), **Mapper(flow)(grid_axis(config.grid_step)))
+                np.savez_compressed(beside, axis=grid_axis(config.grid_step), **found)
+            return {**measure(flow, found, norms, config), "history": history}
+
+        numbers[name] = run.once("models", name, mapped, again=not stored.exists())
         maps[name] = dict(np.load(stored))
-        found = {key: values for key, values in maps[name].items() if key != "axis"}
-        measured = lambda a=(flow, found, norms, config), h=history: {**measure(*a), "history": h}  # noqa: E731
-        numbers[name] = run.once("models", name, measured)
         samples[name] = flow.sample(4000, seed=config.seed).numpy()
         target = run.exports / f"{NAME}_{name}"
         export_it = lambda a=(flow, name, target, config, numbers[name]): export_flow(*a)  # noqa: E731

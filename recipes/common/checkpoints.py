@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -75,7 +76,8 @@ class Checkpoints:
         if found:
             self._note()
             if not faults and not unfinished:  # what a process killed after its last checkpoint has left undone
-                self._point_at(found)
+                with contextlib.suppress(OSError):  # the next checkpoint will
+                    self._point_at(found)
         return found
 
     def refuse_nonfinite(self, weights: Iterable[Any], step: int, remedy: str) -> None:

@@ -31,10 +31,17 @@ class Run:
     strategy: tf.distribute.Strategy
     exports: pathlib.Path
 
-    def once(self, part: str, name: str, make: Callable[[], Any]) -> Any:
-        """What `make` returned the first time that this run, earlier parts included, asked for it: plain data, kept at once."""
+    def once(self, part: str, name: str, make: Callable[[], Any], *, again: bool = False) -> Any:
+        """What `make` returned the first time that this run, earlier parts included, asked for it: plain data, kept at once.
+
+        Args:
+            part: group within the progress of the run.
+            name: of what is made.
+            make: makes it.
+            again: make it anew, whatever was kept: a file that belongs to it is gone.
+        """
         done = self.folder.noted(part)
-        if name not in done:
+        if again or name not in done:
             done[name] = make()
             self.folder.note_progress(**{**self.folder.progress(), part: done})
         return done[name]

@@ -123,3 +123,31 @@ def test_files_and_calls_of_before():
     config = MaskedAutoregressive(transformer=SplineTransform(4, 2.0)).get_config()
     config["transform"] = config.pop("transformer")
     assert MaskedAutoregressive.from_config(config).transformer.num_bins == 4
+
+
+class Cubic(Transformer):
+    """`v = u + u^3 + raw`, whose slopes are bounded on a box alone."""
+
+    def forward(self, u, raw):
+        return u + u**3 + raw[..., 0], tf.math.log1p(3 * u**2)
+
+    def slopes(self, magnitude):
+        return 1.0, 1.0 + 3.0 * magnitude**2
+
+    def sensitivity(self, magnitude):
+        return 1.0
+
+
+@pytest.mark.parametrize("kind", [Coupling, MaskedAutoregressive])
+def test_slopes_that_are_bounded_on_a_box_give_local_bounds(kind):
+    block = kind(transformer=Cubic()).ensure_built((4,))
+    local, everywhere = block.lipschitz_bounds((-1.0, 1.0)), block.lipschitz_bounds()
+    assert local.scope == "local" and 4.0 <= local.forward < np.inf
+    assert everywhere.scope == "global" and everywhere.forward == np.inf and "no upper end" in everywhere.reason
+    spline = kind(transformer="spline").ensure_built((4,))
+    assert "no bounded slope in its parameters" in spline.lipschitz_bounds().reason
+
+
+def test_both_names_of_the_transformer_are_refused():
+    with pytest.raises(TypeError, match="transformer alone"):
+        MaskedAutoregressive(transformer="shift", transform="spline")
