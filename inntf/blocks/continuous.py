@@ -151,11 +151,7 @@ class ContinuousBlock(Block):
     @property
     def tags(self) -> Tags:
         """What generic checks must know: whether calls are random, and which round trips are exact."""
-        return Tags(
-            stochastic=self.trace == "hutchinson" and self.noise == "fresh",
-            exact_data_round_trip=True,
-            exact_latent_round_trip=True,
-        )
+        return Tags(stochastic=self.trace == "hutchinson" and self.noise == "fresh")
 
     # ---- the map --------------------------------------------------------------------------------------------
 

@@ -145,11 +145,7 @@ class ResidualBlock(Block):
     def tags(self) -> Tags:
         """What generic checks must know: whether calls are random, and which round trips are exact."""
         draws = self.log_det is not None and self.log_det.needs_seed
-        return Tags(
-            stochastic=draws and self.noise == "fresh",
-            exact_data_round_trip=True,
-            exact_latent_round_trip=True,
-        )
+        return Tags(stochastic=draws and self.noise == "fresh")
 
     # ---- the map --------------------------------------------------------------------------------------------
 
