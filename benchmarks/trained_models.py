@@ -236,7 +236,7 @@ def plan(count: int, seed: int, depths: list[int]) -> list[dict]:
             model["depth"] = min(model["depth"], 16)
         model |= {"data": str(rng.choice(TABLES)), "rate": float(rng.choice(RATES)), "steps": int(rng.integers(30, 60))}
         models.append(model | {"initialize": bool(rng.integers(2))})
-    return sorted(models, key=lambda m: (m["family"], m["depth"], m["number"]))
+    return sorted(models, key=lambda m: (m["depth"], m["family"], m["number"]))
 
 
 def summarize(lines: list[dict]) -> int:
