@@ -85,6 +85,17 @@ SLOW = {
         "test_saved_models_load_with_tensorflow_alone[float64]",
         "test_an_empty_batch_of_images_keeps_its_shape_with_and_without_onednn[1]",
     ],
+    "tests/test_conformance.py": [
+        "test_conformance[continuous-conditional-float32-gradients_of_inverse",
+        "test_conformance[continuous-conditional-float32-every_trainable_weight_gets_a_gradient",
+        "test_conformance[residual-image-float64-gradients_of_inverse",
+        "test_conformance[chain-mixed-float64-gradients_of_inverse",
+        "test_conformance[repeat-residual-float64-gradients_of_inverse",
+    ],
+    "tests/test_trained.py": [
+        "test_trained_deep[repeat-affine-64-latents_come_back",
+        "test_trained_deep[repeat-affine-64-data_come_back",
+    ],
     "tests/training/test_spectral_norms.py": [
         "test_a_frozen_scan_of_residual_blocks_keeps_its_norms_in_training",
         "test_norms_of_a_model_of_ones_own_hold_with_early_stopping[False]",
