@@ -11,6 +11,7 @@ from inntf.blocks.actnorm import ActNorm
 from inntf.blocks.autoregressive import MaskedAutoregressive
 from inntf.blocks.permutation import Permutation
 from inntf.compose.chain import Chain
+from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 from inntf.models import argument_checks as check
 from inntf.models.flow import Flow
@@ -79,7 +80,10 @@ def autoregressive_flow(
         TensorShape([4, 3])
     """
     who = "autoregressive_flow"
-    transformer = transformer if transform is None else transform
+    if transform is not None:
+        if transformer != "affine":
+            raise ValueError(explain(who, received="transformer and transform", expected="transformer alone"))
+        transformer = transform
     event_shape = check.shape(who, "event_shape", event_shape, (1,))
     check.count(who, "depth", depth, remedy="A flow needs a step.")
     hidden = check.widths(who, "hidden", hidden)

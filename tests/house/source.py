@@ -30,8 +30,16 @@ MODULES = {module_name(path): path for package in ("inntf", "recipes") for path 
 
 
 def imports(path: pathlib.Path) -> Iterator[tuple[str, bool]]:
-    """`(module of this repository, whether at the top level)` for each import; those for type checking count, too."""
+    """`(module of this repository, whether at the top level)` for each import.
+
+    Those for type checking count, too, and strings that name a module (`"recipes.flowgan.experiment:run"`).
+    """
     yield from _walk(tree(path).body, top=True)
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            named = node.value.partition(":")[0]
+            if named in MODULES and "." in named:
+                yield named, True
 
 
 def _walk(statements: list[ast.stmt], top: bool) -> Iterator[tuple[str, bool]]:

@@ -54,3 +54,10 @@ def test_refusals():
     for wrong in ({"kind": "made"}, {"permutation": "none"}, {"depth": 0}):
         with pytest.raises(ValueError, match="autoregressive_flow: received"):
             autoregressive_flow(event_shape=2, **wrong)
+
+
+def test_the_former_name_of_the_transformer_is_taken_alone():
+    flow = autoregressive_flow(event_shape=3, depth=1, hidden=(4,), transform="spline")
+    assert flow.log_prob(np.zeros((2, 3), "float32")).shape == (2,)
+    with pytest.raises(ValueError, match="received transformer and transform, expected transformer alone"):
+        autoregressive_flow(event_shape=3, depth=1, hidden=(4,), transformer="shift", transform="spline")
