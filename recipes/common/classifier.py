@@ -34,6 +34,10 @@ class SmallClassifier:
         """Most likely class of each image, `(n,)` int64."""
         return self._run(images, batch_size, "logits").argmax(-1)
 
+    def probabilities(self, images: np.ndarray, batch_size: int = 250) -> np.ndarray:
+        """Of the classes, `(n, classes)`."""
+        return tf.nn.softmax(self._run(images, batch_size, "logits")).numpy()
+
     def _run(self, images: np.ndarray, batch_size: int, output: str) -> np.ndarray:
         return np.concatenate([_forward(self.model, batch)[output].numpy() for batch in eval_batches(images, batch_size)])
 

@@ -1,7 +1,8 @@
-"""Sample quality: the Frechet distance between Gaussians fitted to features of real and of generated images.
+"""Sample quality: the distance between features of real and of generated images.
 
-The features are those of Keras' Inception-v3 where its weights are on this machine (never downloaded), otherwise those
-of a small classifier trained here; numbers of the two kinds cannot be compared, so the kind stands in every name.
+The features are those of Keras' Inception-v3 where its weights are on this machine (never downloaded); of digits, those of
+the classifier kept in `saved_models`, the same in every run; otherwise those of a small classifier trained here.  Numbers of
+different kinds cannot be compared, so the kind stands in every name.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from recipes.common import digits_classifier
 from recipes.common.classifier import train_classifier
 from recipes.common.errors import UserError
 from recipes.common.image_data import ImageData, check_images
@@ -30,16 +32,18 @@ class Features:
     Attributes:
         extract: `(n, height, width, channels)` uint8 to `(n, features)`.
         label: name of the number that comes out, with the kind of features.
-        accuracy: of the small classifier on the test images; `None` for Inception.
+        accuracy: of the classifier on test images; `None` for Inception.
+        probabilities: of the classes, `(n, classes)`; `None` for Inception.
     """
 
     extract: Callable[[np.ndarray], np.ndarray]
     label: str
     accuracy: float | None = None
+    probabilities: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 def make_features(data: ImageData, seed: int = 0, steps: int = 400) -> Features:
-    """Inception features if a weights file is there, else those of a classifier trained on `data`.
+    """Inception features if a weights file is there, else those of the kept classifier of digits, or of one trained on `data`.
 
     The weights file is that of Keras (without top), named by `INNTF_INCEPTION_WEIGHTS` or in Keras' cache.
 
@@ -57,8 +61,20 @@ def make_features(data: ImageData, seed: int = 0, steps: int = 400) -> Features:
     weights = inception_weights()
     if weights is not None:
         return Features(_inception(weights), "FID (Keras Inception-v3 features)")
+    if digits_classifier.takes(data):
+        kept = digits_classifier.kept()
+        label = f"FID (features of the kept classifier of digits, version {kept.version})"
+        return Features(kept.features, label, kept.accuracy, kept.probabilities)
     classifier = train_classifier(data, seed, steps)
-    return Features(classifier.features, "FID (features of a small classifier trained here)", classifier.accuracy)
+    label = "FID (features of a small classifier trained here)"
+    return Features(classifier.features, label, classifier.accuracy, classifier.probabilities)
+
+
+def confident_share(features: Features, images: np.ndarray, least: float = 0.9) -> float | None:
+    """Share of the images to which the classifier gives one class with a probability above `least`; `None` without one."""
+    if features.probabilities is None:
+        return None
+    return float(np.mean(features.probabilities(check_images(images)).max(-1) > least))
 
 
 def fid(features: Features, real: np.ndarray, generated: np.ndarray) -> float:
@@ -76,6 +92,31 @@ def fid(features: Features, real: np.ndarray, generated: np.ndarray) -> float:
     """
     fits = [gaussian_fit(features.extract(check_images(images))) for images in (real, generated)]
     return frechet_distance(*fits[0], *fits[1])
+
+
+def kid(features: Features, real: np.ndarray, generated: np.ndarray) -> float:
+    """Kernel distance: the unbiased squared MMD of the features with the kernel `(x . y / d + 1)^3`.
+
+    Args:
+        features: from `make_features`.
+        real: `(n, height, width, channels)` uint8, at least two.
+        generated: `(m, height, width, channels)` uint8, at least two.
+
+    Returns:
+        The estimate, 0 on average for equal distributions (so it may be negative), whatever the number of images.
+
+    Source: Binkowski et al., "Demystifying MMD GANs", 2018, section 4.
+    """
+    a, b = (features.extract(check_images(images)).astype(np.float64) for images in (real, generated))
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    def within(x: np.ndarray) -> float:
+        products = kernel(x, x)
+        return float((products.sum() - np.trace(products)) / (len(x) * (len(x) - 1)))
+
+    return within(a) + within(b) - 2 * float(kernel(a, b).mean())
 
 
 def as_pixels(images: np.ndarray) -> tuple[np.ndarray, float]:

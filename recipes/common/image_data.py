@@ -143,3 +143,13 @@ def pad_images(images: np.ndarray, size: int) -> np.ndarray:
     if (height, width) == (size, size):
         return images
     return np.pad(images, ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0)))
+
+
+def crop_images(images: np.ndarray, size: int) -> np.ndarray:
+    """The central square of the given side of images `(n, height, width, channels)`: undoes `pad_images`.
+
+    >>> crop_images(np.ones((2, 32, 32, 1), np.uint8), 28).shape
+    (2, 28, 28, 1)
+    """
+    top, left = (images.shape[1] - size) // 2, (images.shape[2] - size) // 2
+    return images[:, top : top + size, left : left + size]

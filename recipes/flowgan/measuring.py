@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from inntf.models import FlowGan, refit_prior
 from inntf.stability import reconstruction_error, repeated_reconstruction, singular_values, summarize
-from recipes.common.fid import as_pixels, fid
+from recipes.common.fid import Features, as_pixels, confident_share, fid, kid
 from recipes.common.image_data import ImageData
 from recipes.flowgan import models
 from recipes.flowgan.settings import Config
 
 
-def measure(gan: FlowGan, data: ImageData, features: Any, config: Config) -> dict[str, Any]:
+def measure(gan: FlowGan, data: ImageData, features: Features, config: Config) -> dict[str, Any]:
     """Likelihood, inverse, singular values, samples, refitted prior of one trained flow."""
     flow = gan.flow
     test, train_x = models.scaled(data.test, 1), models.scaled(data.train, 2)
@@ -42,6 +42,8 @@ def measure(gan: FlowGan, data: ImageData, features: Any, config: Config) -> dic
         "certified_forward": float(bounds.forward),
         "certified_inverse": float(bounds.inverse),
         "fid": fid(features, data.test[: config.fid_images], samples[: len(data.test)]),
+        "kid": kid(features, data.test[: config.fid_images], samples[: len(data.test)]),
+        "confident_share": confident_share(features, samples),
         "samples_nonfinite_share": broken,
         "weights": int(sum(np.prod(w.shape) for w in gan.block.trainable_weights)),
     }

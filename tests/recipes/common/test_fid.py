@@ -1,5 +1,7 @@
 """Frechet distance against closed forms; features; pixels."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -76,11 +78,42 @@ def digits():
 
 @pytest.fixture(scope="module")
 def features(digits):
-    return quality.make_features(digits, seed=1, steps=150)
+    return quality.make_features(digits)
 
 
-def test_the_classifier_learns_and_is_named(features):
-    assert features.accuracy > 0.85 and "small classifier trained here" in features.label
+def test_digits_are_measured_with_the_kept_classifier(digits, features):
+    assert "kept classifier of digits" in features.label
+    right = features.probabilities(digits.test).argmax(-1) == digits.test_labels
+    assert right.mean() > 0.95 and features.accuracy > 0.97
+    padded = quality.make_features(digits.padded(32))
+    np.testing.assert_array_equal(padded.extract(digits.padded(32).test[:20]), features.extract(digits.test[:20]))
+
+
+def test_other_images_get_a_classifier_that_is_trained_and_named(digits):
+    features = quality.make_features(dataclasses.replace(digits, name="others"), seed=1, steps=150)
+    assert features.accuracy > 0.75 and "small classifier trained here" in features.label
+    np.testing.assert_allclose(features.probabilities(digits.test[:7]).sum(-1), 1, rtol=1e-5)
+
+
+def test_digits_are_told_with_confidence_and_noise_is_not(digits, features):
+    noise = RNG.integers(100, 140, digits.test.shape).astype(np.uint8)
+    upside_down = digits.test[:, ::-1]
+    assert quality.confident_share(features, digits.test) > 0.9
+    assert quality.confident_share(features, noise) < 0.05
+    assert quality.confident_share(features, upside_down) < quality.confident_share(features, digits.test)
+    assert quality.confident_share(dataclasses.replace(features, probabilities=None), noise) is None
+
+
+def test_kid_is_unbiased_and_what_its_sums_say(digits, features):
+    flat = dataclasses.replace(features, extract=lambda images: images.reshape(len(images), -1).astype(np.float32))
+    a, b = (RNG.integers(0, 5, size=(n, 2, 2, 1)).astype(np.uint8) for n in (6, 5))
+    x, y = (images.reshape(len(images), -1).astype(float) for images in (a, b))
+    k = lambda u, v: (u @ v / 4 + 1) ** 3  # noqa: E731
+    inside = [np.mean([k(u[i], u[j]) for i in range(len(u)) for j in range(len(u)) if i != j]) for u in (x, y)]
+    assert quality.kid(flat, a, b) == pytest.approx(sum(inside) - 2 * np.mean([k(u, v) for u in x for v in y]))
+    real, half = digits.train[:400], digits.train[400:800]
+    noise = RNG.integers(0, 256, digits.test.shape).astype(np.uint8)
+    assert abs(quality.kid(features, real, half)) < 0.02 * quality.kid(features, real, noise)
 
 
 def test_fid_orders_images_by_quality(digits, features):
