@@ -3,7 +3,8 @@
     python -m recipes.digits            # about a minute; writes saved_models/digits_classifier/VERSION
 
 It is trained on the 4000 training digits of `mnist_5k`, each in four more places, up to two pixels away, and on half as many
-images that are no digits, an eleventh class: a classifier of digits alone is sure of noise.  The repository holds one: run this only to make another, which makes distances before and after incomparable.
+images that are no digits, an eleventh class: a classifier of digits alone is sure of noise.  The repository holds one: run
+this only to make another, which makes distances before and after incomparable.
 """
 
 from __future__ import annotations
