@@ -9,56 +9,77 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.blocks import ActNorm, Dequantize, Rescale
+from inntf.blocks import ActNorm, Dequantize, Logit, Rescale
 from inntf.compose import Chain
 from inntf.models import Flow, FlowGan, glow
 from inntf.nets import ConvNet, Discriminator, SpectralConv2D
+from inntf.numerics import SigmoidScale
+from recipes.common.schedule import warm_cosine
 from recipes.flowgan.settings import Config
 
 NOISE = 1 / 256
 
 
 def make_flow(config: Config, shape: tuple[int, int, int], architecture: str) -> Flow:
-    """Additive (or affine) couplings with ActNorm and shuffles between; no factor-out, so the Jacobian is of all blocks.
+    """Steps of [ActNorm, mixing, coupling]; no factor-out, so the Jacobian is of all blocks.
 
-    `stable`: few blocks, spectral normalization in all convolutions.  `unstable`: many, none, ActNorm inside the couplings
-    ("On the Invertibility of INNs", section 4.3).
+    `stable`: few additive couplings, spectral normalization in all convolutions.  `unstable`: no constraint ("On the
+    Invertibility of INNs", section 4.3: additive, many blocks, ActNorm inside the couplings; "Understanding and mitigating
+    exploding inverses", supplement H: affine).
     """
-    stable = architecture == "stable"
-
-    def conditioner(channels: int) -> keras.layers.Layer:
-        if not stable:
-            return ConvNet(config.hidden, out_channels=channels, normalization=ActNorm)
-        spectral = {"coefficient": config.coefficient, "max_iterations": 5, "update_every_call": False}
-        return ConvNet(
-            config.hidden,
-            out_channels=channels,
-            convolution=SpectralConv2D,
-            convolution_arguments=spectral,
-            zero_last=False,
+    common = {"event_shape": shape, "levels": config.levels, "factor_out": False, "seed": config.seed}
+    name = f"{architecture}_flow"
+    if architecture == "stable":
+        return glow(
+            **common,
+            depth=config.depth_stable,
+            additive=True,
+            permutation="shuffle",
+            conditioner=lambda channels: spectral_net(config, channels),
+            repeat=False,  # spectral norms are refreshed layer by layer
+            name=name,
         )
-
+    additive = config.coupling == "additive"
+    normalization = ActNorm if config.actnorm_inside else None
     return glow(
-        event_shape=shape,
-        levels=config.levels,
-        depth=config.depth_stable if stable else config.depth_unstable,
-        additive=config.coupling == "additive",
-        permutation="shuffle",
-        factor_out=False,
-        conditioner=conditioner,
-        repeat=not stable,  # spectral norms are refreshed layer by layer
-        seed=config.seed,
-        name=f"{architecture}_flow",
+        **common,
+        depth=config.depth_unstable,
+        additive=additive,
+        scale=None if additive else SigmoidScale(0.1, 1.1),
+        permutation=config.mixing,
+        conditioner=lambda channels: ConvNet(config.hidden, out_channels=channels, normalization=normalization),
+        preprocessing=[Rescale(shift=0.5), Logit(alpha=1e-6)] if config.preprocessing == "logit" else [],
+        name=name,
     )
+
+
+def spectral_net(config: Config, channels: int) -> ConvNet:
+    """A conditioner whose convolutions have norms of at most `coefficient`."""
+    return ConvNet(
+        config.hidden,
+        out_channels=channels,
+        convolution=SpectralConv2D,
+        convolution_arguments={"coefficient": config.coefficient, "max_iterations": 5, "update_every_call": False},
+        zero_last=False,
+    )
+
+
+def make_discriminator(config: Config) -> keras.layers.Layer:
+    """One logit per image."""
+    width = config.discriminator_width
+    if config.discriminator == "spectral":
+        return Discriminator(tuple(width * k for k in (1, 1, 2, 2, 4, 4, 8)))
+    layers: list[keras.layers.Layer] = []
+    for k in (1, 2, 4):
+        layers += [keras.layers.Conv2D(k * width, 4, strides=2, padding="same"), keras.layers.LeakyReLU(0.2)]
+    return keras.Sequential([*layers, keras.layers.Flatten(), keras.layers.Dense(1)])
 
 
 def make_gan(config: Config, shape: tuple[int, int, int], objective: str, architecture: str) -> FlowGan:
     """Flow, discriminator and optimizers of one objective."""
-    flow = make_flow(config, shape, architecture)
-    widths = tuple(config.discriminator_width * k for k in (1, 1, 2, 2, 4, 4, 8))
     gan = FlowGan(
-        flow,
-        None if objective == "mle" else Discriminator(widths),
+        make_flow(config, shape, architecture),
+        None if objective == "mle" else make_discriminator(config),
         objective=objective,
         mle_weight=config.mle_weight,
         gradient_penalty=config.gradient_penalty,
@@ -67,7 +88,7 @@ def make_gan(config: Config, shape: tuple[int, int, int], objective: str, archit
         seed=config.seed,
     )
     if objective == "mle":
-        gan.compile(keras.optimizers.Adam(config.rate_mle))
+        gan.compile(keras.optimizers.Adam(warm_cosine(config.rate_mle, config.steps_mle), beta_2=0.99, global_clipnorm=100.0))
     else:
         gan.compile(
             keras.optimizers.Adam(config.rate_generator, beta_1=0.5, beta_2=0.99),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.common import figures
@@ -20,7 +21,14 @@ LABELS = {
 }
 
 
-def draw(config: Config, data: ImageData, quality: str, results: dict[str, Any], pictures: dict[str, Any]) -> Figure:
+def draw(
+    config: Config,
+    data: ImageData,
+    quality: str,
+    results: dict[str, Any],
+    pictures: dict[str, Any],
+    on_the_way: dict[str, dict[int, Any]],
+) -> Figure:
     """The whole report.
 
     Args:
@@ -29,6 +37,7 @@ def draw(config: Config, data: ImageData, quality: str, results: dict[str, Any],
         quality: name of the sample-quality number.
         results: measurements and history by variant.
         pictures: `samples`, `refitted` and `passes` by variant.
+        on_the_way: samples by variant and step.
 
     Returns:
         The figure.
@@ -46,19 +55,21 @@ def draw(config: Config, data: ImageData, quality: str, results: dict[str, Any],
             lambda axes: figures.draw_curves(
                 axes, curves("reconstruction_error_max"), "Largest reconstruction error, l2", log=True
             ),
+            lambda axes: figures.draw_curves(axes, curves("confident_share"), "Share of samples told as one digit (sure*)"),
         ],
-        [_passes(pictures[n], LABELS[n]) for n in names[:2]],
-        *([[_passes(pictures[n], LABELS[n]) for n in names[2:4]]] if len(names) > 2 else []),
+        *([_passes(pictures[n], LABELS[n]) for n in names[i : i + 2]] for i in range(0, len(names), 2)),
         [_samples(pictures[n]["samples"], f"Samples: {LABELS[n]}") for n in names],
+        [_on_the_way(on_the_way[n], f"While it trains: {LABELS[n]}") for n in names],
         [_samples(pictures[n]["refitted"], f"Refitted: {LABELS[n]}") for n in names],
     ]
-    heights = [1.6, 2.6, 3.2, *([3.2] if len(names) > 2 else []), 2.2, 2.2]
+    heights = [1.6, 2.6, *([3.2] * len(names[::2])), 2.2, 2.2, 2.2]
     return figures.report(
         "Flow-GAN: what the objective does to the inverse",
         rows,
         subtitle=f"{config.dataset}, {'x'.join(map(str, data.shape))}, {config.coupling} couplings, "
         f"preset {config.preset}, seed {config.seed}",
-        footer=f"FID*: {quality}.  Passes: data first, then after 1 to 9 passes forward and back.  Pink: NaN or infinite.",
+        footer=f"FID*: {quality}.  sure*: share of samples that its classifier calls one class with more than 0.9.\n"
+        "Passes: data first, then after 1 to 9 passes forward and back.  Pink: NaN or infinite.",
         heights=heights,
     )
 
@@ -72,13 +83,32 @@ def _samples(images: Any, title: str) -> Any:
     return lambda axes: figures.draw_images(axes, images[:16], title, columns=4)
 
 
+def _on_the_way(samples: dict[int, Any], title: str) -> Any:
+    """A row per step, of the newest eight looks."""
+    steps = sorted(samples)[-8:]
+    pieces = [samples[step][:6] for step in steps] or [np.full((6, 8, 8, 1), np.nan)]
+    rows = f", steps {steps[0]} to {steps[-1]} downwards" if steps else ""
+    return lambda axes: figures.draw_images(axes, np.concatenate(pieces), title + rows, columns=6)
+
+
 def _curve(history: list[dict[str, float]], key: str) -> Any:
     seen = [h for h in history if key in h]
     return [h["step"] for h in seen], [h[key] for h in seen]
 
 
 def _table(results: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
-    header = ["", "bits/dim", "error median", "error max", "sigma max", "sigma min", "condition", "FID*", "refit gain, nats"]
+    header = [
+        "",
+        "bits/dim",
+        "error median",
+        "error max",
+        "sigma max",
+        "sigma min",
+        "condition",
+        "FID*",
+        "sure*",
+        "refit gain, nats",
+    ]
     rows = []
     for name, m in results.items():
         error = m["reconstruction_error"]
@@ -92,6 +122,7 @@ def _table(results: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
                 m["smallest_singular_value"],
                 m["condition_number"],
                 m["fid"],
+                m.get("confident_share"),
                 m["prior_refit"].get("gain_nats_closed_form"),
             ]
         )

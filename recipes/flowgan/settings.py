@@ -15,43 +15,53 @@ class Config(RecipeConfig):
     """Train a flow by maximum likelihood, adversarially, or both, and measure its inverse."""
 
     objective: Literal["all", "mle", "hybrid", "adv"] = "all"
-    """all: MLE, hybrid and ADV of the stable architecture, and ADV of the unstable one."""
+    """all: MLE, hybrid and ADV of the unstable architecture, MLE and ADV of the stable one."""
     architecture: Literal["stable", "unstable"] = "stable"
-    """Of a single objective. stable: few blocks, spectral normalization; unstable: many, ActNorm inside, none."""
-    coupling: Literal["additive", "affine"] = "additive"
-    """Kind of couplings."""
-    levels: Annotated[int, Within(1, 5)] = 3
+    """Of a single objective. stable: few additive blocks, spectral normalization; unstable: no constraint."""
+    coupling: Literal["additive", "affine"] = "affine"
+    """Couplings of the unstable architecture; affine ones with a scale in (0.1, 1.1). The stable one's are additive."""
+    levels: Annotated[int, Within(1, 5)] = 2
     """Squeezes, each followed by blocks."""
     depth_stable: Depth = 4
-    """Blocks a level of the stable architecture."""
-    depth_unstable: Depth = 16
-    """Blocks a level of the unstable architecture."""
+    """Blocks per level of the stable architecture."""
+    depth_unstable: Depth = 6
+    """Blocks per level of the unstable architecture."""
     hidden: Width = 32
     """Hidden channels of the couplings' networks."""
     coefficient: Annotated[float, Within(0.01, 100)] = 0.9
     """Largest spectral norm of a convolution in the stable architecture."""
-    discriminator_width: Annotated[int, Within(1, 512)] = 8
-    """Channels of the first convolution; the seven have 1, 1, 2, 2, 4, 4, 8 times as many (64 in the paper)."""
+    preprocessing: Literal["logit", "none"] = "logit"
+    """In front of the unstable architecture: a logit with a margin of 1e-6, or nothing (the papers)."""
+    mixing: Literal["conv1x1", "shuffle"] = "conv1x1"
+    """Between the blocks of the unstable architecture: a learned convolution, or a fixed order (the papers)."""
+    actnorm_inside: bool = False
+    """Whether the networks of the unstable architecture hold ActNorms (the papers)."""
+    discriminator: Literal["spectral", "plain"] = "plain"
+    """spectral: the papers' seven spectrally normalized convolutions; plain: three of stride 2."""
+    discriminator_width: Annotated[int, Within(1, 512)] = 16
+    """Channels of its first convolution; later ones have up to eight (spectral) or four (plain) times as many."""
     batch_size: BatchSize = 32
-    """Images a step."""
+    """Images per step."""
+    warm_start: bool = True
+    """Whether hybrid and adversarial training go on from the weights of maximum likelihood (in the papers they do not)."""
     steps_mle: Steps = 600
     """Steps of maximum likelihood."""
     steps_hybrid: Steps = 300
     """Steps of the hybrid objective."""
-    steps_adv: Steps = 300
+    steps_adv: Steps = 600
     """Steps of each adversarial model."""
-    rate_mle: Rate = 4e-3
-    """Learning rate of maximum likelihood."""
-    rate_generator: Rate = 6e-3
+    rate_mle: Rate = 1e-2
+    """Highest learning rate of maximum likelihood: up over a twentieth of the steps, then half a cosine."""
+    rate_generator: Rate = 1e-3
     """Learning rate of the flow where it is adversarial."""
-    rate_discriminator: Rate = 3e-3
+    rate_discriminator: Rate = 2e-3
     """Learning rate of the discriminator."""
-    discriminator_steps: Annotated[int, Within(1, 100)] = 3
-    """Steps of the discriminator for each one of the flow; at these learning rates one is not enough to keep up."""
+    discriminator_steps: Annotated[int, Within(1, 100)] = 1
+    """Steps of the discriminator for each one of the flow."""
     mle_weight: Weight = 1e-3
     """Weight of the likelihood (nats per image) in the hybrid objective."""
-    gradient_penalty: Weight = 10.0
-    """Weight of the discriminator's gradient penalty."""
+    gradient_penalty: Weight = 1.0
+    """Weight of the discriminator's gradient penalty (10 in the papers)."""
     log_every: Steps = 100
     """Steps between summaries, checkpoints and looks at the inverse."""
     passes: Annotated[int, Within(1, 100)] = 9
@@ -78,7 +88,7 @@ _SMOKE = Config(
     discriminator_width=4,
     batch_size=16,
     objective="hybrid",
-    steps_mle=4,
+    steps_mle=2,
     steps_hybrid=4,
     steps_adv=4,
     log_every=2,
@@ -87,16 +97,24 @@ _SMOKE = Config(
     jacobian_images=1,
 )
 _PAPER = Config(
-    rate_mle=1e-3,
-    discriminator_steps=1,
-    batch_size=64,
+    levels=3,
+    coupling="additive",
+    depth_unstable=16,
     hidden=128,
+    preprocessing="none",
+    mixing="shuffle",
+    actnorm_inside=True,
+    discriminator="spectral",
     discriminator_width=64,
+    batch_size=64,
+    warm_start=False,
     steps_mle=50_000,
     steps_hybrid=50_000,
     steps_adv=50_000,
+    rate_mle=1e-3,
     rate_generator=1e-5,
     rate_discriminator=1e-4,
+    gradient_penalty=10.0,
     log_every=1000,
     fid_images=5000,
 )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import pathlib
+
+import numpy as np
 import tensorflow as tf
 
 from inntf.models import FlowGan
 from inntf.training import write_stability
+from recipes.common import files
 from recipes.common.batches import batches
+from recipes.common.fid import Features, as_pixels, confident_share
 from recipes.common.image_data import ImageData
 from recipes.common.keras_fit import fit_in_segments
 from recipes.common.run_folder import RunFolder
@@ -15,19 +21,30 @@ from recipes.common.watch import Watch
 from recipes.flowgan import models
 from recipes.flowgan.settings import Config
 
+LOOKED_AT = 64
 
-def train(gan: FlowGan, name: str, steps: int, config: Config, data: ImageData, folder: RunFolder) -> list[dict[str, float]]:
-    """Train to `steps`, from the newest checkpoint if there is one; returns the logged numbers."""
+
+def samples_at(folder: RunFolder, name: str, step: int) -> pathlib.Path:
+    """File with eight samples of a training at a step, `samples` on the scale 0 to 255."""
+    return folder.path / f"samples_{name}_{step:06d}.npz"
+
+
+def train(
+    gan: FlowGan, name: str, config: Config, data: ImageData, features: Features, folder: RunFolder
+) -> list[dict[str, float]]:
+    """Train, from the newest checkpoint if there is one; returns the logged numbers."""
+    steps = {"mle": config.steps_mle, "hybrid": config.steps_hybrid, "adv": config.steps_adv}[gan.objective]
     stability = tf.summary.create_file_writer(str(folder.logs / name))
     x = models.scaled(data.test[:32], 1)
 
     def look(step: int, losses: dict[str, float], board: Summaries) -> dict[str, float]:
         board.scalars(step, losses, prefix="train")
-        board.images(step, "samples", models.to_pixels(models.sample_in_batches(gan.flow, 16, config.seed)))
-        if step % (2 * config.log_every) and step < steps:  # a look at the inverse costs dozens of steps
-            return losses
+        samples = models.to_pixels(models.sample_in_batches(gan.flow, LOOKED_AT, config.seed))
+        board.images(step, "samples", samples[:16])
+        with files.atomic(samples_at(folder, name, step)) as beside:
+            np.savez_compressed(beside, samples=samples[:8].astype(np.float32))
         numbers, _ = write_stability(stability, gan.block, x, step, passes=config.passes, samples=1, iterations=15)
-        return {**losses, **numbers}
+        return {**losses, **numbers, "confident_share": confident_share(features, as_pixels(samples)[0]) or 0.0}
 
     def stream(step: int) -> tf.data.Dataset:
         pixels = batches(data.train, config.batch_size, config.seed, start=step)
@@ -41,3 +58,12 @@ def train(gan: FlowGan, name: str, steps: int, config: Config, data: ImageData, 
     watch = Watch(folder, name, weights=gan.weights, trained=gan.block.trainable_weights, look=look, remedy=remedy, **parts)
     fit_in_segments(gan, name, stream, watch.restore(), steps, config.log_every, watch.look)
     return watch.finish()
+
+
+def samples_on_the_way(folder: RunFolder, name: str, history: list[dict[str, float]]) -> dict[int, np.ndarray]:
+    """Eight samples by step, of the looks whose files are there."""
+    found = {}
+    for step in (int(look["step"]) for look in history):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            found[step] = np.load(samples_at(folder, name, step))["samples"]
+    return found

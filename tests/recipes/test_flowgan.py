@@ -1,5 +1,6 @@
 """The main job, small: what it leaves behind, what it refuses."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -8,6 +9,12 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
+
+from recipes.common.data import load_images
+from recipes.common.experiment import Run
+from recipes.flowgan import experiment
+from recipes.flowgan.settings import PRESETS
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -102,3 +109,35 @@ def test_it_goes_on_from_its_checkpoint_and_mirrors(tmp_path):
     again = flowgan(*out, "--steps-hybrid", 8, "--resume", INNTF_LOGICAL_CPUS="2")
     assert again.returncode == 0, again.stderr[-3000:]
     assert json.loads((tmp_path / "run/result.json").read_text())["metrics"]["hybrid_stable"]
+
+
+def test_adversarial_training_goes_on_from_the_likelihood(smoke):
+    folder, _ = smoke
+    result = json.loads((folder / "run/result.json").read_text())
+    assert set(result["metrics"]) == {"hybrid_stable"}  # the likelihood that it began with is trained, not reported
+    assert list((folder / "run/checkpoints").rglob("mle_stable/*.index"))
+    assert {p.name for p in (folder / "run").glob("samples_hybrid_stable_*.npz")} == {
+        f"samples_hybrid_stable_{step:06d}.npz" for step in (2, 4)
+    }
+
+
+def test_weights_are_those_of_the_likelihood_with_warm_start_alone(tmp_path):
+    config = dataclasses.replace(PRESETS["smoke"], levels=1, depth_unstable=1, architecture="unstable", out=tmp_path / "run")
+    run = Run(None, tf.distribute.get_strategy(), tmp_path)
+    data = load_images("mnist_5k").first(train=256, test=8)
+    first = experiment.make(config, run, data, "mle", "unstable", after=None)
+    for weight in first.block.trainable_weights:
+        weight.assign_add(tf.ones_like(weight))
+    gone_on = experiment.make(config, run, data, "adv", "unstable", after=first.flow)
+    anew = experiment.make(dataclasses.replace(config, warm_start=False), run, data, "adv", "unstable", after=first.flow)
+    for a, b in zip(first.block.get_weights(), gone_on.block.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any(np.abs(a - c).max() > 0.5 for a, c in zip(first.block.get_weights(), anew.block.get_weights(), strict=True))
+
+
+def test_what_a_run_trains():
+    small = PRESETS["small"]
+    one = dataclasses.replace(small, objective="adv", architecture="unstable")
+    assert experiment.trainings(one) == [("mle", "unstable"), ("adv", "unstable")]
+    assert experiment.trainings(dataclasses.replace(one, warm_start=False)) == experiment.variants(one) == [("adv", "unstable")]
+    assert [f"{o}_{a}" for o, a in experiment.trainings(small)] == list(experiment.PAIRS)
