@@ -43,26 +43,25 @@ def draw(
         The figure.
     """
     names = list(results)
+    adversarial = [n for n in names if not n.startswith("mle")]
     curves = lambda key: {LABELS[n]: _curve(results[n]["history"], key) for n in names}  # noqa: E731
     rows = [
         [
             lambda axes: figures.draw_table(axes, *_table(results), title="Test images"),
         ],
         [
+            lambda axes: figures.draw_curves(axes, curves("condition_number"), "Condition number, one test image", log=True),
             lambda axes: figures.draw_curves(
-                axes, curves("condition_number"), "Condition number of the Jacobian (one test image)", log=True
+                axes, curves("reconstruction_error_max"), "Reconstruction error, max, l2", log=True
             ),
-            lambda axes: figures.draw_curves(
-                axes, curves("reconstruction_error_max"), "Largest reconstruction error, l2", log=True
-            ),
-            lambda axes: figures.draw_curves(axes, curves("confident_share"), "Share of samples told as one digit (sure*)"),
+            lambda axes: figures.draw_curves(axes, curves("confident_share"), "Share of sure* samples"),
         ],
         *([_passes(pictures[n], LABELS[n]) for n in names[i : i + 2]] for i in range(0, len(names), 2)),
-        [_samples(pictures[n]["samples"], f"Samples: {LABELS[n]}") for n in names],
-        [_on_the_way(on_the_way[n], f"While it trains: {LABELS[n]}") for n in names],
-        [_samples(pictures[n]["refitted"], f"Refitted: {LABELS[n]}") for n in names],
+        [_samples(pictures[n]["samples"], f"Samples\n{LABELS[n]}") for n in names],
+        *([_on_the_way(on_the_way[n], LABELS[n]) for n in adversarial[i : i + 2]] for i in range(0, len(adversarial), 2)),
+        [_samples(pictures[n]["refitted"], f"Refitted\n{LABELS[n]}") for n in names],
     ]
-    heights = [1.6, 2.6, *([3.2] * len(names[::2])), 2.2, 2.2, 2.2]
+    heights = [1.6, 2.6, *([3.2] * len(names[::2])), 2.2, *([3.2] * len(adversarial[::2])), 2.2]
     return figures.report(
         "Flow-GAN: what the objective does to the inverse",
         rows,
@@ -83,12 +82,12 @@ def _samples(images: Any, title: str) -> Any:
     return lambda axes: figures.draw_images(axes, images[:16], title, columns=4)
 
 
-def _on_the_way(samples: dict[int, Any], title: str) -> Any:
-    """A row per step, of the newest eight looks."""
-    steps = sorted(samples)[-8:]
-    pieces = [samples[step][:6] for step in steps] or [np.full((6, 8, 8, 1), np.nan)]
-    rows = f", steps {steps[0]} to {steps[-1]} downwards" if steps else ""
-    return lambda axes: figures.draw_images(axes, np.concatenate(pieces), title + rows, columns=6)
+def _on_the_way(samples: dict[int, Any], label: str) -> Any:
+    """A column per step, of the newest ten looks; the rows come from the same latents."""
+    steps = sorted(samples)[-10:]
+    columns = [samples[step][:6] for step in steps] or [np.full((6, 8, 8, 1), np.nan)]
+    labels = [str(step) for step in steps] or [""]
+    return lambda axes: figures.draw_passes(axes, columns, f"Samples by step of training: {label}", labels)
 
 
 def _curve(history: list[dict[str, float]], key: str) -> Any:
