@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import json
 import pathlib
 
 import numpy as np
 import tensorflow as tf
 
+from inntf.serving import read_card
 from inntf.serving.export import newest_version
+from recipes.common.batches import eval_batches
 from recipes.common.image_data import ImageData, crop_images
 
 KEPT = pathlib.Path(__file__).resolve().parents[2] / "saved_models" / "digits_classifier"
@@ -31,8 +32,7 @@ class DigitsClassifier:
     def __init__(self, folder: pathlib.Path = KEPT):
         self.version = newest_version(folder)
         newest = folder / str(self.version)
-        card = json.loads((newest / "card.json").read_text())
-        self.accuracy = float(card["training"]["measured"]["accuracy"])
+        self.accuracy = float(read_card(newest)["training"]["measured"]["accuracy"])
         self._loaded = tf.saved_model.load(str(newest))
         self._run = self._loaded.signatures["serving_default"]
 
@@ -45,9 +45,8 @@ class DigitsClassifier:
         return tf.nn.softmax(self._of(images, "logits")).numpy()[:, :10]
 
     def _of(self, images: np.ndarray, output: str, batch_size: int = 250) -> np.ndarray:
-        digits = crop_images(images, SIDE)
-        pieces = [digits[i : i + batch_size] for i in range(0, len(digits), batch_size)]
-        return np.concatenate([self._run(images=tf.constant(piece))[output].numpy() for piece in pieces])
+        batches = eval_batches(crop_images(images, SIDE), batch_size)
+        return np.concatenate([self._run(images=batch)[output].numpy() for batch in batches])
 
 
 def takes(data: ImageData) -> bool:

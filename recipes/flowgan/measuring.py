@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from inntf.models import FlowGan, refit_prior
 from inntf.stability import reconstruction_error, repeated_reconstruction, singular_values, summarize
-from recipes.common.fid import Features, as_pixels, confident_share, fid, kid
+from recipes.common.fid import Features, as_pixels, confident_share, sample_quality
 from recipes.common.image_data import ImageData
 from recipes.flowgan import models
 from recipes.flowgan.settings import Config
@@ -41,8 +41,7 @@ def measure(gan: FlowGan, data: ImageData, features: Features, config: Config) -
         "jacobian_consistent": bool(np.all(values.consistent)),
         "certified_forward": float(bounds.forward),
         "certified_inverse": float(bounds.inverse),
-        "fid": fid(features, data.test[: config.fid_images], samples[: len(data.test)]),
-        "kid": kid(features, data.test[: config.fid_images], samples[: len(data.test)]),
+        **sample_quality(features, data.test[: config.fid_images], samples[: len(data.test)]),
         "confident_share": confident_share(features, samples),
         "samples_nonfinite_share": broken,
         "weights": int(sum(np.prod(w.shape) for w in gan.block.trainable_weights)),

@@ -67,6 +67,6 @@ def samples_on_the_way(folder: RunFolder, name: str, history: list[dict[str, flo
     """Eight samples by step, of the looks whose files are there."""
     found = {}
     for step in (int(look["step"]) for look in history):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            found[step] = np.load(samples_at(folder, name, step))["samples"]
+        with contextlib.suppress(OSError, ValueError, KeyError), np.load(samples_at(folder, name, step)) as file:
+            found[step] = file["samples"]
     return found
