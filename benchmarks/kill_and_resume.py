@@ -185,7 +185,7 @@ def moments(events: list[tuple[str, float]], count: int) -> list[tuple[int, floa
     return out
 
 
-def check(recipe: str, count: int, work: pathlib.Path) -> int:
+def check(recipe: str, count: int, only: list[int], work: pathlib.Path) -> int:
     """The table of one recipe; returns how many moments are right."""
     alone = work / recipe / "alone"
     began = time.monotonic()
@@ -196,6 +196,8 @@ def check(recipe: str, count: int, work: pathlib.Path) -> int:
     print(f"{recipe}: {len(events)} writes in {time.monotonic() - began:.0f} s", flush=True)
     right, expected = 0, remains(alone)
     for i, (at, delay, words) in enumerate(moments(events, count)):
+        if only and i + 1 not in only:
+            continue
         folder = work / recipe / f"moment-{i}"
         killed = start(recipe, folder, at=at, delay=delay)
         again = start(recipe, folder, "--resume")
@@ -220,13 +222,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipes", nargs="+", default=RECIPES, choices=RECIPES)
     parser.add_argument("--moments", type=int, default=10)
+    parser.add_argument("--only", nargs="+", type=int, default=[], help="numbers of the moments to run, from 1; all by default")
     parser.add_argument("--work", type=pathlib.Path, help="folder for the runs; by default a temporary one")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or pathlib.Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
-        right = sum(check(recipe, options.moments, work) for recipe in options.recipes)
-    total = options.moments * len(options.recipes)
+        right = sum(check(recipe, options.moments, options.only, work) for recipe in options.recipes)
+    total = len(options.only or range(options.moments)) * len(options.recipes)
     print(f"{right} of {total} moments: resumed to the same training")
     return int(right < total)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,6 @@ import keras
 import numpy as np
 
 from inntf.models import Flow
-from inntf.serving import export
 from inntf.training import certify_spectral_norms
 from recipes.checkerboard import data
 from recipes.checkerboard.figures import draw
@@ -70,8 +68,15 @@ def work(config: Config, names: Sequence[str], run: Run) -> Findings:
         maps[name] = dict(np.load(stored))
         samples[name] = flow.sample(4000, seed=config.seed).numpy()
         target = run.exports / f"{NAME}_{name}"
-        export_it = lambda a=(flow, name, target, config, numbers[name]): export_flow(*a)  # noqa: E731
-        exported[target.name] = export_once(run.folder, target, export_it, numbers[name]["test_nll"])
+        exported[target.name] = export_once(
+            run.folder,
+            flow,
+            target,
+            variant=name,
+            measured=numbers[name],
+            figure=numbers[name]["test_nll"],
+            batch=data.test_set(64, config.seed),
+        )
     points = data.test_set(4000, config.seed).numpy()
     report = draw(config, numbers, maps, samples, points)
     return Findings(numbers, report, exported, {"entropy": data.ENTROPY})
@@ -90,13 +95,6 @@ def measure(flow: Flow, maps: dict[str, np.ndarray], norms: dict[str, float], co
         "largest_certified_norm": max(norms.values(), default=None),
         "weights": int(sum(np.prod(w.shape) for w in flow.block.trainable_weights)),
     }
-
-
-def export_flow(flow: Flow, name: str, target: pathlib.Path, config: Config, numbers: dict[str, Any]) -> pathlib.Path:
-    """The flow as a SavedModel, `checkerboard_NAME/VERSION`."""
-    card = {"recipe": "checkerboard", "variant": name, "preset": config.preset, "seed": config.seed}
-    card |= {"measured": {k: v for k, v in numbers.items() if k != "history"}}
-    return export(flow, target, card=card, batch=data.test_set(64, config.seed))
 
 
 def claims(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -141,6 +141,11 @@ class RunFolder:
             raise UserError(f"cannot read {self.path / 'progress.json'} ({what}: no object)", remedy=_DAMAGED)
         return found
 
+    def strings(self, what: str) -> dict[str, str]:
+        """The part of `progress` of that name, names and strings; empty where there is no such part, or another there."""
+        found = self.progress().get(what)
+        return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
+
     def note_progress(self, **what: Any) -> None:
         """Note how far the run is (beside a checkpoint, say `step=500`), and the time spent."""
         self.write_json("progress.json", {**what, "elapsed_seconds": self.elapsed_seconds})

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import pathlib
 from typing import Any
 
 import keras
 
 from inntf.models import Flow, FlowGan
 from inntf.nets import certify_norms
-from inntf.serving import export
 from recipes.common.data import load_images
 from recipes.common.errors import UserError, as_user_error
 from recipes.common.experiment import Findings, Run, conduct
@@ -66,8 +64,9 @@ def work(config: Config, run: Run) -> Findings:
         pictures[name] = take_pictures(gan.flow, data, config.seed)
     best = "hybrid_unstable" if "hybrid_unstable" in numbers else next(iter(numbers))
     target = run.exports / NAME
+    figure = numbers[best]["bits_per_dim"]
     where = export_once(
-        run.folder, target, lambda: export_flow(flows[best], best, config, target, numbers[best]), numbers[best]["bits_per_dim"]
+        run.folder, models.over_pixels(flows[best]), target, variant=best, measured=numbers[best], figure=figure
     )
     on_the_way = {name: samples_on_the_way(run.folder, name, numbers[name]["history"]) for name in numbers}
     report = draw(config, data, features.label, numbers, pictures, on_the_way)
@@ -112,13 +111,6 @@ def check_data(config: Config, data: ImageData) -> None:
         raise UserError(f"{data.name}: received {len(data.test)} test images, expected at least 2 for the Frechet distance")
     if config.jacobian_images > len(data.test):
         raise UserError(f"--jacobian-images: received {config.jacobian_images} for {len(data.test)} test images")
-
-
-def export_flow(flow: Flow, variant: str, config: Config, target: pathlib.Path, numbers: dict[str, Any]) -> pathlib.Path:
-    """The flow over integer pixels as a SavedModel."""
-    card = {"recipe": NAME, "variant": variant, "preset": config.preset, "dataset": config.dataset, "seed": config.seed}
-    card |= {"measured": {k: v for k, v in numbers.items() if k != "history"}}
-    return export(models.over_pixels(flow), target, card=card)
 
 
 def claims(metrics: dict[str, Any]) -> dict[str, Any]:

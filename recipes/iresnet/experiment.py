@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from inntf.models import DensityModel, Flow, IResNetClassifier
-from inntf.serving import export
 from recipes.common.data import load_images
 from recipes.common.errors import as_user_error
 from recipes.common.experiment import Findings, Run, conduct, without_histories
@@ -71,20 +70,17 @@ def export_models(
     config: Config, data: dict[str, ImageData], metrics: dict[str, Any], folder: RunFolder, root: pathlib.Path
 ) -> dict[str, str | None]:
     """The classifier's body (image to features and back) and the residual flow on images, each as a SavedModel."""
-    card = {"recipe": "iresnet", "preset": config.preset, "dataset": config.dataset, "seed": config.seed}
     out: dict[str, str | None] = {}
     if "classify" in metrics:
         name = name_of(max(config.coefficients))
         model: IResNetClassifier = keras.saving.load_model(folder.path / f"classifier_{name}.keras")
-        shown = {**card, "variant": name, "measured": metrics["classify"][name]}
         target = root / EXPORTS["classify"]
-        out[target.name] = export_once(folder, target, lambda: export(model.body, target, card=shown))
+        out[target.name] = export_once(folder, model.body, target, variant=name, measured=metrics["classify"][name])
     if "density" in metrics:
         flow = models.over_pixels(_trained_flow(config, data["density"], folder))
-        about = {**card, "variant": "residual", "measured": metrics["density"]["residual"]}
-        place = root / EXPORTS["density"]
+        place, measured = root / EXPORTS["density"], metrics["density"]["residual"]
         out[place.name] = export_once(
-            folder, place, lambda: export(flow, place, card=about), metrics["density"]["residual"]["bits_per_dim"]
+            folder, flow, place, variant="residual", measured=measured, figure=measured["bits_per_dim"]
         )
     return out
 

@@ -1,14 +1,18 @@
 """What a recipe refuses once TensorFlow is there, but before it trains; and how a run that broke is told."""
 
+import contextlib
 import dataclasses
 import importlib
 import json
 import math
+import shutil
 
 import keras
 import numpy as np
 import pytest
 
+from inntf.models import real_nvp
+from inntf.serving import export, read_card
 from recipes.common.errors import UserError
 from recipes.common.exporting import export_once
 from recipes.common.run_folder import RunFolder
@@ -126,24 +130,44 @@ def test_summaries_and_claims_take_any_number(value, tmp_path):
         json.loads((tmp_path / name / "result.json").read_text(), parse_constant=pytest.fail)
 
 
-def test_a_model_is_exported_once_however_often_the_run_goes_on(tmp_path):
-    made = []
-
-    def export():
-        made.append(tmp_path / "saved" / "model" / str(len(made) + 1))
-        made[-1].mkdir(parents=True)
-        return made[-1]
-
+def test_a_model_is_exported_once_however_often_the_run_goes_on(tmp_path, monkeypatch):
+    flow, target = real_nvp(event_shape=2, depth=1), tmp_path / "saved" / "model"
     config = smoke("checkerboard", out=tmp_path / "run")
-    for resume in (False, True):
+    about = {"variant": "affine", "measured": {"test_nll": 1.0, "history": [1]}}
+
+    @contextlib.contextmanager
+    def going_on(resume=True):
         with RunFolder.open(dataclasses.replace(config, resume=resume), "checkerboard", argv=[]) as folder:
-            assert export_once(folder, tmp_path / "saved" / "model", export) == str(made[0])
+            yield folder
+
+    for resume in (False, True):
+        with going_on(resume) as folder:
+            assert export_once(folder, flow, target, **about) == str(target / "1")
             for figure in (math.nan, math.inf):
-                assert export_once(folder, tmp_path / "saved" / "other", export, figure) is None
-    assert len(made) == 1
-    made[0].rmdir()
-    with RunFolder.open(dataclasses.replace(config, resume=True), "checkerboard", argv=[]) as folder:
-        assert export_once(folder, tmp_path / "saved" / "model", export) == str(made[1])
+                assert export_once(folder, flow, tmp_path / "saved" / "other", figure=figure, **about) is None
+    assert [p.name for p in target.iterdir()] == ["1"]
+    card = read_card(target / "1")["training"]
+    assert card["measured"] == {"test_nll": 1.0} and card["recipe"] == "checkerboard" and card["seed"] == config.seed
+
+    shutil.rmtree(target)  # whoever removes the version gets another
+    note = RunFolder.note_progress
+
+    def killed_between(self, **what):
+        if "exported" in what and (target / "1").exists():
+            raise KeyboardInterrupt
+        note(self, **what)
+
+    with going_on() as folder:
+        note(folder, **{k: v for k, v in folder.progress().items() if k != "exported"})
+        monkeypatch.setattr(RunFolder, "note_progress", killed_between)
+        with pytest.raises(KeyboardInterrupt):
+            export_once(folder, flow, target, **about)
+        monkeypatch.setattr(RunFolder, "note_progress", note)
+    export(flow, target)  # another's, which has no mark
+    with going_on() as folder:
+        assert export_once(folder, flow, target, **about) == str(target / "1")
+        assert folder.strings("exported") == {"model": str(target / "1")}
+    assert sorted(p.name for p in target.iterdir()) == ["1", "2"]
 
 
 # ---- seeds ----------------------------------------------------------------------------------------------------
