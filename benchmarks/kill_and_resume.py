@@ -110,9 +110,9 @@ def remains(folder: pathlib.Path) -> dict[str, Any]:
         reader = tf.train.load_checkpoint(prefix)
         for key in _keys(reader):
             out[f"{pathlib.Path(prefix).relative_to(folder)}:{key}"] = reader.get_tensor(key)
-    for index in sorted((folder / "saved").rglob("variables.index")):  # their variables have no names: told by their values
+    for index in sorted((folder / "saved").glob("*/[0-9]*/variables/variables.index")):  # no half-written one, `.export-...`
         reader = tf.train.load_checkpoint(str(index.with_suffix("")))
-        values = sorted((reader.get_tensor(key) for key in _keys(reader)), key=_order)
+        values = sorted((reader.get_tensor(key) for key in _keys(reader)), key=_order)  # they have no names
         out |= {f"{index.relative_to(folder)}:{i}": value for i, value in enumerate(values)}
     progress = json.loads((folder / "run/progress.json").read_text())
     result = json.loads((folder / "run/result.json").read_text())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pathlib
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -52,7 +54,8 @@ def export(
     INVALID_ARGUMENT), with what was received and expected.  Values are not looked at: NaN in a sample gives NaN for it.
 
     The folder needs neither inntf nor TFP nor a class of yours to load.  It is written beside its place and moved there
-    in one step: a reader never sees half of it, and a failure leaves nothing.  Beside `saved_model.pb` lies `card.json`,
+    in one step: a reader never sees half of it, and a failure leaves nothing (a process that is killed leaves a hidden folder,
+    which an export removes a day later).  Beside `saved_model.pb` lies `card.json`,
     which TF Serving ignores: shapes, dtypes, signatures, versions, number of parameters, how many steps the optimizer has
     made, certified bounds, `card`, and stability measured on `batch`.
 
@@ -100,6 +103,7 @@ def export(
     root, signatures = trace(served)
     text = make_card(served, signatures, card, stability)
     made = _make_folders(folder)
+    _sweep(folder)
     beside = folder / f".export-{uuid.uuid4().hex}"  # no integer: TF Serving does not look at it
     try:
         tf.saved_model.save(root, str(beside), signatures=signatures)
@@ -185,6 +189,14 @@ def _make_folders(folder: pathlib.Path) -> list[pathlib.Path]:
             )
         ) from error
     return missing
+
+
+def _sweep(folder: pathlib.Path) -> None:
+    """Remove what processes that were killed more than a day ago left half-written."""
+    for left in folder.glob(".export-*"):
+        with contextlib.suppress(OSError):  # another export sweeps, too
+            if time.time() - left.stat().st_mtime > 86400:
+                shutil.rmtree(left)
 
 
 def _remove_empty(folders: list[pathlib.Path]) -> None:

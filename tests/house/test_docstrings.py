@@ -20,8 +20,9 @@ def _public():
             package = importlib.import_module(f"inntf.{room}")
         except ModuleNotFoundError:
             continue
-        for name in getattr(package, "__all__", []):
-            value = getattr(package, name)
+        for name, value in sorted(vars(package).items()):
+            if name.startswith("_") or not getattr(value, "__module__", "").startswith("inntf."):
+                continue
             if (inspect.isclass(value) or inspect.isfunction(value)) and id(value) not in seen:
                 seen.add(id(value))
                 yield pytest.param(value, id=f"{room}.{name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -155,6 +156,15 @@ def test_the_card(block, tmp_path, quick):
     assert card["stability"]["reconstruction_error"]["max"] < 1e-5
     # A fresh coupling is the identity.
     assert card["stability"]["singular_values"]["condition_number"] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_what_a_killed_export_left_is_removed_a_day_later(block, tmp_path, quick):
+    for name, age in (("old", 90_000), ("young", 60)):
+        (tmp_path / f".export-{name}").mkdir()
+        (tmp_path / f".export-{name}" / "saved_model.pb").write_bytes(b"half")
+        os.utime(tmp_path / f".export-{name}", (time.time() - age,) * 2)
+    export(block, tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".export-young", "1"]
 
 
 def test_figures_that_are_no_data(block, tmp_path, quick):
