@@ -154,6 +154,14 @@ class ResidualBlock(Block):
         pure = self._root.network
         return self._of(x, condition, pure, pure.values())
 
+    def value(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """`x + g(x)`, without the log-determinant."""
+        return x + self.branch(x, condition)
+
+    def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """Nothing here waits for data: `value(x, condition)`."""
+        return self.value(x, condition)
+
     def _of(self, x: tf.Tensor, condition: Any, pure: Any, values: Sequence[tf.Tensor]) -> tf.Tensor:
         return tf.cast(pure(merge_condition(self, x, condition), values), x.dtype)
 

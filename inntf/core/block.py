@@ -123,10 +123,9 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorBridge):
         self.built = True
 
     def draw_weights(self, input_shape: shapes.Shape) -> dict[str, np.ndarray] | None:
-        """Fresh initial values of this block's own weights, by attribute, where they are drawn together.
+        """Fresh values of this block's own weights, by attribute, where they are drawn together; `None`: each by itself.
 
-        `None` (the default): each weight has an initializer of its own.  `Repeat` uses it to initialize many blocks
-        without building them.
+        `Repeat` uses it to initialize many blocks without building them.
         """
         return None
 
@@ -137,6 +136,10 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorBridge):
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Latent to data: `x` and `log|det dx/dz|` of shape `batch`."""
         raise NotImplementedError(f"{type(self).__name__} does not define inverse_and_log_det.")
+
+    def value(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """`z` alone, of a built block: overridden where the log-determinant costs more than `z`."""
+        return self.forward_and_log_det(x, condition)[0]
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
         """Upper bounds on `Lip(forward)` and `Lip(inverse)`, global or on the box `domain = (low, high)`.
@@ -159,14 +162,11 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorBridge):
             return boxes.EVERYWHERE
         centre, radius = boxes.centre_and_radius(boxes.broadcast_box(domain, self._x_event_shape, self.name))
         with np.errstate(over="ignore", invalid="ignore"):
-            image = self.forward_and_log_det(centre[None])[0][0].numpy().astype(np.float64)
+            image = self.value(centre[None])[0].numpy().astype(np.float64)
             return boxes.around(image, bound * np.linalg.norm(radius), self.variable_dtype)
 
     def for_each_inner_block(self, function: Callable[[Block], Any]) -> list[Any]:
-        """Call `function(block)` for blocks inside that Keras does not see, their weights in place; what it returned for each.
-
-        Only `Repeat` has such blocks.  What the function assigns to their weights is kept.
-        """
+        """Call `function(block)` for blocks that Keras does not see (those of `Repeat`); what it assigns to weights is kept."""
         return []
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:

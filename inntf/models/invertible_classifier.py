@@ -8,9 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.blocks import ResidualBlock
 from inntf.compose.chain import Chain
-from inntf.core import Block
 from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed, settled
 from inntf.core.errors import explain
@@ -95,7 +93,7 @@ class IResNetClassifier(Checkpointed, FitEnd, keras.Model):
         """`F(x)`, `(batch, *features)`."""
         x = tf.cast(tf.convert_to_tensor(x), self.body.variable_dtype)
         for block in self.body:
-            x = _value(block, x)
+            x = block.value(x)
         return x
 
     def initialize(self, x: Any) -> IResNetClassifier:
@@ -103,7 +101,7 @@ class IResNetClassifier(Checkpointed, FitEnd, keras.Model):
         x = tf.cast(tf.convert_to_tensor(x), self.body.variable_dtype)
         with under_way():  # one initialization, block by block
             for block in self.body:
-                x = _value(block, x) if isinstance(block, ResidualBlock) else block.initialize(x)
+                x = block.initialize(x)
         return self
 
     def make_train_function(self, force: bool = False) -> Any:
@@ -180,8 +178,3 @@ class IResNetClassifier(Checkpointed, FitEnd, keras.Model):
         """A model from `get_config()`."""
         body, head = (keras.saving.deserialize_keras_object(config[key]) for key in ("body", "head"))
         return cls(body.ensure_built(tuple(config["event_shape"])), head, invertible=config["invertible"], name=config["name"])
-
-
-def _value(block: Block, x: tf.Tensor) -> tf.Tensor:
-    """`forward(x)`; of a residual block without the log-determinant, which costs many times as much."""
-    return x + block.branch(x) if isinstance(block, ResidualBlock) else block.forward_and_log_det(x)[0]
