@@ -124,8 +124,8 @@ def _keys(reader: Any) -> list[str]:
     return [key for key in sorted(reader.get_variable_to_shape_map()) if not key.startswith("_CHECKPOINTABLE")]
 
 
-def _order(value: Any) -> tuple[str, str]:
-    return f"{value.shape} {value.dtype}", repr([round(v, 4) for v in value.astype("float64").ravel()[:8]])
+def _order(value: Any) -> tuple[str, list[float]]:
+    return f"{value.shape} {value.dtype}", [round(v, 4) for v in value.astype("float64").ravel().tolist()]
 
 
 def _numbers(name: str, data: Any) -> Any:
@@ -155,6 +155,8 @@ def distance(a: dict[str, Any], b: dict[str, Any]) -> tuple[float, float]:
             with np.errstate(all="ignore"):
                 gap = float(np.max(np.where(same, 0.0, np.abs(x - y) / np.maximum(1.0, np.abs(x))), initial=0.0))
             gap = gap if math.isfinite(gap) else math.inf
+        if gap > TOLERANCE:
+            print(f"  {key}: differs by {gap:.1e}")
         worst[key.startswith(("history/", "result/"))] = max(worst[key.startswith(("history/", "result/"))], gap)
     return worst[0], worst[1]
 

@@ -37,7 +37,7 @@ from inntf.compose import Chain, Multiscale, Repeat
 from inntf.nets import MLP, ConditionPyramid, ConvNet, LipschitzMLP, MaskedMLP, SpectralConv2D
 from inntf.numerics import PowerSeries
 from inntf.numerics.transformers import AffineTransform, ShiftTransform, SplineTransform, Transformer
-from inntf.numerics.transformers.scales import ExpScale, SigmoidScale, SoftplusScale
+from inntf.numerics.transformers.scales import ExpScale, ReciprocalScale, SigmoidScale, SoftplusScale
 from tests.conformance.subject import Case
 from tests.conformance.training import uneven, unruly
 
@@ -222,6 +222,9 @@ CASES |= {
         lambda d: AffineCoupling(conditioner=conv(d), scale=ExpScale(1.0, "tanh"), dtype=d), IMAGE, (4, 4, 2)
     ),
     "affine-softplus": Case(lambda d: AffineCoupling(conditioner=mlp(d), scale=SoftplusScale(), dtype=d), VECTOR),
+    "affine-reciprocal": Case(
+        lambda d: AffineCoupling(conditioner=mlp(d), scale=ReciprocalScale(SigmoidScale(low=0.2)), dtype=d), VECTOR
+    ),
     "two-sided-vector": Case(lambda d: TwoSidedCoupling(conditioner=(mlp(d), mlp(d)), dtype=d), VECTOR),
     "two-sided-image-conditional": Case(
         lambda d: TwoSidedCoupling(conditioner=(conv(d), conv(d)), at=1, dtype=d), IMAGE, (4, 4, 2)

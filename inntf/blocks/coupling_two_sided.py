@@ -5,22 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from inntf.blocks.named_couplings import AffineCoupling
 from inntf.blocks.splits import ChannelSplit
-from inntf.core import Block, LipschitzBounds
-from inntf.core.bounds import unknown
-from inntf.core.boxes import Box
+from inntf.core.blocks_in_turn import BlocksInTurn
 from inntf.core.errors import explain
-from inntf.core.shapes import Shape
-from inntf.core.vjp import Gradients, added
 from inntf.nets.make_conditioner import Conditioner
 from inntf.numerics.transformers.scales import Scale
 
 
 @keras.saving.register_keras_serializable("inntf")
-class TwoSidedCoupling(Block):
+class TwoSidedCoupling(BlocksInTurn):
     """Both halves in turn, each conditioned on the other as it is then.
 
         z1 = x1 * scale(raw2) + shift2,  [shift2, raw2] = conditioner_2(x2, condition)
@@ -68,48 +63,9 @@ class TwoSidedCoupling(Block):
         self.first = AffineCoupling(conditioner=first, split=ChannelSplit(at, swap=True), name="first", **common)
         self.second = AffineCoupling(conditioner=second, split=ChannelSplit(at), name="second", **common)
 
-    def build(self, input_shape: Shape) -> None:
-        """Build both sides."""
-        for side in (self.first, self.second):
-            side.ensure_built(input_shape[1:], self.condition_shape)
-
-    def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Equations 1 and 2."""
-        z, log_det_1 = self.first.forward_and_log_det(x, condition)
-        z, log_det_2 = self.second.forward_and_log_det(z, condition)
-        return z, log_det_1 + log_det_2
-
-    def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Equations 4 and 3."""
-        x, log_det_2 = self.second.inverse_and_log_det(z, condition)
-        x, log_det_1 = self.first.inverse_and_log_det(x, condition)
-        return x, log_det_1 + log_det_2
-
-    def forward_backprop(self, z: tf.Tensor, dz: tf.Tensor, *given: Any) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
-        """As in `Block`, the second side before the first."""
-        x, dx, ds_2 = self.second.forward_backprop(z, dz, *given)
-        x, dx, ds_1 = self.first.forward_backprop(x, dx, *given)
-        return x, dx, added(ds_1, ds_2)
-
-    def inverse_backprop(self, x: tf.Tensor, dx: tf.Tensor, *given: Any) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
-        """As in `Block`, the first side before the second."""
-        z, dz, ds_1 = self.first.inverse_backprop(x, dx, *given)
-        z, dz, ds_2 = self.second.inverse_backprop(z, dz, *given)
-        return z, dz, added(ds_1, ds_2)
-
-    def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
-        """Data-dependent initialization of what the conditioners hold."""
-        return self.second.initialize(self.first.initialize(x, condition), condition)
-
-    def lipschitz_bounds(self, domain: Box | None = None) -> LipschitzBounds:
-        """Product of the two sides' bounds; the second on the image of the box."""
-        if not self.built:
-            return unknown(f"{self.name} is not built")
-        return self.first.lipschitz_bounds(domain).then(self.second.lipschitz_bounds(self.first.image_box(domain)))
-
-    def image_box(self, domain: Box | None) -> Box | None:
-        """From side to side."""
-        return self.second.image_box(self.first.image_box(domain))
+    def blocks_in_turn(self) -> tuple[AffineCoupling, AffineCoupling]:
+        """The two sides."""
+        return self.first, self.second
 
     def config_arguments(self) -> dict[str, Any]:
         """Constructor arguments, with the conditioners as the layers they have become."""

@@ -27,7 +27,6 @@ class AdditiveCoupling(Coupling):
 
     Example:
         >>> import tensorflow as tf
-        >>> import tensorflow as tf
         >>> z, log_det = AdditiveCoupling().forward_and_log_det(tf.ones([2, 4]))
         >>> log_det.numpy().tolist()
         [0.0, 0.0]

@@ -9,16 +9,13 @@ import keras
 import tensorflow as tf
 
 from inntf.compose.composition import Composition, widest_policy
-from inntf.core import Block, LipschitzBounds
-from inntf.core.bounds import unknown
-from inntf.core.boxes import Box
+from inntf.core import Block
+from inntf.core.blocks_in_turn import BlocksInTurn
 from inntf.core.errors import explain
-from inntf.core.shapes import Shape, static
-from inntf.core.vjp import Gradients, added
 
 
 @keras.saving.register_keras_serializable("inntf")
-class Chain(Composition):
+class Chain(Composition, BlocksInTurn):
     """`forward` applies the blocks in the order given; `inverse` in the opposite order.
 
     `log_det` is the sum of the blocks' log-determinants; Lipschitz bounds multiply.  The condition goes to all.
@@ -80,22 +77,9 @@ class Chain(Composition):
         """Whether every block does."""
         return all(block.takes_any_dtype for block in self.blocks)
 
-    def build(self, input_shape: Shape) -> None:
-        """Build the blocks in turn."""
-        event = tuple(input_shape[1:])
-        for block in self.blocks:
-            block.ensure_built(event, self.condition_shape)
-            event = static(block._forward_event_shape(tf.TensorShape(event)))
-
-    def _forward_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
-        for block in self.blocks:
-            shape = block._forward_event_shape(shape)
-        return shape
-
-    def _inverse_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
-        for block in reversed(self.blocks):
-            shape = block._inverse_event_shape(shape)
-        return shape
+    def blocks_in_turn(self) -> Sequence[Block]:
+        """`blocks`."""
+        return self.blocks
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Apply the blocks in order."""
@@ -104,48 +88,6 @@ class Chain(Composition):
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Undo the blocks in the opposite order."""
         return self._through(self.blocks, z, condition, inverse=True)
-
-    def forward_backprop(
-        self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
-        """As in `Block`, block by block."""
-        total: Gradients = [None] * len(sources)
-        for block in reversed(self.blocks):
-            z, dz, grads = block.forward_backprop(z, dz, dlog_det, condition, sources)
-            total = added(total, grads)
-        return z, dz, total
-
-    def inverse_backprop(
-        self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
-        """As in `Block`, block by block."""
-        total: Gradients = [None] * len(sources)
-        for block in self.blocks:
-            x, dx, grads = block.inverse_backprop(x, dx, dlog_det, condition, sources)
-            total = added(total, grads)
-        return x, dx, total
-
-    def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
-        """Initialize each block on what the ones before it make of the data."""
-        for block in self.blocks:
-            x = block.initialize(x, condition)
-        return x
-
-    def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
-        """Product of the blocks' bounds; a box is carried from block to block."""
-        if not self.built:
-            return unknown(f"{self.name} is not built")
-        bounds = LipschitzBounds(1.0, 1.0)
-        for block in self.blocks:
-            bounds = bounds.then(block.lipschitz_bounds(domain))
-            domain = block.image_box(domain)
-        return bounds
-
-    def image_box(self, domain: Box | None) -> Box | None:
-        """From block to block."""
-        for block in self.blocks:
-            domain = block.image_box(domain)
-        return domain
 
     def __len__(self) -> int:
         return len(self.blocks)

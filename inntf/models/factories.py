@@ -217,6 +217,6 @@ def glow(
 
 def _coupling(who: str, additive: bool, scale: Scale | None, default: Scale) -> Callable[..., Block]:
     if scale is not None and not isinstance(scale, Scale):
-        remedy = "See inntf.numerics: ExpScale, SigmoidScale, SoftplusScale."
+        remedy = "See inntf.numerics: ExpScale, SigmoidScale, SoftplusScale, ReciprocalScale."
         raise TypeError(explain(who, received=f"scale={scale!r}", expected="a Scale", remedy=remedy))
     return AdditiveCoupling if additive else lambda **kwargs: AffineCoupling(scale=scale or default, **kwargs)

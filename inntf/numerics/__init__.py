@@ -41,7 +41,7 @@ from inntf.numerics.solvers.fixed_point import FixedPoint, solve_fixed_point
 from inntf.numerics.solvers.implicit import contraction_inverse
 from inntf.numerics.solvers.ode import OdeSolution, solve_ode
 from inntf.numerics.transformers import AffineTransform, ShiftTransform, SplineTransform, Transformer
-from inntf.numerics.transformers.scales import ExpScale, Scale, SigmoidScale, SoftplusScale
+from inntf.numerics.transformers.scales import ExpScale, ReciprocalScale, Scale, SigmoidScale, SoftplusScale
 from inntf.numerics.transformers.splines import spline_forward as spline_forward
 from inntf.numerics.transformers.splines import spline_inverse as spline_inverse
 from inntf.numerics.transformers.splines import spline_slope_bounds as spline_slope_bounds
@@ -56,6 +56,7 @@ __all__ = [
     "OdeSolution",
     "Poisson",
     "PowerSeries",
+    "ReciprocalScale",
     "RussianRoulette",
     "Scale",
     "ShiftTransform",

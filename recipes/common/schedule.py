@@ -14,3 +14,13 @@ def warm_cosine(highest: float, steps: int) -> keras.optimizers.schedules.Cosine
     """
     up = max(1, steps // 20)
     return keras.optimizers.schedules.CosineDecay(0.0, max(1, steps - up), warmup_target=highest, warmup_steps=up)
+
+
+def after(steps: int, rate: float) -> keras.optimizers.schedules.LearningRateSchedule | float:
+    """Zero for so many steps, then `rate`.
+
+    >>> rate = after(2, 0.5)
+    >>> [float(rate(step)) for step in (0, 1, 2)]
+    [0.0, 0.0, 0.5]
+    """
+    return keras.optimizers.schedules.PiecewiseConstantDecay([steps - 1], [0.0, rate]) if steps else rate

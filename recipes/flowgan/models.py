@@ -13,8 +13,8 @@ from inntf.blocks import ActNorm, Dequantize, Logit, Rescale
 from inntf.compose import Chain
 from inntf.models import Flow, FlowGan, glow
 from inntf.nets import ConvNet, Discriminator, SpectralConv2D
-from inntf.numerics import SigmoidScale
-from recipes.common.schedule import warm_cosine
+from inntf.numerics import ReciprocalScale, SigmoidScale
+from recipes.common.schedule import after, warm_cosine
 from recipes.flowgan.settings import Config
 
 NOISE = 1 / 256
@@ -45,7 +45,8 @@ def make_flow(config: Config, shape: tuple[int, int, int], architecture: str) ->
         **common,
         depth=config.depth_unstable,
         additive=additive,
-        scale=None if additive else SigmoidScale(0.1, 1.1),
+        # Samples are divided by it: only the way back, to the latent, can explode, and training does not look at that.
+        scale=None if additive else ReciprocalScale(SigmoidScale(0.03, 1.03)),
         permutation=config.mixing,
         conditioner=lambda channels: ConvNet(config.hidden, out_channels=channels, normalization=normalization),
         preprocessing=[Rescale(shift=0.5), Logit(alpha=1e-6)] if config.preprocessing == "logit" else [],
@@ -91,7 +92,7 @@ def make_gan(config: Config, shape: tuple[int, int, int], objective: str, archit
         gan.compile(keras.optimizers.Adam(warm_cosine(config.rate_mle, config.steps_mle), beta_2=0.99, global_clipnorm=100.0))
     else:
         gan.compile(
-            keras.optimizers.Adam(config.rate_generator, beta_1=0.5, beta_2=0.99),
+            keras.optimizers.Adam(after(config.head_start, config.rate_generator), beta_1=0.5, beta_2=0.99),
             keras.optimizers.Adam(config.rate_discriminator, beta_1=0.5, beta_2=0.99),
         )
     return gan

@@ -19,7 +19,7 @@ class Config(RecipeConfig):
     architecture: Literal["stable", "unstable"] = "stable"
     """Of a single objective. stable: few additive blocks, spectral normalization; unstable: no constraint."""
     coupling: Literal["additive", "affine"] = "affine"
-    """Couplings of the unstable architecture; affine ones with a scale in (0.1, 1.1). The stable one's are additive."""
+    """Couplings of the unstable architecture; affine ones with a scale from 1 to 33. The stable one's are additive."""
     levels: Annotated[int, Within(1, 5)] = 2
     """Squeezes, each followed by blocks."""
     depth_stable: Depth = 4
@@ -56,6 +56,8 @@ class Config(RecipeConfig):
     """Learning rate of the flow where it is adversarial."""
     rate_discriminator: Rate = 2e-3
     """Learning rate of the discriminator."""
+    head_start: Annotated[int, Within(0, 10**6)] = 50
+    """Steps in which the discriminator learns alone, before the flow moves (none in the papers)."""
     discriminator_steps: Annotated[int, Within(1, 100)] = 1
     """Steps of the discriminator for each one of the flow."""
     mle_weight: Weight = 1e-3
@@ -91,6 +93,7 @@ _SMOKE = Config(
     steps_mle=2,
     steps_hybrid=4,
     steps_adv=4,
+    head_start=1,
     log_every=2,
     passes=2,
     fid_images=64,
@@ -114,6 +117,7 @@ _PAPER = Config(
     rate_mle=1e-3,
     rate_generator=1e-5,
     rate_discriminator=1e-4,
+    head_start=0,
     gradient_penalty=10.0,
     log_every=1000,
     fid_images=5000,

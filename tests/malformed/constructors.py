@@ -79,6 +79,8 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
         found[name] = (getattr(nets, name), arguments, lambda net: net(IMAGE))
     for name in ("ExpScale", "SigmoidScale", "SoftplusScale"):
         found[name] = (getattr(numerics, name), {}, lambda s: s.log_scale(tf.constant([0.5])))
+    of = {"of": numerics.SigmoidScale()}
+    found["ReciprocalScale"] = (numerics.ReciprocalScale, of, lambda s: s.log_scale(tf.constant([0.5])))
     for name in ("PowerSeries", "RussianRoulette"):
         found[name] = (getattr(numerics, name), {}, lambda e: e(lambda x: 0.5 * x, tf.ones([2, 3]), seed=[1, 2]))
     for name in ("Geometric", "Poisson"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inntf.numerics import ExpScale, Scale, SigmoidScale, SoftplusScale
+from inntf.numerics import ExpScale, ReciprocalScale, Scale, SigmoidScale, SoftplusScale
 
 RAW = np.linspace(-12.0, 12.0, 4801)
 SCALES = [
@@ -18,6 +18,9 @@ SCALES = [
     SigmoidScale(low=0.5),
     SigmoidScale(low=0.2, high=3.0, offset=0.0),
     SoftplusScale(),
+    ReciprocalScale(SigmoidScale(low=0.01, high=1.01)),
+    ReciprocalScale(SigmoidScale()),
+    ReciprocalScale(ExpScale(2.0)),
 ]
 
 
@@ -37,6 +40,15 @@ def test_scales_of_other_libraries_can_be_said():
     np.testing.assert_allclose(freia, np.exp(1.9 * 0.636 * np.arctan(RAW)), rtol=1e-12)
     nflows = SigmoidScale(low=1e-3, high=1 + 1e-3).scale(raw)
     np.testing.assert_allclose(nflows, 1 / (1 + np.exp(-RAW - 2)) + 1e-3, rtol=1e-12)
+
+
+def test_a_reciprocal_is_one():
+    raw = tf.constant(RAW)
+    scale = ReciprocalScale(SigmoidScale())
+    np.testing.assert_allclose(scale.scale(raw) * SigmoidScale().scale(raw), 1.0, rtol=1e-12)
+    assert (scale.low, scale.high, scale.lipschitz) == (1.0, math.inf, math.inf)
+    with pytest.raises(TypeError, match="expected a Scale"):
+        ReciprocalScale(0.5)
 
 
 @keras.saving.register_keras_serializable("tests")

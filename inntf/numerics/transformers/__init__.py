@@ -2,7 +2,7 @@
 
 from inntf.numerics.transformers.affine import AffineTransform, ShiftTransform
 from inntf.numerics.transformers.named import make_transformer
-from inntf.numerics.transformers.scales import ExpScale, Scale, SigmoidScale, SoftplusScale
+from inntf.numerics.transformers.scales import ExpScale, ReciprocalScale, Scale, SigmoidScale, SoftplusScale
 from inntf.numerics.transformers.spline import SplineTransform
 from inntf.numerics.transformers.splines import spline_forward, spline_inverse, spline_slope_bounds
 from inntf.numerics.transformers.transformer import Transformer
@@ -10,6 +10,7 @@ from inntf.numerics.transformers.transformer import Transformer
 __all__ = [
     "AffineTransform",
     "ExpScale",
+    "ReciprocalScale",
     "Scale",
     "ShiftTransform",
     "SigmoidScale",

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from inntf.core.configured import Configured
-from inntf.core.upper_bounds import upper_exp
+from inntf.core.upper_bounds import upper_exp, upper_product, upper_reciprocal
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -173,3 +173,38 @@ class SoftplusScale(Scale):
     def scale(self, raw: tf.Tensor) -> tf.Tensor:
         """The scale itself."""
         return self.low + tf.nn.softplus(raw + self.offset)
+
+
+@keras.saving.register_keras_serializable("inntf")
+class ReciprocalScale(Scale):
+    r"""`scale = 1 / of(raw)`, range `(1 / high, 1 / low)` of the other's: what bounded one direction bounds the other.
+
+    A coupling divides by its scale on the way from latent to data.  `SigmoidScale(low, high)` keeps the forward map from
+    growing and lets samples grow by `1 / low`; its reciprocal does the opposite: samples never grow by more than `high`.
+
+    Args:
+        of: another scale.
+
+    Raises:
+        TypeError: if `of` is no `Scale`.
+
+    Source: inntf; scales are inverted in the same way by swapping the directions of a coupling (Papamakarios et al.,
+    "Masked Autoregressive Flow for Density Estimation" (2017), section 3.4).
+
+    Example:
+        >>> scale = ReciprocalScale(SigmoidScale(low=0.5))
+        >>> scale.low, scale.high
+        (1.0, 2.0)
+    """
+
+    def __init__(self, of: Scale):
+        if not isinstance(of, Scale):
+            raise TypeError(f"ReciprocalScale: received {of!r}, expected a Scale, such as SigmoidScale(low=0.5).")
+        self.of = of
+        self.low, self.high = 1.0 / of.high, upper_reciprocal(of.low)
+        # |(1/s)'| = |s'| / s^2: a simple bound, not attained.
+        self.lipschitz = math.inf if math.isinf(self.high) else upper_product(of.lipschitz, upper_product(self.high, self.high))
+
+    def log_scale(self, raw: tf.Tensor) -> tf.Tensor:
+        """`-log of(raw)`."""
+        return -self.of.log_scale(raw)
