@@ -145,10 +145,14 @@ def latents(flow: Flow, *sets: np.ndarray, batch_size: int = 250) -> list[Latent
     return [run(x) for x in sets]
 
 
-def sample_in_batches(flow: Flow, count: int, seed: int, batch_size: int = 250) -> np.ndarray:
-    """Samples, the same for the same seed."""
-    sample = tf.function(lambda n, seed: flow.sample(n, seed=seed))
-    pieces = [
-        sample(tf.constant(min(batch_size, count - i)), tf.constant([seed, i])).numpy() for i in range(0, count, batch_size)
-    ]
-    return np.concatenate(pieces)
+class Sampler:
+    """Samples of a flow, the same for the same seed, from one traced function whatever its weights have become."""
+
+    def __init__(self, flow: Flow):
+        self._sample = tf.function(lambda n, seed: flow.sample(n, seed=seed))
+
+    def __call__(self, count: int, seed: int, batch_size: int = 250) -> np.ndarray:
+        """`count` samples as pixels, floats on the scale 0 to 255."""
+        starts = range(0, count, batch_size)
+        pieces = [self._sample(tf.constant(min(batch_size, count - i)), tf.constant([seed, i])).numpy() for i in starts]
+        return to_pixels(np.concatenate(pieces))

@@ -70,7 +70,7 @@ class Config(RecipeConfig):
     """Passes forward and back in the looks at the inverse."""
     fid_images: Annotated[int, Within(2, 10**6)] = 1000
     """Images on each side of the Frechet distance."""
-    jacobian_images: Images = 2
+    jacobian_images: Images = 4
     """Images whose Jacobian is measured."""
 
     def check_together(self) -> None:

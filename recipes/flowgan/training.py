@@ -35,16 +35,16 @@ def train(
     """Train, from the newest checkpoint if there is one; returns the logged numbers."""
     steps = {"mle": config.steps_mle, "hybrid": config.steps_hybrid, "adv": config.steps_adv}[gan.objective]
     stability = tf.summary.create_file_writer(str(folder.logs / name))
-    x = models.scaled(data.test[:32], 1)
+    x, sample = models.scaled(data.test[:32], 1), models.Sampler(gan.flow)
 
     def look(step: int, losses: dict[str, float], board: Summaries) -> dict[str, float]:
         board.scalars(step, losses, prefix="train")
-        samples = models.to_pixels(models.sample_in_batches(gan.flow, LOOKED_AT, config.seed))
+        samples = sample(LOOKED_AT, config.seed)
         board.images(step, "samples", samples[:16])
         with files.atomic(samples_at(folder, name, step)) as beside:
             np.savez_compressed(beside, samples=samples[:8].astype(np.float32))
         losses = {**losses, "confident_share": confident_share(features, as_pixels(samples)[0]) or 0.0}
-        if step % (2 * config.log_every) and step < steps:  # a look at the inverse costs dozens of steps
+        if step % (3 * config.log_every) and step < steps:  # a look at the inverse costs a hundred steps
             return losses
         numbers, _ = write_stability(stability, gan.block, x, step, passes=config.passes, samples=1, iterations=15)
         return {**losses, **numbers}

@@ -86,6 +86,7 @@ def export_models(
 
 
 def _trained_flow(config: Config, data: ImageData, folder: RunFolder) -> Flow:
+    keras.utils.set_random_seed(config.seed)  # the noise of its log-determinants, however often the run went on
     with as_user_error():
         model = DensityModel(models.make_image_flow("residual", config, data.shape))
     model.load_weights(folder.path / "density_residual.weights.h5")

@@ -11,10 +11,11 @@ import keras
 import numpy as np
 import pytest
 
-from inntf.models import real_nvp
+from inntf.models import DensityModel, real_nvp
 from inntf.serving import export, read_card
 from recipes.common.errors import UserError
 from recipes.common.exporting import export_once
+from recipes.common.image_data import ImageData
 from recipes.common.run_folder import RunFolder
 from recipes.iresnet import models as iresnet_models
 
@@ -191,3 +192,20 @@ def test_the_seed_is_that_of_all_weights_of_the_densities_whatever_was_made_befo
         first = weights(3, make, 1)
         np.testing.assert_array_equal(first, weights(3, make, 2))
         assert not np.array_equal(first, weights(4, make, 1))
+
+
+def test_the_exported_density_draws_the_same_noise_whatever_ran_before(tmp_path):
+    from recipes.iresnet.experiment import _trained_flow
+
+    config = smoke("iresnet", out=tmp_path / "run", seed=3)
+    images = np.zeros([4, 8, 8, 1], np.uint8)
+    data = ImageData(images, np.zeros(4, np.int64), images, np.zeros(4, np.int64), "black")
+    with RunFolder.open(config, "iresnet", argv=[]) as folder:
+        made = DensityModel(iresnet_models.make_image_flow("residual", config, data.shape))
+        made.save_weights(folder.path / "density_residual.weights.h5")
+        found = []
+        for spoil in (1, 2):
+            keras.utils.set_random_seed(spoil)
+            flow = _trained_flow(config, data, folder)
+            found.append(np.concatenate([np.ravel(np.asarray(v)).astype(np.float64) for v in flow.variables]))
+    np.testing.assert_array_equal(*found)
