@@ -62,7 +62,7 @@ def work(config: Config, run: Run) -> Findings:
 
         def measured(gan: FlowGan = gan, name: str = name, history: Any = history, stored: Any = stored) -> dict[str, Any]:
             print(f"{name}: measuring the inverse, the prior, the samples ...", flush=True)
-            found, shown = measure(gan, data, features, config)
+            found, shown = measure(gan, data, features, config, history[-1])
             with files.atomic(stored) as beside:
                 np.savez_compressed(beside, **shown)
             return {**found, "history": history}

@@ -50,9 +50,8 @@ def draw(
             lambda axes: figures.draw_table(axes, *_table(results), title="Test images"),
         ],
         [
-            lambda axes: figures.draw_curves(axes, curves("condition_number"), "Condition number, one test image", log=True),
             lambda axes: figures.draw_curves(
-                axes, curves("reconstruction_error_max"), "Reconstruction error, max, l2", log=True
+                axes, curves("reconstruction_error_max"), "Reconstruction error of 32 test images, max, l2", log=True
             ),
             lambda axes: figures.draw_curves(axes, curves("confident_share"), "Share of sure* samples"),
         ],

@@ -44,11 +44,11 @@ class Config(RecipeConfig):
     """Images per step."""
     warm_start: bool = True
     """Whether hybrid and adversarial training go on from the weights of maximum likelihood (in the papers they do not)."""
-    steps_mle: Steps = 600
+    steps_mle: Steps = 400
     """Steps of maximum likelihood."""
     steps_hybrid: Steps = 300
     """Steps of the hybrid objective."""
-    steps_adv: Steps = 600
+    steps_adv: Steps = 500
     """Steps of each adversarial model."""
     rate_mle: Rate = 1e-2
     """Highest learning rate of maximum likelihood: up over a twentieth of the steps, then half a cosine."""
@@ -65,13 +65,15 @@ class Config(RecipeConfig):
     gradient_penalty: Weight = 1.0
     """Weight of the discriminator's gradient penalty (10 in the papers)."""
     log_every: Steps = 100
-    """Steps between summaries, checkpoints and looks at the inverse."""
+    """Steps between summaries and checkpoints."""
+    look_every: Steps = 500
+    """Steps between looks at the inverse, which cost as much as a hundred steps; the last step is looked at anyway."""
     passes: Annotated[int, Within(1, 100)] = 9
     """Passes forward and back in the looks at the inverse."""
     fid_images: Annotated[int, Within(2, 10**6)] = 1000
     """Images on each side of the Frechet distance."""
     jacobian_images: Images = 4
-    """Images whose Jacobian is measured."""
+    """Images whose Jacobian is measured at the end; one on the way."""
 
     def check_together(self) -> None:
         """This recipe trains by Keras' `fit`."""
@@ -95,6 +97,7 @@ _SMOKE = Config(
     steps_adv=4,
     head_start=1,
     log_every=2,
+    look_every=2,
     passes=2,
     fid_images=64,
     jacobian_images=1,
@@ -120,6 +123,7 @@ _PAPER = Config(
     head_start=0,
     gradient_penalty=10.0,
     log_every=1000,
+    look_every=1000,
     fid_images=5000,
 )
 PRESETS = {"smoke": _SMOKE, "small": Config(), "paper": _PAPER}

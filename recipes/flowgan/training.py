@@ -37,6 +37,10 @@ def train(
     stability = tf.summary.create_file_writer(str(folder.logs / name))
     x, sample = models.scaled(data.test[:32], 1), models.Sampler(gan.flow)
 
+    @tf.function
+    def there_and_back(x: tf.Tensor) -> tf.Tensor:
+        return gan.block.inverse_and_log_det(gan.block.forward_and_log_det(x)[0])[0]
+
     def look(step: int, losses: dict[str, float], board: Summaries) -> dict[str, float]:
         board.scalars(step, losses, prefix="train")
         samples = sample(LOOKED_AT, config.seed)
@@ -44,9 +48,14 @@ def train(
         with files.atomic(samples_at(folder, name, step)) as beside:
             np.savez_compressed(beside, samples=samples[:8].astype(np.float32))
         losses = {**losses, "confident_share": confident_share(features, as_pixels(samples)[0]) or 0.0}
-        if step % (3 * config.log_every) and step < steps:  # a look at the inverse costs a hundred steps
+        losses["reconstruction_error_max"] = float(
+            tf.reduce_max(tf.norm(tf.reshape(there_and_back(x) - x, [len(x), -1]), axis=1))
+        )
+        last = step >= steps
+        if step % config.look_every and not last:
             return losses
-        numbers, _ = write_stability(stability, gan.block, x, step, passes=config.passes, samples=1, iterations=15)
+        images, products = (config.jacobian_images, 30) if last else (1, 15)
+        numbers, _ = write_stability(stability, gan.block, x, step, passes=config.passes, samples=images, iterations=products)
         return {**losses, **numbers}
 
     def stream(step: int) -> tf.data.Dataset:
