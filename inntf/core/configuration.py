@@ -33,7 +33,8 @@ def _deserialize(value: Any) -> Any:
     if isinstance(value, dict) and "class_name" in value:
         return keras.saving.deserialize_keras_object(value)
     if isinstance(value, list | tuple):
-        return [_deserialize(v) for v in value]
+        parts = [_deserialize(v) for v in value]
+        return tuple(parts) if isinstance(value, tuple) else parts
     return value
 
 

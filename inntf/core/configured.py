@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from inntf.core.arguments import bound_arguments, typed
+from inntf.core.configuration import deserialize
 from inntf.core.errors import explain
 
 
@@ -55,7 +56,7 @@ class Configured:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """The object of a `get_config()`."""
-        return cls(**{k: keras.saving.deserialize_keras_object(v) if _serialized(v) else v for k, v in config.items()})
+        return cls(**deserialize(config))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._arguments().items())})"
@@ -65,7 +66,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Configured):
         return keras.saving.serialize_keras_object(value)
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-def _serialized(value: Any) -> bool:
-    return isinstance(value, dict) and "class_name" in value
