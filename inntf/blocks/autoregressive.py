@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
-from inntf.core.boxes import largest_magnitude
 from inntf.core.errors import explain
 from inntf.core.protocols import Sequential
 from inntf.core.shapes import Shape, sum_event
@@ -20,7 +19,7 @@ from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.make_conditioner import Conditioner, make_conditioner
 from inntf.nets.masked import MaskedMLP
 from inntf.numerics.transformers.named import make_transformer
-from inntf.numerics.transformers.why_unbounded import bounded_everywhere, close_to_zero, why_unbounded
+from inntf.numerics.transformers.why_unbounded import close_to_zero, where_bounded, why_unbounded
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -146,10 +145,9 @@ class MaskedAutoregressive(Block):
         """
         if not self.built:
             return unknown(f"{self.name} is not built")
-        if domain is None and math.isinf(self.transformer.sensitivity(math.inf)):
-            return unknown(why_unbounded(self.name, self.transformer, None))
-        local = domain is not None and not bounded_everywhere(self.transformer)
-        magnitude = largest_magnitude(domain) if local else math.inf
+        local, magnitude, missing = where_bounded(self.name, self.transformer, domain)
+        if missing:
+            return unknown(missing)
         lipschitz, reason = lipschitz_constant(self.conditioner)
         if math.isinf(lipschitz) or math.isinf(self.transformer.sensitivity(magnitude)):
             return unknown(reason or why_unbounded(self.name, self.transformer, magnitude))

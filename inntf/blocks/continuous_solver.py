@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 import tensorflow as tf
 
+from inntf.core.noting import Notes
 from inntf.core.refusals import refusals_are_marked
 from inntf.nets.pure import PureNetwork
 from inntf.numerics.solvers.ode import solve_ode
 from inntf.numerics.trace import value_and_trace
 
-_local = threading.local()
+_evaluations = Notes()
 
 
 class Continuous(Protocol):
@@ -71,9 +70,7 @@ class Solver:
             out, log_det, evaluations, reached = self._graph(given, inverse)(given)
         else:
             out, log_det, evaluations, reached = self._solve(given, inverse)
-        noted = getattr(_local, "noted", None)
-        if noted is not None:
-            noted.append(evaluations)
+        _evaluations.note(evaluations)
         message = (
             f"SolverNotFinished: {self.block.name}: the solver has not reached the end with a finite state within "
             f"max_steps={self.block.max_steps}. Where the input is finite, the velocity is too steep: allow more steps or a "
@@ -134,12 +131,6 @@ class Solver:
         out, log_det = found.state
         return out, log_det, found.evaluations, found.reached
 
-    @contextlib.contextmanager
-    def noting(self) -> Iterator[list[tf.Tensor]]:
+    def noting(self) -> contextlib.AbstractContextManager[list[tf.Tensor]]:
         """Within it the numbers of evaluations are noted."""
-        before = getattr(_local, "noted", None)
-        _local.noted = []
-        try:
-            yield _local.noted
-        finally:
-            _local.noted = before
+        return _evaluations.noting()

@@ -12,7 +12,6 @@ import tensorflow as tf
 from inntf.blocks.splits import make_split
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
-from inntf.core.boxes import largest_magnitude
 from inntf.core.protocols import FromData
 from inntf.core.shapes import Shape, sum_event
 from inntf.core.upper_bounds import upper_product, upper_reciprocal
@@ -22,7 +21,7 @@ from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.make_conditioner import Conditioner
 from inntf.numerics.norms.triangular import lower_triangular_norm
 from inntf.numerics.transformers.named import make_transformer
-from inntf.numerics.transformers.why_unbounded import bounded_everywhere, why_unbounded
+from inntf.numerics.transformers.why_unbounded import where_bounded, why_unbounded
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -148,10 +147,9 @@ class Coupling(Block):
         """Norms of `[[1, 0], [m, h]]` and of its inverse; local to the box where the transformer is bounded only there."""
         if not self.built:
             return unknown(f"{self.name} is not built")
-        if domain is None and math.isinf(self.transformer.sensitivity(math.inf)):
-            return unknown(why_unbounded(self.name, self.transformer, None))
-        local = domain is not None and not bounded_everywhere(self.transformer)
-        magnitude = largest_magnitude(domain) if local else math.inf
+        local, magnitude, missing = where_bounded(self.name, self.transformer, domain)
+        if missing:
+            return unknown(missing)
         lipschitz, reason = lipschitz_constant(self.conditioner)
         low, high = self.transformer.slopes(magnitude)
         mixed = upper_product(lipschitz, self.transformer.sensitivity(magnitude))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from inntf.blocks.inverse_certificate import InverseCertificate, InverseNotReached
 from inntf.core import Block
+from inntf.core.noting import Notes
 from inntf.core.refusals import log_dets_are_wanted, refusals_are_marked
 from inntf.nets.conditioning import merge_condition
 from inntf.nets.lipschitz_cache import RememberedConstant
@@ -23,7 +23,7 @@ from inntf.numerics.shared_traces import run_shared
 from inntf.numerics.solvers.fixed_point import ROUNDING, FixedPoint, solve_fixed_point
 from inntf.numerics.solvers.implicit import contraction_inverse
 
-_local = threading.local()
+_certificates = Notes()
 
 
 class ResidualInverse:
@@ -157,9 +157,8 @@ class ResidualInverse:
 
     def _checked(self, found: FixedPoint, lipschitz: tf.Tensor) -> tf.Tensor:
         certificate = InverseCertificate(found.error_bound, found.converged, found.evaluations, lipschitz)
-        noted = getattr(_local, "noted", None)
-        if noted is not None:
-            noted.append(certificate)
+        if _certificates.asked:
+            _certificates.note(certificate)
             return found.x
         if self.on_failure == "flag":
             return found.x
@@ -198,15 +197,9 @@ class ResidualInverse:
             f"{f' ({reason})' if reason else ''}. {_REMEDY}"
         )
 
-    @contextlib.contextmanager
-    def noting(self) -> Iterator[list[InverseCertificate]]:
+    def noting(self) -> contextlib.AbstractContextManager[list[InverseCertificate]]:
         """Within it certificates are noted, and nothing raises."""
-        before = getattr(_local, "noted", None)
-        _local.noted = []
-        try:
-            yield _local.noted
-        finally:
-            _local.noted = before
+        return _certificates.noting()
 
 
 _REMEDY = (

@@ -8,9 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from inntf.core.arguments import typed
-from inntf.core.checkpointing import Checkpointed
-from inntf.nets.activations import SWISH_SUPREMUM, sharpness
+from inntf.nets.activations import SWISH_SUPREMUM, LipSwish, sharpness
 
 _SHRINK = 1.1044  # the slopes of the two halves add up to one, so their norm is largest where one is at its supremum
 
@@ -43,7 +41,7 @@ concat_lip_swish.lipschitz = math.hypot(SWISH_SUPREMUM, SWISH_SUPREMUM - 1) / _S
 
 
 @keras.saving.register_keras_serializable("inntf")
-class ConcatLipSwish(Checkpointed, keras.layers.Layer):
+class ConcatLipSwish(LipSwish):
     r"""`concat_lip_swish` with a trained sharpness $\beta = \mathrm{softplus}(b) > 0$; 1-Lipschitz, twice the channels.
 
     Args:
@@ -63,27 +61,10 @@ class ConcatLipSwish(Checkpointed, keras.layers.Layer):
 
     lipschitz = concat_lip_swish.lipschitz
 
-    @typed
-    def __init__(self, initial: float = 0.5, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.initial = float(initial)
-
-    def build(self, input_shape: Any) -> None:
-        """Make the sharpness."""
-        self.raw_beta = self.add_weight(shape=(), initializer=keras.initializers.Constant(self.initial), name="raw_beta")
-
     def call(self, x: Any) -> Any:
         """Apply the activation."""
         return concat_lip_swish(x, sharpness(self.raw_beta, x.dtype))
 
-    def lipschitz_bound(self) -> tuple[float, str]:
-        """The constant, and no reason against it."""
-        return self.lipschitz, ""
-
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Twice the channels."""
         return (*input_shape[:-1], 2 * input_shape[-1])
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "initial": self.initial}

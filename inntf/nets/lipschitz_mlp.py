@@ -8,15 +8,13 @@ from typing import Any
 import keras
 
 from inntf.core.arguments import typed
-from inntf.core.checkpointing import Checkpointed
 from inntf.nets.activations import lip_swish
-from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
-from inntf.nets.make_conditioner import unknown_width
+from inntf.nets.layers_in_turn import LayersInTurn
 from inntf.nets.spectral_dense import SpectralDense
 
 
 @keras.saving.register_keras_serializable("inntf")
-class LipschitzMLP(Checkpointed, keras.layers.Layer):
+class LipschitzMLP(LayersInTurn):
     r"""`x -> W_k a(... a(W_1 x + b_1) ...) + b_k` with spectrally normalized layers: $\mathrm{Lip} \lesssim c^k$.
 
     The singular vectors are updated once a step by `update_norms` (a `ResidualBlock` does it), not at every call.
@@ -57,30 +55,11 @@ class LipschitzMLP(Checkpointed, keras.layers.Layer):
         self.coefficient = float(coefficient)
         self.activation = keras.activations.get(activation)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the dense layers."""
-        if self.out_channels is None:
-            raise unknown_width(self)
+    def make_layers(self) -> list[SpectralDense]:
+        """The dense layers."""
         common = {"coefficient": self.coefficient, "update_every_call": False, "dtype": self.dtype_policy}
-        self.layers = [SpectralDense(n, activation=self.activation, **common) for n in self.hidden]
-        self.layers.append(SpectralDense(self.out_channels, **common))
-        for layer in self.layers:
-            layer.build(input_shape)
-            input_shape = (*input_shape[:-1], layer.units)
-
-    def call(self, x: Any) -> Any:
-        """Apply the network."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-    def lipschitz_bound(self) -> tuple[float, str]:
-        """Certified `(bound, reason)` of the network as it is now; see `lipschitz_constant`."""
-        return lipschitz_constant(self.layers) if self.built else unbounded(self, NO_WEIGHTS)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Shape of the output."""
-        return (*input_shape[:-1], self.out_channels)
+        layers = [SpectralDense(n, activation=self.activation, **common) for n in self.hidden]
+        return [*layers, SpectralDense(self.out_channels, **common)]
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""

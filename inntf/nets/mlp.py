@@ -8,13 +8,11 @@ from typing import Any
 import keras
 
 from inntf.core.arguments import typed
-from inntf.core.checkpointing import Checkpointed
-from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
-from inntf.nets.make_conditioner import unknown_width
+from inntf.nets.layers_in_turn import LayersInTurn
 
 
 @keras.saving.register_keras_serializable("inntf")
-class MLP(Checkpointed, keras.layers.Layer):
+class MLP(LayersInTurn):
     """`x -> W_k a(... a(W_1 x + b_1) ...) + b_k`, the last layer zero at the start.
 
     With a zero last layer a coupling starts as the identity (or as its scale at zero).
@@ -54,31 +52,12 @@ class MLP(Checkpointed, keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.zero_last = zero_last
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the dense layers."""
-        if self.out_channels is None:
-            raise unknown_width(self)
+    def make_layers(self) -> list[keras.layers.Layer]:
+        """The dense layers."""
         last = "zeros" if self.zero_last else "glorot_uniform"
         policy = self.dtype_policy
-        self.layers = [keras.layers.Dense(n, activation=self.activation, dtype=policy) for n in self.hidden]
-        self.layers.append(keras.layers.Dense(self.out_channels, kernel_initializer=last, dtype=policy))
-        for layer in self.layers:
-            layer.build(input_shape)
-            input_shape = (*input_shape[:-1], layer.units)
-
-    def call(self, x: Any) -> Any:
-        """Apply the network."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-    def lipschitz_bound(self) -> tuple[float, str]:
-        """Certified `(bound, reason)` of the network as it is now; see `lipschitz_constant`."""
-        return lipschitz_constant(self.layers) if self.built else unbounded(self, NO_WEIGHTS)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Shape of the output."""
-        return (*input_shape[:-1], self.out_channels)
+        layers = [keras.layers.Dense(n, activation=self.activation, dtype=policy) for n in self.hidden]
+        return [*layers, keras.layers.Dense(self.out_channels, kernel_initializer=last, dtype=policy)]
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""

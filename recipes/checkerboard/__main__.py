@@ -20,12 +20,7 @@ import sys
 from recipes.checkerboard.settings import PRESETS, Config
 from recipes.common.cli import Recipe, main
 
-RECIPE = Recipe(
-    name="checkerboard",
-    config=Config,
-    run="recipes.checkerboard.experiment:run",
-    presets=PRESETS,
-)
+RECIPE = Recipe("checkerboard", Config, PRESETS, "recipes.checkerboard.experiment:run")
 
 if __name__ == "__main__":
     sys.exit(main(RECIPE))

@@ -22,12 +22,7 @@ import sys
 from recipes.common.cli import Recipe, main
 from recipes.flowgan.settings import PRESETS, Config
 
-RECIPE = Recipe(
-    name="flowgan",
-    config=Config,
-    run="recipes.flowgan.experiment:run",
-    presets=PRESETS,
-)
+RECIPE = Recipe("flowgan", Config, PRESETS, "recipes.flowgan.experiment:run")
 
 if __name__ == "__main__":
     sys.exit(main(RECIPE))

@@ -20,7 +20,7 @@ from recipes.common.image_data import ImageData
 from recipes.common.numbers import cell, ratio
 from recipes.flowgan import models
 from recipes.flowgan.measuring import measure
-from recipes.flowgan.report import draw
+from recipes.flowgan.report import draw, draw_both
 from recipes.flowgan.settings import Config
 from recipes.flowgan.training import samples_on_the_way, train
 
@@ -62,7 +62,7 @@ def work(config: Config, run: Run) -> Findings:
 
         def measured(gan: FlowGan = gan, name: str = name, history: Any = history, stored: Any = stored) -> dict[str, Any]:
             print(f"{name}: measuring the inverse, the prior, the samples ...", flush=True)
-            found, shown = measure(gan, data, features, config, history[-1])
+            found, shown = measure(gan, data, features, config)
             with files.atomic(stored) as beside:
                 np.savez_compressed(beside, **shown)
             return {**found, "history": history}
@@ -77,6 +77,9 @@ def work(config: Config, run: Run) -> Findings:
         run.folder, models.over_pixels(flows[best]), target, variant=best, measured=numbers[best], figure=figure
     )
     on_the_way = {name: samples_on_the_way(run.folder, name, numbers[name]["history"]) for name in numbers}
+    if {"adv_unstable", "adv_stable"} <= set(numbers):
+        errors = {n: m["reconstruction_error_after_9_passes"]["max"] for n, m in numbers.items()}
+        run.folder.write_figure("passes.png", draw_both(pictures, errors), dpi=110)
     report = draw(config, data, features.label, numbers, pictures, on_the_way)
     return Findings(numbers, report, {NAME: where}, {"sample_quality": features.label})
 
@@ -139,7 +142,7 @@ def claims(metrics: dict[str, Any]) -> dict[str, Any]:
     out["ADV at least 1 bit/dim above MLE"] = unstable["bits_per_dim"] >= mle["bits_per_dim"] + 1
     out["MLE, unstable: at most 1.6 bits/dim"] = mle["bits_per_dim"] <= 1.6
     factor = ratio(unstable["condition_number"], stable["condition_number"])
-    out["condition number, unstable over stable"] = factor
+    out["condition number (float64), unstable over stable"] = factor
     out["condition number at least 100 times"] = factor >= 100
     broken = unstable["reconstruction_error_after_9_passes"]
     out["ADV, unstable: reconstruction visibly broken (9 passes)"] = not broken["max"] < 1.0 or broken["nonfinite_share"] > 0

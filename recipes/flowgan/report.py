@@ -45,6 +45,7 @@ def draw(
     names = list(results)
     adversarial = [n for n in names if not n.startswith("mle")]
     curves = lambda key: {LABELS[n]: _curve(results[n]["history"], key) for n in names}  # noqa: E731
+    nine = {n: f"Nine passes forward and back: {LABELS[n]}" for n in names}
     rows = [
         [
             lambda axes: figures.draw_table(axes, *_table(results), title="Test images"),
@@ -55,7 +56,7 @@ def draw(
             ),
             lambda axes: figures.draw_curves(axes, curves("confident_share"), "Share of sure* samples"),
         ],
-        *([_passes(pictures[n], LABELS[n]) for n in names[i : i + 2]] for i in range(0, len(names), 2)),
+        *([_passes(pictures[n], nine[n]) for n in names[i : i + 2]] for i in range(0, len(names), 2)),
         [_samples(pictures[n]["samples"], f"Samples\n{LABELS[n]}") for n in names],
         *([_on_the_way(on_the_way[n], LABELS[n]) for n in adversarial[i : i + 2]] for i in range(0, len(adversarial), 2)),
         [_samples(pictures[n]["refitted"], f"Refitted\n{LABELS[n]}") for n in names],
@@ -72,9 +73,26 @@ def draw(
     )
 
 
-def _passes(pictures: dict[str, Any], label: str) -> Any:
-    passes = [images[:6] for images in pictures["passes"]]
-    return lambda axes: figures.draw_passes(axes, passes, f"Nine passes forward and back: {label}")
+def draw_both(pictures: dict[str, Any], errors: dict[str, float]) -> Figure:
+    """Nine passes through the adversarial models alone, without the constraint and with it.
+
+    Args:
+        pictures: as for `draw`, of `adv_unstable` and `adv_stable`.
+        errors: largest finite error after nine passes, by variant.
+    """
+    words = {"adv_unstable": "No constraint", "adv_stable": "Spectral normalization"}
+    rows = [
+        [_passes(pictures[name], f"{words[name]}: l2 error up to {errors[name]:.2g} after nine passes", count=4)]
+        for name in words
+    ]
+    return figures.report(
+        "Digits after one to nine passes forward and back", rows, footer="Pink: NaN or infinite.", heights=[2.6, 2.6], width=8.0
+    )
+
+
+def _passes(pictures: dict[str, Any], title: str, count: int = 6) -> Any:
+    passes = [images[:count] for images in pictures["passes"]]
+    return lambda axes: figures.draw_passes(axes, passes, title)
 
 
 def _samples(images: Any, title: str) -> Any:

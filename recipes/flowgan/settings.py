@@ -72,8 +72,8 @@ class Config(RecipeConfig):
     """Passes forward and back in the looks at the inverse."""
     fid_images: Annotated[int, Within(2, 10**6)] = 1000
     """Images on each side of the Frechet distance."""
-    jacobian_images: Images = 4
-    """Images whose Jacobian is measured at the end; one on the way."""
+    jacobian_images: Images = 2
+    """Images whose Jacobian is measured, in float64."""
 
     def check_together(self) -> None:
         """This recipe trains by Keras' `fit`."""

@@ -23,12 +23,7 @@ import sys
 from recipes.common.cli import Recipe, main
 from recipes.iresnet.settings import PRESETS, Config
 
-RECIPE = Recipe(
-    name="iresnet",
-    config=Config,
-    run="recipes.iresnet.experiment:run",
-    presets=PRESETS,
-)
+RECIPE = Recipe("iresnet", Config, PRESETS, "recipes.iresnet.experiment:run")
 
 if __name__ == "__main__":
     sys.exit(main(RECIPE))

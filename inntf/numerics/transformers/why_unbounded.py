@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from inntf.core.boxes import NO_FINITE_BOX
+from inntf.core.boxes import NO_FINITE_BOX, largest_magnitude
 from inntf.numerics.transformers.transformer import Transformer
 
 
@@ -12,6 +13,14 @@ def bounded_everywhere(transformer: Transformer) -> bool:
     """Whether its slopes and its sensitivity have bounds that hold for all `u`."""
     low, high = transformer.slopes(math.inf)
     return low > 0 and math.isfinite(high) and math.isfinite(transformer.sensitivity(math.inf))
+
+
+def where_bounded(owner: str, transformer: Transformer, domain: Any) -> tuple[bool, float, str]:
+    """Whether bounds hold on the box alone, how large entries may be there, and why there are none; see `why_unbounded`."""
+    if domain is None and math.isinf(transformer.sensitivity(math.inf)):
+        return False, math.inf, why_unbounded(owner, transformer, None)
+    local = domain is not None and not bounded_everywhere(transformer)
+    return local, largest_magnitude(domain) if local else math.inf, ""
 
 
 def why_unbounded(owner: str, transformer: Transformer, magnitude: float | None) -> str:

@@ -1,0 +1,49 @@
+"""A network that applies its layers one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from inntf.core.checkpointing import Checkpointed
+from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
+from inntf.nets.make_conditioner import unknown_width
+
+
+class LayersInTurn(Checkpointed, keras.layers.Layer):
+    """`layers` in order, those of `make_layers`; the width of the last one is `out_channels`."""
+
+    out_channels: int | None
+
+    def make_layers(self) -> Sequence[Any]:
+        """The layers, not built; called once `out_channels` is known."""
+        raise NotImplementedError(f"{type(self).__name__} does not define make_layers.")
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the layers, and build each for what the one before it returns.
+
+        Raises:
+            ValueError: if `out_channels` is not known.
+        """
+        if self.out_channels is None:
+            raise unknown_width(self)
+        self.layers = list(self.make_layers())
+        for layer in self.layers:
+            layer.build(input_shape)
+            input_shape = (*input_shape[:-1], layer.units)
+
+    def call(self, x: Any) -> Any:
+        """Apply the network."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def lipschitz_bound(self) -> tuple[float, str]:
+        """Certified `(bound, reason)` of the network as it is now; see `lipschitz_constant`."""
+        return lipschitz_constant(self.layers) if self.built else unbounded(self, NO_WEIGHTS)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the output."""
+        return (*input_shape[:-1], self.out_channels)
