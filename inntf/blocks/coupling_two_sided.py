@@ -38,6 +38,7 @@ class TwoSidedCoupling(BlocksInTurn):
     Source: Nguyen, Ardizzone, Koethe, "Training Invertible Neural Networks as Autoencoders" (2019), eq. 1-4.
 
     Example:
+        >>> import tensorflow as tf
         >>> block = TwoSidedCoupling(); x = tf.random.normal([3, 6])
         >>> z, log_det = block.forward_and_log_det(x)
         >>> bool(tf.reduce_max(tf.abs(block.inverse_and_log_det(z)[0] - x)) < 1e-5)

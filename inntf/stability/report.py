@@ -14,6 +14,7 @@ from inntf.core.random_states import same_draws
 from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.certificate import Certificate, certify
 from inntf.stability.density_error import DensityError
+from inntf.stability.log_det_variance import infinite_variances
 from inntf.stability.measurement import Measurement, measure, singular_summary, worst_condition
 from inntf.stability.reconstruction import pass_repeatedly, summarize
 from inntf.stability.singular_values import singular_values
@@ -81,6 +82,7 @@ class StabilityReport(dict):
             f"{values['condition_at_least']:.4g}); of {values['samples']} samples {values['nonfinite']} not finite, "
             f"{values['unconverged']} not converged, {values['unverified']} not confirmed by the inverse"
         )
+        lines += [f"  Log-determinant of {sentence}" for sentence in self["log_det_variance"]]
         lines.append("  Certified Lipschitz bounds:")
         return "\n".join(lines) + "\n" + "\n".join("    " + line for line in str(self.certificate).splitlines())
 
@@ -129,6 +131,7 @@ def stability_report(
           samples, error, relative_error, column_error each; `None` where `own_samples_missing` says why);
         - `density_error` (nats, nats_per_dim) of `log_prob` against the float64 copy, `None` without one;
         - `between_evaluations`, of 16-bit networks: eager operations there, a graph back;
+        - `log_det_variance`: a sentence for each residual block whose random log-determinant may have an infinite variance;
         - `float64_missing`, `singular_values`, `bounds`, `blocks`.
 
     Raises:
@@ -178,6 +181,7 @@ def stability_report(
         float64_missing=found.float64_missing,
         error_by_pass=[summarize(row).median for row in repeated.errors],
         singular_values=values,
+        log_det_variance=infinite_variances(whole),
         bounds=_bounds(certificate.rows[0]),
         blocks=[_bounds(row) for row in certificate.rows[1:]],
     )

@@ -85,16 +85,21 @@ class RussianRoulette(LogDetEstimator):
         drawn = self.distribution.sample(tf.shape(pull.x)[:1] if self.per_sample else [], seeds[1])
         return pull.value, weighted_series(pull, v, self._table, self.exact_terms + drawn, self.gradient, self.dense)
 
-    def warn_of_variance(self, lipschitz: float) -> bool:
-        r"""Warn where a branch of that Lipschitz constant can give the estimate an infinite variance; returns whether.
+    def variance_warning(self, lipschitz: float) -> str:
+        r"""Why a branch of that Lipschitz constant can give the estimate an infinite variance; empty where it cannot.
 
         In the worst case, $J = L I$, the k-th term varies as $L^{2k} W_k$ and the sum must converge.
         """
-        infinite = not self.distribution.finite_variance(lipschitz)
-        if infinite:
-            warnings.warn(
-                f"RussianRoulette: with {self.distribution!r} and a Lipschitz constant of {lipschitz:.4g} the variance may be "
-                f"infinite; {self.distribution.remedy(lipschitz)}",
-                stacklevel=2,
-            )
-        return infinite
+        if self.distribution.finite_variance(lipschitz):
+            return ""
+        return (
+            f"RussianRoulette: with {self.distribution!r} and a Lipschitz constant of {lipschitz:.4g} the variance may be "
+            f"infinite; {self.distribution.remedy(lipschitz)}"
+        )
+
+    def warn_of_variance(self, lipschitz: float) -> bool:
+        """Warn of what `variance_warning` says, if it says something; returns whether."""
+        sentence = self.variance_warning(lipschitz)
+        if sentence:
+            warnings.warn(sentence, stacklevel=2)
+        return bool(sentence)
