@@ -19,7 +19,7 @@ class Config(RecipeConfig):
     architecture: Literal["stable", "unstable"] = "stable"
     """Of a single objective. stable: few additive blocks, spectral normalization; unstable: no constraint."""
     coupling: Literal["additive", "affine"] = "affine"
-    """Couplings of the unstable architecture; affine ones with a scale from 1 to 33. The stable one's are additive."""
+    """Couplings of the unstable architecture; affine ones with a scale from 0.97 to 33. The stable one's are additive."""
     levels: Annotated[int, Within(1, 5)] = 2
     """Squeezes, each followed by blocks."""
     depth_stable: Depth = 4
