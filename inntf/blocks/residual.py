@@ -74,7 +74,7 @@ class ResidualBlock(Block):
     Shapes: `x`, `z`: `(batch, dim)` or `(batch, height, width, channels)`; `log_det`: `(batch,)`.
 
     Raises:
-        ValueError: for a network that does not keep the shape, or an unknown choice.
+        ValueError: for a network that does not keep the shape, or an unknown choice; TypeError: if `log_det` is no estimator.
 
     Source: Behrmann et al., "Invertible Residual Networks" (2019); Chen et al., "Residual Flows" (2019).
 
@@ -108,6 +108,9 @@ class ResidualBlock(Block):
             if value not in _CHOICES[name]:
                 expected = " or ".join(map(repr, _CHOICES[name]))
                 raise ValueError(explain(self.name, received=f"{name}={value!r}", expected=expected))
+        if log_det is not None and not isinstance(log_det, LogDetEstimator):
+            expected = "a LogDetEstimator: ExactLogDet(), PowerSeries(...) or RussianRoulette(...)"
+            raise TypeError(explain(self.name, received=f"log_det={log_det!r}", expected=expected))
         if tolerance is not None and not tolerance > 0:
             raise ValueError(explain(self.name, received=f"tolerance={tolerance}", expected="a positive number, or None"))
         if refine and self.compute_dtype != self.variable_dtype:

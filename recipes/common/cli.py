@@ -105,7 +105,7 @@ def parse(recipe: Recipe, argv: Sequence[str]) -> RecipeConfig:
     preset = flag_value(argv, "--preset") or default
     if preset not in recipe.presets:
         raise UserError(
-            f"--preset: received {preset!r}, expected one of {', '.join(recipe.presets)}",
+            f"--preset: received {ranges.shown(preset)}, expected one of {', '.join(recipe.presets)}",
             remedy=f"Without --preset, {default!r} is taken.",
         )
     start = dataclasses.replace(recipe.presets[preset], preset=preset)

@@ -26,8 +26,8 @@ WRONG: dict[str, list[Any]] = {
 }
 # What looks wrong and is meant: any integer is a seed, an offset may be negative, indices may count from the end, ...
 MEANT = {
-    ("seed", -1), ("scale", 3.7), ("shift", 3.7), ("offset", -1.0), ("slope", -1.0), ("initial", -1.0), ("kept", (0,)),
-    ("kept", (-1,)),
+    ("seed", -1), ("scale", 3.7), ("shift", 3.7), ("offset", -1.0), ("slope", -1.0), ("initial", -1.0), ("identity", (0,)),
+    ("identity", (-1,)),
 }  # fmt: skip
 VECTOR = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
 IMAGE = np.linspace(-1, 1, 96, dtype=np.float32).reshape(2, 4, 4, 3)

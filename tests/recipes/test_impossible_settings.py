@@ -36,6 +36,7 @@ POSSIBLE = {
     "seed": {"0"},
     "unsqueezed": {"0"},
     "weight_decay": {"0", "1.5"},
+    "head_start": {"0"},
     "mle_weight": {"0", "1.5"},
     "gradient_penalty": {"0", "1.5"},
     "coefficient": {"1.5"},  # of flowgan's couplings
