@@ -10,6 +10,7 @@ SLOW = {
         "test_the_same_chain_without_the_grid_drifts",
         "test_a_deep_chain_and_its_reversible_gradients",
     ],
+    "tests/blocks/test_continuous.py": ["test_evaluations_follow_the_tolerance_and_bounds_the_weights"],
     "tests/compose/test_checkpointed.py": [
         "test_a_residual_flow_learns_the_same[True]",
         "test_gradients_of_a_continuous_block",
@@ -125,6 +126,9 @@ SLOW = {
         "test_trained[chain-vector-conditional-float32-checkpoint",
         "test_trained[repeat-conditional-float32-checkpoint",
         "test_trained[iaf-affine-conditional-",
+        "test_trained[residual-conditional-refined-",
+        "test_trained[spline-image-conditional-",
+        "test_trained[chain-reversible-conditional-",
         "test_trained[two-sided-image-conditional-",
         "test_trained[multiscale-condition-pyramid-",
         "test_trained_deep[repeat-affine-64-latents_come_back",

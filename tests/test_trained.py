@@ -97,10 +97,10 @@ def _deep():
 
 
 def slow(kind: str, family: str, depth: int, check: str) -> bool:
-    """The default suite holds the affine family to depth 64 and the residual at 1, scanned; the others run with `-m slow`."""
+    """The default suite holds the affine family at 1, 16 and 64 and the residual at 1, scanned; `-m slow` runs the others."""
     deepest = {"affine": 64, "residual": 1}.get(family, 0)
     report = check == "report_says_what_is_measured" and depth > 16  # it is that of any composition
-    return kind == "chain" or depth > deepest or not DEEP_CHECKS[check] or report
+    return kind == "chain" or depth == 8 or depth > deepest or not DEEP_CHECKS[check] or report
 
 
 def pytest_generate_tests(metafunc):
