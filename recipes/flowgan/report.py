@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from recipes.common import figures
 from recipes.common.image_data import ImageData
+from recipes.flowgan.measuring import PASSED
 from recipes.flowgan.settings import Config
 
 LABELS = {
@@ -45,7 +46,7 @@ def draw(
     names = list(results)
     adversarial = [n for n in names if not n.startswith("mle")]
     curves = lambda key: {LABELS[n]: _curve(results[n]["history"], key) for n in names}  # noqa: E731
-    nine = {n: f"Nine passes forward and back: {LABELS[n]}" for n in names}
+    nine = {n: f"{config.passes} passes forward and back: {LABELS[n]}" for n in names}
     rows = [
         [
             lambda axes: figures.draw_table(axes, *_table(results), title="Test images"),
@@ -68,7 +69,7 @@ def draw(
         subtitle=f"{config.dataset}, {'x'.join(map(str, data.shape))}, {config.coupling} couplings, "
         f"preset {config.preset}, seed {config.seed}",
         footer=f"FID*: {quality}.  sure*: share of samples that its classifier calls one class with more than 0.9.\n"
-        "Passes: data first, then after 1 to 9 passes forward and back.  Pink: NaN or infinite.",
+        f"Passes: of {PASSED} test images those that change most, data first.  Pink: NaN or infinite.",
         heights=heights,
     )
 
@@ -86,7 +87,11 @@ def draw_both(pictures: dict[str, Any], errors: dict[str, float]) -> Figure:
         for name in words
     ]
     return figures.report(
-        "Digits after one to nine passes forward and back", rows, footer="Pink: NaN or infinite.", heights=[2.6, 2.6], width=8.0
+        "Digits after one to nine passes forward and back",
+        rows,
+        footer=f"Of {PASSED} test images those that each model changes most.  Pink: NaN or infinite.",
+        heights=[2.6, 2.6],
+        width=8.0,
     )
 
 

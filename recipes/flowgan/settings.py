@@ -44,7 +44,7 @@ class Config(RecipeConfig):
     """Images per step."""
     warm_start: bool = True
     """Whether hybrid and adversarial training go on from the weights of maximum likelihood (in the papers they do not)."""
-    steps_mle: Steps = 400
+    steps_mle: Steps = 300
     """Steps of maximum likelihood."""
     steps_hybrid: Steps = 300
     """Steps of the hybrid objective."""
@@ -67,13 +67,17 @@ class Config(RecipeConfig):
     log_every: Steps = 100
     """Steps between summaries and checkpoints."""
     look_every: Steps = 500
-    """Steps between looks at the inverse, which cost as much as a hundred steps; the last step is looked at anyway."""
+    """Steps between full looks at the inverse, which cost as much as a hundred steps; trained models are looked at anyway."""
     passes: Annotated[int, Within(1, 100)] = 9
     """Passes forward and back in the looks at the inverse."""
     fid_images: Annotated[int, Within(2, 10**6)] = 1000
     """Images on each side of the Frechet distance."""
     jacobian_images: Images = 2
-    """Images whose Jacobian is measured, in float64."""
+    """Images whose Jacobian is measured, in float64; of trained models."""
+
+    def steps(self, objective: str) -> int:
+        """Of an objective's training."""
+        return {"mle": self.steps_mle, "hybrid": self.steps_hybrid, "adv": self.steps_adv}[objective]
 
     def check_together(self) -> None:
         """This recipe trains by Keras' `fit`."""

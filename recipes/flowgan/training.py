@@ -20,6 +20,7 @@ from recipes.common.run_folder import RunFolder
 from recipes.common.tensorboard import Summaries
 from recipes.common.watch import Watch
 from recipes.flowgan import models
+from recipes.flowgan.measuring import distances
 from recipes.flowgan.settings import Config
 
 LOOKED_AT = 64
@@ -31,27 +32,29 @@ def samples_at(folder: RunFolder, name: str, step: int) -> pathlib.Path:
 
 
 def train(
-    gan: FlowGan, name: str, config: Config, data: ImageData, features: Features, folder: RunFolder
+    gan: FlowGan,
+    flow: models.TracedFlow,
+    name: str,
+    config: Config,
+    data: ImageData,
+    features: Features,
+    folder: RunFolder,
 ) -> list[dict[str, float]]:
-    """Train, from the newest checkpoint if there is one; returns the logged numbers."""
-    steps = {"mle": config.steps_mle, "hybrid": config.steps_hybrid, "adv": config.steps_adv}[gan.objective]
+    """Train `gan`, whose flow is `flow`, from the newest checkpoint if there is one; returns the logged numbers."""
+    steps = config.steps(gan.objective)
     stability = tf.summary.create_file_writer(str(folder.logs / name))
-    x, sample = models.scaled(data.test[:32], 1), models.Sampler(gan.flow)
-
-    @tf.function
-    def there_and_back(x: tf.Tensor) -> tf.Tensor:
-        return gan.block.inverse_and_log_det(gan.block.forward_and_log_det(x)[0])[0]
+    x = models.scaled(data.test[:32], 1)
 
     def look(step: int, losses: dict[str, float], board: Summaries) -> dict[str, float]:
         board.scalars(step, losses, prefix="train")
-        samples = sample(LOOKED_AT, config.seed)
+        samples = flow.sample(LOOKED_AT, config.seed)
         board.images(step, "samples", samples[:16])
         with files.atomic(samples_at(folder, name, step)) as beside:
             np.savez_compressed(beside, samples=samples[:8].astype(np.float32))
         losses = {**losses, "confident_share": confident_share(features, as_pixels(samples)[0]) or 0.0}
-        errors = np.linalg.norm((there_and_back(x).numpy() - x).reshape(len(x), -1), axis=1)
+        errors = distances(x, flow.passes(x, 1)[1])
         losses["reconstruction_error_max"] = summarize(errors).max  # of the finite ones, as write_stability has it
-        if step % config.look_every and step < steps:
+        if step % config.look_every or step == steps:  # trained, it is measured anyway
             return losses
         numbers, _ = write_stability(stability, gan.block, x, step, passes=config.passes, samples=1, iterations=15)
         return {**losses, **numbers}

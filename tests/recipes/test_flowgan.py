@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from recipes.common.data import load_images
 from recipes.common.experiment import Run
-from recipes.flowgan import experiment
+from recipes.flowgan import experiment, measuring, models
 from recipes.flowgan.settings import PRESETS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -128,18 +128,43 @@ def test_samples_on_the_way_are_kept(smoke):
     }
 
 
-def test_weights_are_those_of_the_likelihood_with_warm_start_alone(tmp_path):
+def test_a_model_gets_the_weights_that_it_goes_on_from(tmp_path):
     config = dataclasses.replace(PRESETS["smoke"], levels=1, depth_unstable=1, architecture="unstable", out=tmp_path / "run")
     run = Run(None, tf.distribute.get_strategy(), tmp_path)
     data = load_images("mnist_5k").first(train=256, test=8)
-    first = experiment.make(config, run, data, "mle", "unstable", after=None)
-    for weight in first.block.trainable_weights:
+    traced, first = experiment.make_flow(config, run, data, "unstable")
+    x = models.scaled(data.test, 1)
+    before = traced.latents(x).z
+    for weight in traced.flow.block.trainable_weights:
         weight.assign_add(tf.ones_like(weight))
-    gone_on = experiment.make(config, run, data, "adv", "unstable", after=first.flow)
-    anew = experiment.make(dataclasses.replace(config, warm_start=False), run, data, "adv", "unstable", after=first.flow)
-    for a, b in zip(first.block.get_weights(), gone_on.block.get_weights(), strict=True):
+    assert not np.array_equal(traced.latents(x).z, before)  # what is traced reads the weights as they are
+    gan = experiment.make_gan(config, run, traced.flow, "adv", first)
+    assert gan.flow is traced.flow
+    for a, b in zip(gan.block.get_weights(), first, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert any(np.abs(a - c).max() > 0.5 for a, c in zip(first.block.get_weights(), anew.block.get_weights(), strict=True))
+    np.testing.assert_array_equal(traced.latents(x).z, before)
+
+
+def test_what_is_traced_is_the_flow(tmp_path):
+    config = dataclasses.replace(PRESETS["smoke"], levels=1, depth_unstable=1)
+    run = Run(None, tf.distribute.get_strategy(), tmp_path)
+    data = load_images("mnist_5k").first(train=256, test=8)
+    traced, _ = experiment.make_flow(config, run, data, "unstable")
+    x = models.scaled(data.test, 1)
+    np.testing.assert_allclose(traced.latents(x).log_prob(), traced.flow.log_prob(tf.constant(x)), rtol=1e-5)
+    passes = traced.passes(x, 2)
+    assert passes.shape == (3, *x.shape)
+    np.testing.assert_allclose(passes[2], x, atol=1e-4)
+    z = np.random.default_rng(5).standard_normal((3, *traced.flow.base.event_shape)).astype(np.float32)
+    x, _ = traced.flow.block.inverse_and_log_det(tf.constant(2 * z))
+    np.testing.assert_allclose(traced.sample(3, 5, scale=2.0), models.to_pixels(x), atol=0.1)
+
+
+def test_the_passes_shown_are_of_the_images_that_change_most():
+    changes = measuring.distances(
+        np.zeros([4, 2, 2, 1]), np.array([1.0, np.nan, 3.0, np.inf])[:, None, None, None] + np.zeros([4, 2, 2, 1])
+    )
+    assert measuring.most_changed(changes, 3).tolist() == [1, 3, 2]
 
 
 def test_what_a_run_trains():

@@ -1,6 +1,7 @@
 """Command line: presets, overrides, endings."""
 
 import dataclasses
+import os
 import pathlib
 
 import pytest
@@ -116,3 +117,14 @@ def test_as_user_error_translates_settings_errors_only():
         raise ValueError("odd")
     with pytest.raises(ZeroDivisionError), as_user_error():
         raise ZeroDivisionError
+
+
+def test_variables_for_tensorflow_are_set_unless_they_are(monkeypatch):
+    monkeypatch.setenv("INNTF_ONE", "mine")
+    monkeypatch.delenv("INNTF_TWO", raising=False)
+    seen = {}
+    recipe = toy(lambda config: seen.update({name: os.environ.get(name) for name in ("INNTF_ONE", "INNTF_TWO")}))
+    recipe = dataclasses.replace(recipe, environment={"INNTF_ONE": "theirs", "INNTF_TWO": "theirs"})
+    assert cli.main(recipe, []) == 0
+    assert seen == {"INNTF_ONE": "mine", "INNTF_TWO": "theirs"}
+    monkeypatch.delenv("INNTF_TWO")
