@@ -10,6 +10,7 @@ import tensorflow as tf
 from inntf.core import Block, LipschitzBounds, initialization
 from inntf.core.bounds import unknown
 from inntf.core.shapes import Shape, pixels
+from inntf.core.tags import Tags
 from inntf.core.upper_bounds import upper_exp
 from inntf.core.weights import read
 
@@ -49,6 +50,8 @@ class ActNorm(Block):
         >>> float(tf.abs(tf.reduce_mean(block.initialize(x)))) < 1e-4
         True
     """
+
+    tags = Tags(affine=True)
 
     allowed_event_ndims = (1, 3)
     uses_condition = False

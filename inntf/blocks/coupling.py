@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from inntf.blocks.coupling_local import coupling_in_balls
 from inntf.blocks.splits import make_split
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
+from inntf.core.local_maps import LocalMap
 from inntf.core.protocols import FromData
 from inntf.core.shapes import Shape, sum_event
 from inntf.core.upper_bounds import upper_product, upper_reciprocal
@@ -158,6 +162,13 @@ class Coupling(Block):
         if math.isinf(max(forward, inverse)):
             reason = reason or why_unbounded(self.name, self.transformer, magnitude)
         return LipschitzBounds(forward, inverse, "local" if local else "global", reason)
+
+    def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:
+        """As in `Block`: the conditioner's slopes that can change in a ball, and the transformer's."""
+        found = coupling_in_balls(self, x, radius, condition, inverse)
+        if isinstance(found, LocalMap):
+            return found
+        return dataclasses.replace(super().local_map(x, radius, condition, inverse), reason=found)
 
     def config_arguments(self) -> dict[str, Any]:
         """Constructor arguments, with the conditioner as the layer it has become."""

@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.blocks.coupling import Coupling
-from inntf.core import LipschitzBounds
+from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.boxes import Box, check_box
+from inntf.core.local_maps import LocalMap
 from inntf.nets.conditioning import dummy
 from inntf.nets.lipschitz import lipschitz_constant
 from inntf.numerics.grids import check_in_range, check_on_grid, grid_limit, round_to_grid
@@ -90,6 +91,10 @@ class ExactAdditiveCoupling(Coupling):
         entries = self.split.part(dummy(self.event_shape, self.variable_dtype))[1].shape.num_elements()
         bound = lower_triangular_norm(lipschitz + math.sqrt(entries), 1.0)
         return LipschitzBounds(bound, bound, "global", reason or "between points of the grid, rounding included")
+
+    def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:
+        """As in `Block`: rounding makes it a step function, of which only the bound between points of the grid is known."""
+        return Block.local_map(self, x, radius, condition, inverse)
 
     def image_box(self, domain: Box | None) -> Box | None:
         """As in `Block`, around a centre on the grid."""

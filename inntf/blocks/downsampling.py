@@ -9,6 +9,7 @@ import tensorflow as tf
 from inntf.core import Block, LipschitzBounds
 from inntf.core.boxes import EVERYWHERE, Box, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.core.errors import explain
+from inntf.core.tags import Tags
 
 _ORDERS = ("group_major", "channel_major")
 
@@ -19,6 +20,8 @@ class Downsampling(Block):
     Subclasses define `_down(x)` and `_up(z)` in group-major order: output channel `g * channels + c` holds group `g`
     (a pixel of the patch, or a wavelet band) of input channel `c`.  Channel-major order is `c * f^2 + g`.
     """
+
+    tags = Tags(affine=True)
 
     allowed_event_ndims = (3,)
     default_event_ndims = 3

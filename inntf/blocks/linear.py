@@ -14,6 +14,7 @@ from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape, pixels
+from inntf.core.tags import Tags
 from inntf.core.upper_bounds import upper_reciprocal
 from inntf.core.weights import read
 
@@ -47,6 +48,8 @@ class InvertibleLinear(Block):
         >>> bool(tf.reduce_max(tf.abs(tf.norm(z, axis=-1) - tf.norm(x, axis=-1))) < 1e-5)
         True
     """
+
+    tags = Tags(affine=True)
 
     allowed_event_ndims = (1, 3)
     uses_condition = False

@@ -13,7 +13,9 @@ from inntf.core import Block, LipschitzBounds
 from inntf.core.boxes import NO_FINITE_BOX, Box, check_box, finite_box, is_finite
 from inntf.core.domain import in_range
 from inntf.core.errors import explain
+from inntf.core.local_maps import LocalMap, entrywise_map
 from inntf.core.shapes import sum_event
+from inntf.numerics.intervals import logistic
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -89,6 +91,20 @@ class Logit(Block):
         ends = np.maximum(_slope(self.alpha, keep, low), _slope(self.alpha, keep, high))
         reason = f"{self.name} is not bounded up to the ends of that domain" if np.isinf(ends).any() else ""
         return LipschitzBounds(float(ends.max()), float(1.0 / middle.min()), "local", reason)
+
+    def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:
+        """As in `Block`: the slope is smallest (of the inverse, largest) in the middle, and monotone on either side."""
+        keep = 1.0 - 2.0 * self.alpha
+        reach = radius.reshape(-1, *[1] * (x.ndim - 1))
+        way = self.inverse_and_log_det if inverse else self.forward_and_log_det
+        value = way(tf.constant(x, tf.float64))[0].numpy()
+        if inverse:
+            slope, middle = (lambda z: logistic(z) * logistic(-z) / keep), 0.0
+        else:
+            slope, middle = (lambda x: _slope(self.alpha, keep, x)), 0.5
+        inner, ends = np.clip(middle, x - reach, x + reach), [slope(x - reach), slope(x + reach)]
+        all_slopes = [*ends, slope(inner)]
+        return entrywise_map(value, np.min(all_slopes, 0), np.max(all_slopes, 0))
 
     def image_box(self, domain: Box | None) -> Box | None:
         """The images of the ends, all of space where one of them has none."""

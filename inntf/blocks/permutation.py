@@ -13,6 +13,7 @@ import tensorflow as tf
 from inntf.core import Block, LipschitzBounds
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
+from inntf.core.tags import Tags
 from inntf.core.weights import read
 
 
@@ -39,6 +40,8 @@ class Permutation(Block):
         >>> Permutation.reverse()(tf.constant([[1.0, 2.0, 3.0]])).numpy().tolist()
         [[3.0, 2.0, 1.0]]
     """
+
+    tags = Tags(affine=True)
 
     uses_condition = False
 

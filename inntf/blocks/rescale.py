@@ -12,6 +12,7 @@ from inntf.core import Block, LipschitzBounds
 from inntf.core.boxes import Box, check_box, finite_box
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
+from inntf.core.tags import Tags
 from inntf.core.upper_bounds import upper_reciprocal
 
 
@@ -36,6 +37,8 @@ class Rescale(Block):
         >>> z.numpy().tolist(), round(float(log_det[0]), 4)
         ([[-1.0, 1.0]], 1.3863)
     """
+
+    tags = Tags(affine=True)
 
     uses_condition = False
 

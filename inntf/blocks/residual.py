@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ import tensorflow as tf
 
 from inntf.blocks.inverse_certificate import InverseCertificate
 from inntf.blocks.residual_inverse import ResidualInverse
+from inntf.blocks.residual_local import residual_in_balls
 from inntf.core import Block, LipschitzBounds
 from inntf.core.arguments import Limit
 from inntf.core.bounds import unknown
 from inntf.core.boxes import EVERYWHERE, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.core.errors import explain
+from inntf.core.local_maps import LocalMap
 from inntf.core.refusals import log_dets_are_wanted
 from inntf.core.shapes import Shape
 from inntf.core.tags import Tags
@@ -210,6 +213,13 @@ class ResidualBlock(Block):
         if self.seed_generator is not None:
             return tf.bitcast(tf.cast(self.seed_generator.next(), tf.uint32), tf.int32)
         return tf.constant([self.seed or 0, 0]) if self.log_det.needs_seed else None
+
+    def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:
+        """As in `Block`: the network's slopes that can change in a ball, and what they do to the inverse."""
+        found = residual_in_balls(self, x, radius, condition, inverse)
+        if isinstance(found, LocalMap):
+            return found
+        return dataclasses.replace(super().local_map(x, radius, condition, inverse), reason=found)
 
     def _update_norms(self) -> None:
         if self.trainable and getattr(call_context(), "training", False):

@@ -9,11 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.core import boxes, built_shapes, checks, shapes
+from inntf.core import boxes, built_shapes, checks, local_maps, shapes
 from inntf.core.arguments import bound_arguments, check_types
 from inntf.core.bijector_side import BijectorSide
 from inntf.core.bounds import LipschitzBounds, unknown
 from inntf.core.keras_side import KerasSide
+from inntf.core.local_maps import LocalMap
 from inntf.core.method_wrapping import guarded_init, guarded_initialize, guarded_pair, noting_shape
 from inntf.core.tags import Tags
 from inntf.core.tfp_bridge import BijectorBridge, LiveVariables, tfb
@@ -165,6 +166,10 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorBridge):
             image = self.value(centre[None])[0].numpy().astype(np.float64)
             return boxes.around(image, bound * np.linalg.norm(radius), self.variable_dtype)
 
+    def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:
+        """Jacobians at centres `(n, *event)`, of `z` if `inverse`, and how far off they can be in balls of radius `(n,)`."""
+        return local_maps.of_block(self, x, radius, condition, inverse)
+
     def for_each_inner_block(self, function: Callable[[Block], Any]) -> list[Any]:
         """Call `function(block)` for blocks that Keras does not see (those of `Repeat`); what it assigns to weights is kept."""
         return []
@@ -232,10 +237,10 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorBridge):
         return tf.TensorShape(shape)
 
     def _forward_event_shape_tensor(self, shape: tf.Tensor) -> tf.Tensor:
-        return _shape_tensor(self._forward_event_shape, shape)
+        return shapes.shape_tensor(self._forward_event_shape, shape)
 
     def _inverse_event_shape_tensor(self, shape: tf.Tensor) -> tf.Tensor:
-        return _shape_tensor(self._inverse_event_shape, shape)
+        return shapes.shape_tensor(self._inverse_event_shape, shape)
 
     def ensure_built(self, event_shape: shapes.Shape, condition_shape: shapes.Shape | None = None) -> Block:
         """Build for events of shape `event_shape` (and conditions of shape `condition_shape`) unless built; returns self."""
@@ -291,10 +296,3 @@ class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorBridge):
 
 
 Block.build = noting_shape(Block.build)
-
-
-def _shape_tensor(function: Callable, shape: tf.Tensor) -> tf.Tensor:
-    known = tf.get_static_value(shape)
-    if known is None:
-        raise NotImplementedError("inntf blocks need a statically known event shape; give the block a fixed input shape.")
-    return tf.constant(shapes.static(function(tf.TensorShape(np.asarray(known).tolist()))), tf.int32)

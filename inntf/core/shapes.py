@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import tensorflow as tf
 
 Shape = tuple[int | None, ...]
@@ -10,6 +13,18 @@ Shape = tuple[int | None, ...]
 def static(shape: tf.TensorShape | tuple) -> Shape:
     """A shape as a tuple of integers and `None`."""
     return tuple(tf.TensorShape(shape).as_list())
+
+
+def shape_tensor(function: Callable[[tf.TensorShape], tf.TensorShape], shape: tf.Tensor) -> tf.Tensor:
+    """`function(shape)` of a shape that is a tensor, which must be known when the graph is made.
+
+    Raises:
+        NotImplementedError: if it is not.
+    """
+    known = tf.get_static_value(shape)
+    if known is None:
+        raise NotImplementedError("inntf blocks need a statically known event shape; give the block a fixed input shape.")
+    return tf.constant(static(function(tf.TensorShape(np.asarray(known).tolist()))), tf.int32)
 
 
 def compatible(a: Shape, b: Shape) -> bool:

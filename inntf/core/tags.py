@@ -13,8 +13,10 @@ class Tags:
         stochastic: two calls on the same data may differ.
         exact_data_round_trip: `inverse(forward(x)) = x`.
         exact_latent_round_trip: `forward(inverse(z)) = z`.
+        affine: `forward(x)` is an affine function of `x`, entry order and shape apart.
     """
 
     stochastic: bool = False
     exact_data_round_trip: bool = True
     exact_latent_round_trip: bool = True
+    affine: bool = False

@@ -1,5 +1,6 @@
 """How stable a block is: certificates, singular values, reconstruction, and a report of all."""
 
+from inntf.stability.ball_certificate import BallCertificate, certified_radius
 from inntf.stability.certificate import Certificate, CertificateRow, certify
 from inntf.stability.density_error import DensityError
 from inntf.stability.find_block import find_block
@@ -20,6 +21,7 @@ from inntf.stability.two_sides import Side, relative_summary, worst_column
 from inntf.stability.verdict import Verdict, judge, which_case
 
 __all__ = [
+    "BallCertificate",
     "Certificate",
     "CertificateRow",
     "DensityError",
@@ -31,6 +33,7 @@ __all__ = [
     "SingularValues",
     "StabilityReport",
     "Verdict",
+    "certified_radius",
     "certify",
     "condition_number",
     "find_block",

@@ -10,6 +10,8 @@ from inntf.compose import Chain, Multiscale, Repeat
 from inntf.compose.for_each_block import for_each_block
 from inntf.core import Block, LipschitzBounds
 from inntf.core.boxes import Box, broadcast_box
+from inntf.core.errors import explain
+from inntf.stability.ball_certificate import BallCertificate, certify_balls
 from inntf.stability.find_block import find_block
 
 
@@ -54,21 +56,28 @@ class Certificate:
         return "\n".join(lines)
 
 
-def certify(block: Any, domain: tuple[Any, Any] | None = None) -> Certificate:
-    """Upper bounds on the Lipschitz constants of both directions, for all inputs or for a box.
+def certify(
+    block: Any, domain: Box | None = None, *, at: Any = None, radius: Any = None, condition: Any = None
+) -> Certificate | BallCertificate:
+    """Upper bounds on the Lipschitz constants of both directions, for all inputs, for a box, or in balls round data.
 
     For a chain the bounds multiply: `Lip(F_n o ... o F_1) <= prod Lip(F_i)`.  These are guarantees, from formulas and
-    certified layer norms; `singular_values` measures at samples, from below.
+    certified layer norms; `singular_values` measures at samples, from below.  Of a trained model the products say little: ask
+    `at` data, where the exact Jacobian of the whole and what can change of it in a ball are bounded together.
 
     Args:
         block: a built block, or a model around one.
         domain: `(low, high)`, a box that the inputs lie in; numbers, or arrays that broadcast to one event.
+        at: data, `(n, *event)`, round which to certify instead.
+        radius: of the balls round `at`, l2.
+        condition: of the block, if it has one, for `at`.
 
     Returns:
-        `Certificate`.
+        `Certificate`; with `at` a `BallCertificate`, whose `everywhere` is the former.
 
     Raises:
-        TypeError: if there is no block; ValueError: for a box with `low > high`.
+        TypeError: if there is no block; ValueError: for a box with `low > high`, for `at` without a radius or with a
+            box, and as `certify_balls`.
 
     Source: "On the Invertibility of Invertible Neural Networks", Table 1; tighter forms: inntf.
 
@@ -78,7 +87,14 @@ def certify(block: Any, domain: tuple[Any, Any] | None = None) -> Certificate:
         >>> chain = Chain([ActNorm(), Permutation.reverse()]).ensure_built((4,))
         >>> certify(chain).bounds.condition_number
         1.0
+        >>> certify(chain, at=[[0.0, 1.0, 2.0, 3.0]], radius=0.1).forward.round(6).tolist()
+        [1.0]
     """
+    if (at is None) != (radius is None) or (at is not None and domain is not None):
+        given = [name for name, value in {"domain": domain, "at": at, "radius": radius}.items() if value is not None]
+        raise ValueError(explain("certify", received=" and ".join(given), expected="domain alone, or at and radius"))
+    if at is not None:
+        return dataclasses.replace(certify_balls(block, at, radius, condition), everywhere=certify(block))
     block = find_block(block)
     if domain is not None and block.event_shape is not None and None not in block.event_shape:
         broadcast_box(domain, block.event_shape, "certify")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from inntf.core.errors import explain
 from inntf.core.upper_bounds import upper_product
+from inntf.numerics.intervals import Interval, added, multiplied, negated, reciprocal
 from inntf.numerics.transformers.scales import ExpScale, Scale
 from inntf.numerics.transformers.transformer import Transformer
 
@@ -46,6 +49,13 @@ class ShiftTransform(Transformer):
     def sensitivity(self, magnitude: float) -> float:
         """1, everywhere."""
         return 1.0
+
+    def derivative_ranges(
+        self, entries: Interval, raw: Sequence[Interval], inverse: bool = False
+    ) -> tuple[Interval, list[Interval]]:
+        """1, and 1 or -1."""
+        one = np.ones(np.shape(entries[0]))
+        return (one, one), [(-one, -one) if inverse else (one, one)]
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -103,6 +113,19 @@ class AffineTransform(Transformer):
         """All shifts, then all raw scales, as in Real NVP: left apart, for each is used as it is."""
         shift, raw_scale = tf.split(raw, 2, -1)
         return shift, raw_scale
+
+    def derivative_ranges(
+        self, entries: Interval, raw: Sequence[Interval], inverse: bool = False
+    ) -> tuple[Interval, list[Interval]]:
+        """`scale`, 1 and `u scale'`; of the inverse `1 / scale`, `-1 / scale` and `-(v - shift) scale' / scale^2`."""
+        shift, raw_scale = raw
+        scale, slope = self.scale.ranges(*raw_scale)
+        if not inverse:
+            one = np.ones(np.shape(entries[0]))
+            return scale, [(one, one), multiplied(entries, slope)]
+        divided = reciprocal(scale)
+        by_scale = multiplied(multiplied(added(negated(entries), shift), slope), multiplied(divided, divided))
+        return divided, [negated(divided), by_scale]
 
     def _read(self, raw: Any) -> tuple[tf.Tensor, tf.Tensor]:
         shift, raw_scale = _parts(raw)

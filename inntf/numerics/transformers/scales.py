@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from inntf.core.configured import Configured
 from inntf.core.upper_bounds import upper_exp, upper_product, upper_reciprocal
+from inntf.numerics.intervals import Interval, logistic, monotone_ranges, multiplied, negated, reciprocal
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -47,6 +49,12 @@ class Scale(Configured):
     def scale(self, raw: tf.Tensor) -> tf.Tensor:
         """The scale itself, elementwise."""
         return tf.exp(self.log_scale(raw))
+
+    def ranges(self, low: np.ndarray, high: np.ndarray) -> tuple[Interval, Interval]:
+        """Ranges of the scale and of its slope for raw parameters in `[low, high]`; by default what is declared."""
+        shape = np.shape(low)
+        ends = (self.low, self.high), (-self.lipschitz, self.lipschitz)
+        return tuple((np.full(shape, a), np.full(shape, b)) for a, b in ends)
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -95,6 +103,28 @@ class ExpScale(Scale):
             return self.clamp * tf.tanh(raw)
         return (self.clamp * 2 / math.pi) * tf.atan(raw)
 
+    def ranges(self, low: np.ndarray, high: np.ndarray) -> tuple[Interval, Interval]:
+        """Exact: the scale is monotone, its slope has one peak."""
+        return monotone_ranges(self._scale_and_slope, self._peak(), low, high)
+
+    def _scale_and_slope(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        raw = self.slope * raw
+        if self.clamp is None:
+            return np.exp(raw), self.slope * np.exp(raw)
+        clipped = np.tanh(raw) if self.kind == "tanh" else 2 / math.pi * np.arctan(raw)
+        steep = 1 - clipped**2 if self.kind == "tanh" else 2 / math.pi / (1 + raw**2)
+        scale = np.exp(self.clamp * clipped)
+        return scale, self.slope * self.clamp * steep * scale
+
+    def _peak(self) -> float:
+        """Where the slope is steepest: the root of the derivative of its logarithm."""
+        if self.clamp is None:
+            return math.inf
+        at = self.clamp / math.pi
+        if self.kind == "tanh":
+            at = math.atanh(self.clamp / (1 + math.sqrt(1 + self.clamp**2)))
+        return at / self.slope if self.slope else math.inf
+
 
 @keras.saving.register_keras_serializable("inntf")
 class SigmoidScale(Scale):
@@ -140,6 +170,14 @@ class SigmoidScale(Scale):
             return out
         return self.low + (self.high - self.low) * out
 
+    def ranges(self, low: np.ndarray, high: np.ndarray) -> tuple[Interval, Interval]:
+        """Exact: the scale is monotone, its slope has one peak."""
+        return monotone_ranges(self._scale_and_slope, -self.offset, low, high)
+
+    def _scale_and_slope(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        s, width = logistic(raw + self.offset), self.high - self.low
+        return self.low + width * s, width * s * logistic(-raw - self.offset)
+
 
 @keras.saving.register_keras_serializable("inntf")
 class SoftplusScale(Scale):
@@ -173,6 +211,14 @@ class SoftplusScale(Scale):
     def scale(self, raw: tf.Tensor) -> tf.Tensor:
         """The scale itself."""
         return self.low + tf.nn.softplus(raw + self.offset)
+
+    def ranges(self, low: np.ndarray, high: np.ndarray) -> tuple[Interval, Interval]:
+        """Exact: the scale and its slope are monotone."""
+        return monotone_ranges(self._scale_and_slope, math.inf, low, high)
+
+    def _scale_and_slope(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        raw = raw + self.offset
+        return self.low + np.logaddexp(0.0, raw), logistic(raw)
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -208,3 +254,9 @@ class ReciprocalScale(Scale):
     def log_scale(self, raw: tf.Tensor) -> tf.Tensor:
         """`-log of(raw)`."""
         return -self.of.log_scale(raw)
+
+    def ranges(self, low: np.ndarray, high: np.ndarray) -> tuple[Interval, Interval]:
+        """`1 / s` and `-s' / s^2` of the other's ranges."""
+        scale, slope = self.of.ranges(low, high)
+        divided = reciprocal(scale)
+        return divided, negated(multiplied(slope, multiplied(divided, divided)))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from inntf.core.configured import Configured
+from inntf.core.upper_bounds import upper_product, upper_reciprocal
+from inntf.numerics.intervals import Interval
 
 
 class Transformer(Configured):
@@ -49,6 +53,26 @@ class Transformer(Configured):
     def sensitivity(self, magnitude: float) -> float:
         """Lipschitz constant of `v` as a function of `raw` for `|u| <= magnitude`, in l2 over an entry's parameters."""
         return math.inf
+
+    def derivative_ranges(
+        self, entries: Interval, raw: Sequence[Interval], inverse: bool = False
+    ) -> tuple[Interval, list[Interval]]:
+        """Ranges of `dv/du` and of `dv/draw_k` for `u` and raw parameters in intervals; of `du/dv` and `du/draw_k` if inverse.
+
+        Local certificates read them.  By default they follow from `slopes` and `sensitivity`.
+
+        Args:
+            entries: `(low, high)` of `u` (of `v` if inverse), arrays of any shape, float64.
+            raw: the same for each of the parameters.
+            inverse: of the inverse map.
+        """
+        shape = np.shape(entries[0])
+        magnitude = math.inf if inverse else float(np.max(np.abs(entries), initial=0.0))
+        low, high = self.slopes(magnitude)
+        reach = self.sensitivity(magnitude)
+        if inverse:
+            low, high, reach = upper_reciprocal(high), upper_reciprocal(low), upper_product(reach, upper_reciprocal(low))
+        return (np.full(shape, low), np.full(shape, high)), [(np.full(shape, -reach), np.full(shape, reach)) for _ in raw]
 
     def from_channels(self, raw: tf.Tensor, like: tf.Tensor) -> Any:
         """`raw`, as `forward` takes it, from a conditioner's `(..., channels * parameters)`: those of a channel together."""

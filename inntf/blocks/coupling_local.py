@@ -1,0 +1,105 @@
+"""The coupling in balls: its Jacobian at the centres, and how far it can be elsewhere."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from inntf.core.local_maps import LocalMap
+from inntf.nets.conditioning import merge_condition
+from inntf.nets.linear_maps import linear_maps
+from inntf.nets.local_network import local_network
+from inntf.numerics.intervals import around, middle_and_half
+from inntf.numerics.norms.batched_norms import norms_from_above
+
+
+def coupling_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: Any, inverse: bool) -> LocalMap | str:
+    r"""$[[I, 0], [A, S]]$ with $A = \sum_k \mathrm{diag}(\partial_k T) V_k$ and $S = \mathrm{diag}(\partial_u T)$.
+
+    The derivatives of `T` and the Jacobian `V` of the conditioner,
+    which gives the parameters `p`, vary in the ball within known ranges.
+
+    Args:
+        block: a `Coupling`, built, in float64.
+        x: centres, `(n, *event)`; of `z` if `inverse`.
+        radius: `(n,)`.
+        condition: one for each centre, or `None`.
+        inverse: of the inverse map.
+
+    Returns:
+        A `LocalMap`; or, in words, what is not known of the conditioner.
+
+    Source: inntf.
+
+    Example:
+        >>> from inntf.blocks import AdditiveCoupling
+        >>> block = AdditiveCoupling(dtype="float64").ensure_built((4,))
+        >>> coupling_in_balls(block, np.zeros([1, 4]), np.ones(1), None, False).deviation.tolist()[0] < 1e-9
+        True
+    """
+    event, n = x.shape[1:], len(x)
+    identity, entries = block.split.part(tf.constant(x, tf.float64))
+    seen = merge_condition(block, block.split.view(identity), condition)
+    maps, unknown = linear_maps(block.conditioner, tuple(seen.shape[1:]))
+    if unknown:
+        return unknown
+    net = local_network(maps, seen.numpy().reshape(n, -1), radius)
+    expected = block.conditioner(seen)
+    if not np.allclose(net.value, expected.numpy().reshape(n, -1), rtol=1e-6, atol=1e-9):
+        return f"{block.conditioner.name} computes something else than its layers in turn"
+    places = _Places(block, event, seen, expected)
+    raw = [around(net.value[:, k], net.reach(radius)[:, k]) for k in places.raw]
+    centre = entries.numpy().reshape(n, -1)
+    slack = 1e-12 * (1 + np.abs(centre))
+    own, by_raw = block.transformer.derivative_ranges(around(centre, radius[:, None] + slack), raw, inverse)
+    if not all(np.isfinite(end).all() for pair in (own, *by_raw) for end in pair):
+        return f"{block.name}: the derivatives of {type(block.transformer).__name__} have no known range there"
+    middles, halves = zip(*map(middle_and_half, by_raw), strict=True)
+    own_middle, own_half = middle_and_half(own)
+
+    size = math.prod(event)
+    jacobian = np.zeros([n, size, size])
+    jacobian[:, places.identity, places.identity] = 1.0
+    jacobian[:, places.entries, places.entries] = own_middle
+    below = sum(m[:, :, None] * net.jacobian[:, k][:, :, places.columns] for m, k in zip(middles, places.raw, strict=True))
+    jacobian[:, places.entries[:, None], places.sources[None]] = below
+    by_network = np.sqrt(sum(m**2 for m in middles).max(1)) * net.deviation
+    rows = np.linalg.norm(net.jacobian, axis=2) + net.row_deviation
+    whole = norms_from_above(net.jacobian) + net.deviation if max(h.max() for h in halves) > 0 else net.deviation
+    by_transformer = sum(
+        np.minimum(np.sqrt(((half * rows[:, k]) ** 2).sum(1)), half.max(1) * whole)
+        for half, k in zip(halves, places.raw, strict=True)
+    )
+    way = block.untransform if inverse else block.transform
+    moved = way(entries, block.split.parameters(expected))[0]
+    value = block.split.join(identity, moved).numpy()
+    return LocalMap(value, jacobian, np.hypot(by_network + by_transformer, own_half.max(1)))
+
+
+class _Places:
+    """Where the parts of an event and the conditioner's inputs and outputs stand, as flat indices.
+
+    Attributes:
+        identity, entries: of the two parts in the event.
+        sources, columns: entries of the event that the conditioner sees, and its inputs that show them.
+        raw: the conditioner's outputs for each parameter, entry by entry.
+    """
+
+    def __init__(self, block: Any, event: tuple[int, ...], seen: tf.Tensor, out: tf.Tensor):
+        numbered = tf.reshape(tf.range(1, math.prod(event) + 1, dtype=tf.float64), [1, *event])  # 0 stands for nothing
+        identity, entries = block.split.part(numbered)
+        self.identity, self.entries = (_flat(part) - 1 for part in (identity, entries))
+        view = block.split.view(identity)
+        shown = tf.concat([view, tf.zeros([1, *view.shape[1:-1], seen.shape[-1] - view.shape[-1]], tf.float64)], -1)
+        self.columns = np.flatnonzero(_flat(shown))
+        self.sources = _flat(shown)[self.columns] - 1
+        outputs = tf.reshape(tf.range(math.prod(out.shape[1:]), dtype=tf.float64), [1, *out.shape[1:]])
+        raw = block.transformer.from_channels(block.split.parameters(outputs), entries)
+        self.raw = [_flat(part) for part in (raw if isinstance(raw, tuple) else tf.unstack(raw, axis=-1))]
+
+
+def _flat(values: tf.Tensor) -> np.ndarray:
+    return values.numpy().reshape(-1).astype(np.int64)

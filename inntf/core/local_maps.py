@@ -1,0 +1,120 @@
+"""What is known of a map in l2 balls round points: value and Jacobian at each centre, and how far the others can be."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+Values = Callable[[np.ndarray], np.ndarray]  # (n, *event) to (n, *event), float64
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalMap:
+    """For every point `y` of the ball of radius `r_i` round `x_i`: `|DF(y) - jacobian_i|_2 <= deviation_i`.
+
+    Attributes:
+        value: `(n, *event)`, `F(x_i)`, float64.
+        jacobian: `(n, out, in)` float64, events flattened; `(1, out, in)` where it is the same for all.
+        deviation: `(n,)`, infinite where nothing is known.
+        reason: why it is infinite or a global bound, empty otherwise.
+
+    Source: inntf.
+
+    Example:
+        >>> identity = LocalMap(np.zeros([1, 2]), np.eye(2)[None], np.zeros(1))
+        >>> identity.deviation.tolist(), identity.reason
+        ([0.0], '')
+    """
+
+    value: np.ndarray
+    jacobian: np.ndarray
+    deviation: np.ndarray
+    reason: str = ""
+
+
+def affine_map(function: Values, x: np.ndarray) -> LocalMap:
+    """An affine function of one event: the same Jacobian everywhere, exact, from the images of the unit vectors.
+
+    Source: inntf.
+
+    Example:
+        >>> affine_map(lambda x: 2 * x + 1, np.zeros([1, 2])).jacobian[0].tolist()
+        [[2.0, 0.0], [0.0, 2.0]]
+    """
+    event = x.shape[1:]
+    size = math.prod(event)
+    probes = np.concatenate([np.eye(size), np.zeros([1, size])]).reshape(size + 1, *event)
+    images = function(probes).reshape(size + 1, -1)
+    return LocalMap(function(x), (images[:-1] - images[-1]).T[None], np.zeros(len(x)))
+
+
+def entrywise_map(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> LocalMap:
+    """A map of each entry by itself, with slopes between `low` and `high`, `(n, *event)`: a diagonal Jacobian.
+
+    Source: inntf.
+
+    Example:
+        >>> found = entrywise_map(np.zeros([1, 2]), np.ones([1, 2]), np.full([1, 2], 3.0))
+        >>> found.jacobian[0].tolist(), found.deviation.tolist()
+        ([[2.0, 0.0], [0.0, 2.0]], [1.0])
+    """
+    n = len(value)
+    low, high = low.reshape(n, -1), high.reshape(n, -1)
+    with np.errstate(invalid="ignore"):
+        middle, half = (low + high) / 2, (high - low) / 2
+    known = np.isfinite(middle) & np.isfinite(half)
+    middle, half = np.where(known, middle, 0.0), np.where(known, half, np.inf)
+    jacobian = np.zeros([n, middle.shape[1], middle.shape[1]])
+    np.einsum("nii->ni", jacobian)[:] = middle
+    return LocalMap(value, jacobian, half.max(1) + 1e-12 * np.abs(middle).max(1))
+
+
+def bounded_map(function: Values, x: np.ndarray, lipschitz: float, reason: str) -> LocalMap:
+    """A function of which only a Lipschitz constant is known: every Jacobian is that far from zero.
+
+    Source: inntf.
+
+    Example:
+        >>> bounded_map(np.sin, np.zeros([1, 2]), 1.0, "sine").deviation.tolist()
+        [1.0]
+    """
+    value = function(x)
+    sizes = math.prod(value.shape[1:]), math.prod(x.shape[1:])
+    return LocalMap(value, np.zeros([1, *sizes]), np.full(len(x), lipschitz), reason)
+
+
+def of_block(block: Any, x: np.ndarray, radius: np.ndarray, condition: Any, inverse: bool) -> LocalMap:
+    """What holds of every block: an affine one is known exactly, of another one its Lipschitz bound.
+
+    Args:
+        block: built, in float64.
+        x: centres, `(n, *event)`.
+        radius: of the balls, `(n,)`.
+        condition: one for each centre, or `None`.
+        inverse: of the inverse map.
+
+    Source: inntf.
+
+    Example:
+        >>> from inntf.blocks import Permutation
+        >>> reverse = Permutation.reverse(dtype="float64").ensure_built((2,))
+        >>> of_block(reverse, np.zeros([1, 2]), np.ones(1), None, False).jacobian[0].tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+    """
+
+    def function(values: np.ndarray) -> np.ndarray:
+        way = block.inverse_and_log_det if inverse else block.forward_and_log_det
+        return way(tf.constant(values, tf.float64), condition)[0].numpy()
+
+    if block.tags.affine:
+        return affine_map(function, x)
+    ends = radius.reshape(-1, *[1] * (x.ndim - 1))
+    box = None if inverse else ((x - ends).min(0), (x + ends).max(0))
+    bounds = block.lipschitz_bounds(box)
+    bound = bounds.inverse if inverse else bounds.forward
+    return bounded_map(function, x, bound, bounds.reason or f"{block.name}: its Lipschitz bound alone")

@@ -1,0 +1,230 @@
+"""The layers of a network as linear maps in float64: images, transposed images, norms of rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inntf.nets.convnet import ConvNet
+from inntf.nets.layers_in_turn import LayersInTurn
+from inntf.nets.lipschitz import weights_as_applied
+from inntf.nets.spectral_conv import SpectralConv2D
+from inntf.nets.spectral_dense import SpectralDense
+from inntf.numerics.norms.conv_norms import conv_norm_bound
+from inntf.numerics.norms.power_iteration import spectral_norm
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearMap:
+    """`W` of `y = W x + b` followed by an activation, sample by sample; events are flattened.
+
+    Attributes:
+        bias: `(out,)`.
+        activation: what follows, `None` for nothing.
+    """
+
+    bias: np.ndarray
+    activation: Any
+
+    @functools.cached_property
+    def norm(self) -> float:
+        """An upper bound of `|W|_2`."""
+        raise NotImplementedError
+
+    def image(self, x: np.ndarray) -> np.ndarray:
+        """`W x` of `(n, in)`: `(n, out)`."""
+        raise NotImplementedError
+
+    def transposed(self, y: np.ndarray) -> np.ndarray:
+        """`W^T y` of `(n, out)`: `(n, in)`."""
+        raise NotImplementedError
+
+    def squared(self, weights: np.ndarray) -> np.ndarray:
+        """`sum_j W_kj^2 weights_j` of `(n, in)`: squared norms of the rows of `W diag(sqrt(weights))`, `(n, out)`."""
+        raise NotImplementedError
+
+    def activate(self, x: np.ndarray) -> np.ndarray:
+        """The activation, in float64."""
+        if self.activation is None:
+            return x
+        function = keras.activations.get(self.activation) if isinstance(self.activation, str) else self.activation
+        return np.asarray(function(tf.constant(x, tf.float64)), np.float64)
+
+
+@dataclasses.dataclass(frozen=True)
+class IdentityMap(LinearMap):
+    """Nothing, behind a last activation."""
+
+    norm = 1.0
+
+    def image(self, x: np.ndarray) -> np.ndarray:
+        """See `LinearMap`."""
+        return x
+
+    def transposed(self, y: np.ndarray) -> np.ndarray:
+        """See `LinearMap`."""
+        return y
+
+    def squared(self, weights: np.ndarray) -> np.ndarray:
+        """See `LinearMap`."""
+        return weights
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseMap(LinearMap):
+    """A matrix `(in, out)`."""
+
+    kernel: np.ndarray
+
+    @functools.cached_property
+    def norm(self) -> float:
+        """See `LinearMap`."""
+        return spectral_norm(self.kernel)
+
+    def image(self, x: np.ndarray) -> np.ndarray:
+        """See `LinearMap`."""
+        return x @ self.kernel
+
+    def transposed(self, y: np.ndarray) -> np.ndarray:
+        """See `LinearMap`."""
+        return y @ self.kernel.T
+
+    def squared(self, weights: np.ndarray) -> np.ndarray:
+        """See `LinearMap`."""
+        return weights @ self.kernel**2
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvMap(LinearMap):
+    """A convolution with zero padding, between two image shapes."""
+
+    kernel: np.ndarray
+    strides: tuple[int, int]
+    padding: str
+    dilation: tuple[int, int]
+    inputs: tuple[int, int, int]
+    outputs: tuple[int, int, int]
+
+    @functools.cached_property
+    def norm(self) -> float:
+        """See `LinearMap`."""
+        return conv_norm_bound(self.kernel, self.inputs[:2], self.strides, self.padding, self.dilation)
+
+    def image(self, x: np.ndarray) -> np.ndarray:
+        """See `LinearMap`."""
+        return self._convolve(x, self.kernel)
+
+    def squared(self, weights: np.ndarray) -> np.ndarray:
+        """See `LinearMap`."""
+        return self._convolve(weights, self.kernel**2)
+
+    def transposed(self, y: np.ndarray) -> np.ndarray:
+        """See `LinearMap`."""
+        images = tf.constant(y.reshape(-1, *self.outputs))
+        shape = [len(y), *self.inputs]
+        back = tf.nn.conv2d_transpose(images, self.kernel, shape, self.strides, self.padding.upper(), dilations=self.dilation)
+        return back.numpy().reshape(len(y), -1)
+
+    def _convolve(self, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+        images = tf.constant(x.reshape(-1, *self.inputs))
+        out = tf.nn.conv2d(images, kernel, self.strides, self.padding.upper(), dilations=self.dilation)
+        return out.numpy().reshape(len(x), -1)
+
+
+def linear_maps(network: Any, event: tuple[int, ...]) -> tuple[list[LinearMap], str]:
+    """A network as linear maps with activations between them, in order.
+
+    Args:
+        network: built: `Dense`, `Conv2D`, their spectrally normalized forms, `MLP`, `LipschitzMLP`, `ConvNet` and
+            `keras.Sequential` of these with activation layers; no normalization layers.
+        event: shape of one input.
+
+    Returns:
+        The maps, with the weights as they are at inference, and an empty text; or no maps and what it is that is not known.
+
+    Source: inntf.
+
+    Example:
+        >>> dense = keras.layers.Dense(3, activation="relu"); dense.build((None, 2))
+        >>> maps, why = linear_maps(dense, (2,))
+        >>> maps[0].image(np.ones([5, 2])).shape, why
+        ((5, 3), '')
+    """
+    maps: list[LinearMap] = []
+    for layer in _flat(network):
+        kind = _kind(layer)
+        if kind == "activation":
+            if not maps or maps[-1].activation is not None:
+                return [], f"{getattr(layer, 'name', layer)} follows no linear layer"
+            maps[-1] = dataclasses.replace(maps[-1], activation=layer)
+        elif kind in ("dense", "conv"):
+            if kind == "dense" and len(event) != 1:
+                return [], f"{layer.name} is dense and its input an image"
+            made = (_dense if kind == "dense" else _conv)(layer, event)
+            maps.append(made)
+            event = made.outputs if isinstance(made, ConvMap) else (len(made.bias),)
+        elif kind != "nothing":
+            return [], f"{getattr(layer, 'name', layer)} ({type(layer).__name__}) is no layer whose slopes are known"
+    return maps, ""
+
+
+def _flat(network: Any) -> list[Any]:
+    if isinstance(network, keras.Sequential):
+        return [inner for layer in network.layers for inner in _flat(layer)]
+    if isinstance(network, LayersInTurn) and type(network).call is LayersInTurn.call:
+        return [inner for layer in network.layers for inner in _flat(layer)]
+    if type(network) is ConvNet:
+        found: list[Any] = []
+        for i, layer in enumerate(network.convolutions):
+            found += [layer, *network.norms[i : i + 1]]
+            found += [network.activation] if i < len(network.convolutions) - 1 else []
+        return found
+    return [network]
+
+
+def _kind(layer: Any) -> str:
+    if type(layer) in (keras.layers.InputLayer, keras.layers.Dropout, keras.layers.Identity):
+        return "nothing"
+    if type(layer) in (keras.layers.Dense, SpectralDense):
+        return "dense"
+    if type(layer) in (keras.layers.Conv2D, SpectralConv2D) and _usual(layer):
+        return "conv"
+    if isinstance(layer, keras.layers.Layer):
+        known = type(layer).__module__.startswith(("keras.src.layers.activations", "inntf.nets.activations"))
+        return "activation" if known or callable(getattr(layer, "slope_range", None)) else "unknown"
+    return "activation" if callable(layer) else "unknown"
+
+
+def _usual(layer: Any) -> bool:
+    return getattr(layer, "groups", 1) == 1 and getattr(layer, "data_format", "channels_last") == "channels_last"
+
+
+def _parameters(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    kernel = layer.effective_kernel() if isinstance(layer, SpectralDense | SpectralConv2D) else layer.kernel
+    kernel = weights_as_applied(layer, kernel)
+    bias = np.zeros(kernel.shape[-1]) if layer.bias is None else weights_as_applied(layer, layer.bias)
+    return kernel, bias
+
+
+def _after(layer: Any) -> Any:
+    return None if layer.activation is keras.activations.linear else layer.activation
+
+
+def _dense(layer: Any, event: tuple[int, ...]) -> DenseMap:
+    kernel, bias = _parameters(layer)
+    return DenseMap(bias, _after(layer), kernel)
+
+
+def _conv(layer: Any, event: tuple[int, ...]) -> ConvMap:
+    kernel, bias = _parameters(layer)
+    strides, dilation = tuple(layer.strides), tuple(layer.dilation_rate)
+    probe = tf.nn.conv2d(tf.zeros([1, *event], tf.float64), kernel, strides, layer.padding.upper(), dilations=dilation)
+    outputs = tuple(probe.shape[1:])
+    bias = np.tile(bias, math.prod(outputs[:-1]))
+    return ConvMap(bias, _after(layer), kernel, strides, layer.padding, dilation, event, outputs)

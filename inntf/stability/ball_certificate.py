@@ -1,0 +1,255 @@
+"""Certificates in l2 balls round points: tight for trained models, where products of global bounds say little."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from inntf.compose import Repeat
+from inntf.core import Block
+from inntf.core.blocks_in_turn import BlocksInTurn
+from inntf.core.errors import explain
+from inntf.core.random_states import same_draws
+from inntf.core.refusals import marked_refusals, values_only
+from inntf.numerics.norms.batched_norms import norms_from_above, spectral_norms
+from inntf.stability.block_functions import BlockFunctions
+from inntf.stability.precision import shared_float64_copy
+
+_NUMBERS_AT_ONCE = 2**22  # of the Jacobians of all points that are followed together
+_PRODUCTS_UP_TO = 128  # dimensions
+_EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclasses.dataclass(frozen=True)
+class BallCertificate:
+    """Upper bounds on Lipschitz constants in balls of one radius; `(n,)` float64 arrays.
+
+    Attributes:
+        radius: of the balls, round each point `x` and, for the inverse, round each `z = forward(x)`.
+        forward: bounds of `|F(a) - F(b)| / |a - b|` for `a`, `b` in the ball round `x`.
+        inverse: the same of the inverse, in the ball round `z`.
+        forward_at_centre: the slope at `x` itself, the largest singular value there: no bound can be lower.
+        inverse_at_centre: that of the inverse at `z`.
+        reasons: what of the model is bounded only globally, or not at all.
+        everywhere: the `Certificate` for all inputs, block by block, where `certify` made this one.
+
+    Source: inntf.
+    """
+
+    radius: np.ndarray
+    forward: np.ndarray
+    inverse: np.ndarray
+    forward_at_centre: np.ndarray
+    inverse_at_centre: np.ndarray
+    reasons: tuple[str, ...] = ()
+    everywhere: Any = None
+
+    @property
+    def condition_number(self) -> np.ndarray:
+        """`forward * inverse`: of both balls together."""
+        return self.forward * self.inverse
+
+    def __str__(self) -> str:
+        lines = [f"{'point':>6}  {'radius':>9}  {'forward':>10}  {'at centre':>10}  {'inverse':>10}  {'at centre':>10}"]
+        columns = self.radius, self.forward, self.forward_at_centre, self.inverse, self.inverse_at_centre
+        for i, (radius, *numbers) in enumerate(zip(*columns, strict=True)):
+            lines.append(f"{i:>6}  {radius:>9.2g}  " + "  ".join(f"{number:>10.4g}" for number in numbers))
+        lines += [f"only bounded globally: {reason}" for reason in self.reasons]
+        return "\n".join([*lines, *([] if self.everywhere is None else ["for all inputs:", str(self.everywhere)])])
+
+
+def certify_balls(block: Any, at: Any, radius: Any, condition: Any = None) -> BallCertificate:
+    r"""Bound the Lipschitz constants of both directions in l2 balls round data.
+
+    Through the blocks $F_i$ it carries, for the ball round each point, the exact Jacobian $M_i = J_i M_{i-1}$ at the centre
+    and a bound of how far the true one can be from it anywhere in the ball,
+
+    $$ L_n = \|M_n\| + \sum_i \| J_n \cdots J_{i+1} \| \, e_i \, L_{i-1} , $$
+
+    where $\|DF_i - J_i\| \le e_i$ in the ball of radius $L_{i-1} r$ that the one before sends here (`Block.local_map`: what can
+    change there are slopes of activations and scales).  The product of the blocks' own constants is taken where it is smaller.
+    All of it in float64, rounding counted in; about the cost of `dim` Jacobian columns and some spectral norms a block.
+
+    Args:
+        block: a built block, or a model around one.  Blocks that know only a global bound (splines, autoregressive and
+            continuous ones) enter with it; leading blocks that round to levels are left out.
+        at: data, `(n, *event)`.
+        radius: of the balls, positive; a number, or one for each point.
+        condition: of the block, if it has one; it is held fixed.
+
+    Returns:
+        `BallCertificate`.
+
+    Raises:
+        ValueError: for a radius that is not positive, data that the block refuses, or a block that cannot be copied to float64;
+            TypeError: if there is no block.
+
+    Source: inntf (local Lipschitz bounds of compositions); for networks see `inntf.nets.local_network`.
+
+    Example:
+        >>> from inntf.blocks import ActNorm, AffineCoupling
+        >>> from inntf.compose import Chain
+        >>> chain = Chain([ActNorm(), AffineCoupling()]).ensure_built((4,))
+        >>> found = certify_balls(chain, tf.zeros([2, 4]), radius=1e-3)
+        >>> bool((found.forward >= found.forward_at_centre).all()), found.forward.shape
+        (True, (2,))
+    """
+    maps = BlockFunctions.of(block, at, condition).smooth()
+    maps = maps.wide(shared_float64_copy(maps.block))
+    x = maps.x.numpy()
+    radius = np.broadcast_to(np.asarray(radius, np.float64), (len(x),))
+    if not (np.isfinite(radius).all() and (radius > 0).all()):
+        raise ValueError(explain("certify_balls", received=f"radius={radius!r}", expected="positive, finite numbers"))
+    blocks = list(_in_turn(maps.block))
+    size = math.prod(x.shape[1:])
+    step = max(1, _NUMBERS_AT_ONCE // max(1, size * size))
+    found = []
+    with values_only(), marked_refusals(), same_draws(maps.block):
+        for i in range(0, len(x), step):
+            part = slice(i, i + step)
+            given = None if maps.condition is None else maps.condition[part]
+            there = _follow(blocks, x[part], radius[part], given, inverse=False)
+            back = _follow(blocks[::-1], there.value, radius[part], given, inverse=True)
+            found.append((there, back))
+    reasons = dict.fromkeys(reason for pair in found for one in pair for reason in one.reasons)
+    forward, inverse = zip(*found, strict=True) if found else ((), ())
+    return BallCertificate(
+        radius.copy(),
+        *(np.concatenate([np.zeros(0), *(one.bound for one in side)]) for side in (forward, inverse)),
+        *(np.concatenate([np.zeros(0), *(one.at_centre for one in side)]) for side in (forward, inverse)),
+        tuple(reasons),
+    )
+
+
+def certified_radius(
+    block: Any, at: Any, factor: float = 2.0, condition: Any = None, *, largest: float = 1.0, steps: int = 20
+) -> np.ndarray:
+    """The largest radius at which `certify_balls` is within `factor` of the slope at the centre, in both directions.
+
+    By bisection of its logarithm, between `1e-9 largest` and `largest`; zero where even the smallest ball is too large.
+
+    Args:
+        block: as in `certify_balls`.
+        at: data, `(n, *event)`.
+        factor: above 1.
+        condition: as in `certify_balls`.
+        largest: no larger radius is tried.
+        steps: of the bisection.
+
+    Returns:
+        `(n,)`, radii at which the certificate was seen to hold.
+
+    Raises:
+        ValueError: as `certify_balls`, or for a factor of at most 1.
+
+    Source: inntf.
+
+    Example:
+        >>> from inntf.blocks import ActNorm
+        >>> certified_radius(ActNorm().ensure_built((3,)), tf.zeros([1, 3])).tolist()
+        [1.0]
+    """
+    if not factor > 1:
+        raise ValueError(explain("certified_radius", received=f"factor={factor}", expected="a number above 1"))
+    n = len(np.asarray(at))
+    good, bad = np.full(n, -9.0), np.full(n, 0.0)  # of log10(radius / largest)
+
+    def holds(exponent: np.ndarray) -> np.ndarray:
+        found = certify_balls(block, at, largest * 10.0**exponent, condition)
+        sides = (found.forward, found.forward_at_centre), (found.inverse, found.inverse_at_centre)
+        return np.all([bound <= factor * centre for bound, centre in sides], 0)
+
+    whole, none = holds(bad), ~holds(good)
+    for _ in range(steps):
+        middle = (good + bad) / 2
+        fine = holds(middle)
+        good, bad = np.where(fine, middle, good), np.where(fine, bad, middle)
+    return np.where(none, 0.0, largest * 10.0 ** np.where(whole, 0.0, good))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Followed:
+    value: np.ndarray
+    bound: np.ndarray
+    at_centre: np.ndarray
+    reasons: tuple[str, ...]
+
+
+def _follow(blocks: list[Block], x: np.ndarray, radius: np.ndarray, condition: tf.Tensor | None, inverse: bool) -> _Followed:
+    path = _Path(len(x), math.prod(x.shape[1:]))
+    reasons: dict[str, None] = {}
+    for block in blocks:
+        # An affine block asks for no radius, so nothing has to be known of the path up to there.
+        reach = radius if block.tags.affine else path.slope()[0] * radius * (1 + 1e-12) + path.astray
+        found = block.local_map(x, reach, condition, inverse)
+        reasons |= {found.reason: None} if found.reason else {}
+        path.add(found.jacobian, found.deviation, np.abs(found.value).reshape(len(x), -1).max(1, initial=0.0))
+        x = found.value
+    return _Followed(x, *path.slope(), tuple(reasons))
+
+
+class _Path:
+    r"""The composition up to some block, for a batch of balls.
+
+    Its true Jacobian is $V_n = (J_n + \Delta_n) V_{n-1}$ with $\|\Delta_n\| \le e_n$, the known one $M_n = J_n M_{n-1}$, so
+
+    $$ \|V_n - M_n\| \le \sum_i \| J_n \cdots J_{i+1} \| \, e_i \, \|V_{i-1}\| . $$
+
+    Attributes:
+        astray: how far the computed centre can be from the true image of the first one, `(n,)`.
+    """
+
+    def __init__(self, n: int, size: int):
+        self._size, self._keep = size, size <= _PRODUCTS_UP_TO
+        self._matrix = np.eye(size)[None]
+        self._sources: list[tuple[np.ndarray, np.ndarray]] = []  # the product behind a block (or its norm), and e_i |V_{i-1}|
+        self._product, self._rounding, self.astray = np.ones(n), np.zeros(n), np.zeros(n)
+        self._slope: tuple[np.ndarray, np.ndarray] | None = None
+
+    def slope(self) -> tuple[np.ndarray, np.ndarray]:
+        """A bound of the slope anywhere in the ball, and the slope at its centre, `(n,)` each."""
+        if self._slope is None:
+            norm = spectral_norms(self._matrix) + np.zeros_like(self.astray)
+            away = sum((self._norm(behind) * share for behind, share in self._sources), self._rounding)
+            with np.errstate(invalid="ignore"):
+                self._slope = _known(np.minimum(_known(norm + away), self._product)), norm
+        return self._slope
+
+    def add(self, jacobian: np.ndarray, deviation: np.ndarray, largest: np.ndarray) -> None:
+        """One more block: its Jacobian, how far that can be off, and the largest entry that it returns."""
+        own = spectral_norms(jacobian)
+        frobenius = [np.linalg.norm(matrix, axis=(1, 2)) for matrix in (jacobian, self._matrix)]
+        with np.errstate(invalid="ignore", over="ignore"):
+            before = self.slope()[0] if deviation.any() else None
+            step = jacobian if self._keep else own
+            self._sources = [(step @ behind if self._keep else step * behind, share) for behind, share in self._sources]
+            if before is not None:
+                first = np.eye(self._size)[None] if self._keep else np.ones(1)
+                self._sources.append((first, _known(deviation * before)))
+            self._rounding = _known(own * self._rounding + (self._size + 2) * _EPS * frobenius[0] * frobenius[1])
+            self._product = _known(self._product * (own + deviation)) * (1 + 4 * _EPS)
+            self.astray = _known((own + deviation) * self.astray) + 64 * _EPS * (1 + largest) * math.sqrt(self._size)
+        self._matrix, self._slope = jacobian @ self._matrix, None
+
+    def _norm(self, behind: np.ndarray) -> np.ndarray:
+        return norms_from_above(behind) if self._keep else behind
+
+
+def _known(bound: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(bound), np.inf, bound)
+
+
+def _in_turn(block: Block) -> Iterator[Block]:
+    """The blocks that are applied one after the other, those of containers in their place."""
+    if isinstance(block, Repeat):
+        block = block.unroll()
+    if isinstance(block, BlocksInTurn):
+        for part in block.blocks_in_turn():
+            yield from _in_turn(part)
+    else:
+        yield block
