@@ -51,8 +51,8 @@ def multiplied(a: Interval, b: Interval) -> Interval:
     Source: Moore, Kearfott, Cloud (2009), section 2.2.
 
     Example:
-        >>> multiplied((-1.0, 2.0), (3.0, 4.0))
-        (-4.0, 8.0)
+        >>> [float(end) for end in multiplied((-1.0, 2.0), (3.0, 4.0))]
+        [-4.0, 8.0]
     """
     products = [a[i] * b[j] for i in (0, 1) for j in (0, 1)]
     return tuple(end(np.stack([np.asarray(p, np.float64) for p in products]), axis=0) for end in (np.min, np.max))
@@ -78,7 +78,7 @@ def middle_and_half(a: Interval) -> tuple[np.ndarray, np.ndarray]:
 
     Example:
         >>> middle, half = middle_and_half((np.array([1.0]), np.array([3.0])))
-        >>> middle[0], round(half[0], 9)
+        >>> float(middle[0]), round(float(half[0]), 9)
         (2.0, 1.0)
     """
     eps = 4 * np.finfo(np.float64).eps
