@@ -48,15 +48,17 @@ def coupling_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: 
         return unknown
     net = local_network(maps, seen.numpy().reshape(n, -1), radius)
     expected = block.conditioner(seen)
-    if not np.allclose(net.value, expected.numpy().reshape(n, -1), rtol=1e-6, atol=1e-9):
+    if not close_where_finite(net.value, expected.numpy().reshape(n, -1)):
         return f"{block.conditioner.name} computes something else than its layers in turn"
     places = _Places(block, event, seen, expected)
     raw = [around(net.value[:, k], net.reach(radius)[:, k]) for k in places.raw]
     centre = entries.numpy().reshape(n, -1)
     slack = 1e-12 * (1 + np.abs(centre))
     own, by_raw = block.transformer.derivative_ranges(around(centre, radius[:, None] + slack), raw, inverse)
-    if not all(np.isfinite(end).all() for pair in (own, *by_raw) for end in pair):
+    known = np.all([np.isfinite(end).all(1) for pair in (own, *by_raw) for end in pair], 0)
+    if not known.any():
         return f"{block.name}: the derivatives of {type(block.transformer).__name__} have no known range there"
+    own, *by_raw = (tuple(np.where(known[:, None], end, 0.0) for end in pair) for pair in (own, *by_raw))
     middles, halves = zip(*map(middle_and_half, by_raw), strict=True)
     own_middle, own_half = middle_and_half(own)
 
@@ -76,7 +78,14 @@ def coupling_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: 
     way = block.untransform if inverse else block.transform
     moved = way(entries, block.split.parameters(expected))[0]
     value = block.split.join(identity, moved).numpy()
-    return LocalMap(value, jacobian, np.hypot(by_network + by_transformer, own_half.max(1)))
+    deviation = np.hypot(by_network + by_transformer, own_half.max(1))
+    return LocalMap(value, jacobian, np.where(known, deviation, np.inf))
+
+
+def close_where_finite(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two evaluations of a network, `(n, out)`, agree at every sample where both are finite."""
+    whole = np.isfinite(a).all(1) & np.isfinite(b).all(1)
+    return np.allclose(a[whole], b[whole], rtol=1e-6, atol=1e-9)
 
 
 class _Places:

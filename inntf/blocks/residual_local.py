@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from inntf.blocks.coupling_local import close_where_finite
 from inntf.core.local_maps import LocalMap
 from inntf.nets.conditioning import merge_condition
 from inntf.nets.linear_maps import linear_maps
@@ -70,7 +71,7 @@ def residual_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: 
             left = spectral_norms(matrix @ jacobian - np.eye(size))
             slope = np.minimum(slope, _over(q, q * deviation + left))
         deviation = _over(q * (q * deviation + left), q * deviation + left)
-    if not np.allclose(branch, block.branch(value, condition).numpy().reshape(n, size), rtol=1e-6, atol=1e-9):
+    if not close_where_finite(branch, block.branch(value, condition).numpy().reshape(n, size)):
         return f"{block.network.name} computes something else than its layers in turn"
     image = value.numpy() if inverse else value.numpy() + branch.reshape(x.shape)
     return LocalMap(image, jacobian, deviation)

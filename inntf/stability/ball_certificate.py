@@ -14,6 +14,7 @@ from inntf.compose import Repeat
 from inntf.core import Block
 from inntf.core.blocks_in_turn import BlocksInTurn
 from inntf.core.errors import explain
+from inntf.core.local_maps import LocalMap
 from inntf.core.random_states import same_draws
 from inntf.core.refusals import marked_refusals, values_only
 from inntf.numerics.norms.batched_norms import norms_from_above, spectral_norms
@@ -33,7 +34,8 @@ class BallCertificate:
         radius: of the balls, round each point `x` and, for the inverse, round each `z = forward(x)`.
         forward: bounds of `|F(a) - F(b)| / |a - b|` for `a`, `b` in the ball round `x`.
         inverse: the same of the inverse, in the ball round `z`.
-        forward_at_centre: the slope at `x` itself, the largest singular value there: no bound can be lower.
+        forward_at_centre: the slope at `x` itself, the largest singular value there: no bound can be lower; NaN (and the bound
+            infinite) where a block sends the centre out of range.
         inverse_at_centre: that of the inverse at `z`.
         reasons: what of the model is bounded only globally, or not at all.
         everywhere: the `Certificate` for all inputs, block by block, where `certify` made this one.
@@ -109,7 +111,7 @@ def certify_balls(block: Any, at: Any, radius: Any, condition: Any = None) -> Ba
     size = math.prod(x.shape[1:])
     step = max(1, _NUMBERS_AT_ONCE // max(1, size * size))
     found = []
-    with values_only(), marked_refusals(), same_draws(maps.block):
+    with values_only(), marked_refusals(), same_draws(maps.block), np.errstate(all="ignore"):  # what overflows has no bound
         for i in range(0, len(x), step):
             part = slice(i, i + step)
             given = None if maps.condition is None else maps.condition[part]
@@ -186,11 +188,25 @@ def _follow(blocks: list[Block], x: np.ndarray, radius: np.ndarray, condition: t
     for block in blocks:
         # An affine block asks for no radius, so nothing has to be known of the path up to there.
         reach = radius if block.tags.affine else path.slope()[0] * radius * (1 + 1e-12) + path.astray
-        found = block.local_map(x, reach, condition, inverse)
+        found = _where_finite(block, x, reach, condition, inverse)
         reasons |= {found.reason: None} if found.reason else {}
         path.add(found.jacobian, found.deviation, np.abs(found.value).reshape(len(x), -1).max(1, initial=0.0))
         x = found.value
-    return _Followed(x, *path.slope(), tuple(reasons))
+    bound, at_centre = path.slope()
+    whole = np.isfinite(x).reshape(len(x), -1).all(1)
+    return _Followed(x, np.where(whole, bound, np.inf), np.where(whole, at_centre, np.nan), tuple(reasons))
+
+
+def _where_finite(block: Block, x: np.ndarray, reach: np.ndarray, condition: tf.Tensor | None, inverse: bool) -> LocalMap:
+    """`block.local_map`; of centres that are lost and balls without an end nothing is known."""
+    whole = np.isfinite(x).reshape(len(x), -1).all(1)
+    known = whole & np.isfinite(reach)
+    column = whole.reshape(-1, *[1] * (x.ndim - 1))
+    found = block.local_map(np.where(column, x, 0.0), np.where(known, reach, 1.0), condition, inverse)
+    value = (
+        found.value if whole.all() else found.value + np.where(whole, 0.0, np.nan).reshape(-1, *[1] * (found.value.ndim - 1))
+    )
+    return dataclasses.replace(found, value=value, deviation=np.where(known, found.deviation, np.inf))
 
 
 class _Path:
@@ -216,24 +232,22 @@ class _Path:
         if self._slope is None:
             norm = spectral_norms(self._matrix) + np.zeros_like(self.astray)
             away = sum((self._norm(behind) * share for behind, share in self._sources), self._rounding)
-            with np.errstate(invalid="ignore"):
-                self._slope = _known(np.minimum(_known(norm + away), self._product)), norm
+            self._slope = _known(np.minimum(_known(norm + away), self._product)), norm
         return self._slope
 
     def add(self, jacobian: np.ndarray, deviation: np.ndarray, largest: np.ndarray) -> None:
         """One more block: its Jacobian, how far that can be off, and the largest entry that it returns."""
         own = spectral_norms(jacobian)
         frobenius = [np.linalg.norm(matrix, axis=(1, 2)) for matrix in (jacobian, self._matrix)]
-        with np.errstate(invalid="ignore", over="ignore"):
-            before = self.slope()[0] if deviation.any() else None
-            step = jacobian if self._keep else own
-            self._sources = [(step @ behind if self._keep else step * behind, share) for behind, share in self._sources]
-            if before is not None:
-                first = np.eye(self._size)[None] if self._keep else np.ones(1)
-                self._sources.append((first, _known(deviation * before)))
-            self._rounding = _known(own * self._rounding + (self._size + 2) * _EPS * frobenius[0] * frobenius[1])
-            self._product = _known(self._product * (own + deviation)) * (1 + 4 * _EPS)
-            self.astray = _known((own + deviation) * self.astray) + 64 * _EPS * (1 + largest) * math.sqrt(self._size)
+        before = self.slope()[0] if deviation.any() else None
+        step = jacobian if self._keep else own
+        self._sources = [(step @ behind if self._keep else step * behind, share) for behind, share in self._sources]
+        if before is not None:
+            first = np.eye(self._size)[None] if self._keep else np.ones(1)
+            self._sources.append((first, _known(deviation * before)))
+        self._rounding = _known(own * self._rounding + (self._size + 2) * _EPS * frobenius[0] * frobenius[1])
+        self._product = _known(self._product * (own + deviation)) * (1 + 4 * _EPS)
+        self.astray = _known((own + deviation) * self.astray) + 64 * _EPS * (1 + largest) * math.sqrt(self._size)
         self._matrix, self._slope = jacobian @ self._matrix, None
 
     def _norm(self, behind: np.ndarray) -> np.ndarray:

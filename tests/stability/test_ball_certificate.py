@@ -257,6 +257,23 @@ def test_the_largest_radius():
     assert (too_wide | (two >= 0.99)).all()
 
 
+def test_a_centre_that_is_lost_costs_the_others_nothing():
+    block = mixed(lambda: AffineCoupling(conditioner=net(), scale=ExpScale(None)), 3)
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    shaken(block, (4,))
+    alone = certify_balls(block, x, 1e-4)
+    far = np.full([1, 4], 1e30, np.float32)
+    found = certify_balls(block, np.concatenate([x, far]), 1e-4)
+    np.testing.assert_allclose(found.forward[:2], alone.forward)
+    np.testing.assert_allclose(found.inverse[:2], alone.inverse)
+    assert np.isinf(found.forward[2]) and np.isinf(found.inverse[2])
+    with np.errstate(all="ignore"):
+        for weight in block.trainable_weights:
+            weight.assign(tf.fill(weight.shape, np.nan))
+    found = certify_balls(block, x, 1e-4)
+    assert np.isinf(found.forward).all() and np.isinf(found.inverse).all()
+
+
 def test_no_points():
     found = certify(
         shaken(mixed(lambda: AdditiveCoupling(conditioner=net())), (4,)), at=np.zeros([0, 4], np.float32), radius=1.0
