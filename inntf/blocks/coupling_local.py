@@ -51,7 +51,8 @@ def coupling_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: 
     if not close_where_finite(net.value, expected.numpy().reshape(n, -1)):
         return f"{block.conditioner.name} computes something else than its layers in turn"
     places = _Places(block, event, seen, expected)
-    raw = [around(net.value[:, k], net.reach(radius)[:, k]) for k in places.raw]
+    reach = net.reach(radius)
+    raw = [around(net.value[:, k], reach[:, k]) for k in places.raw]
     centre = entries.numpy().reshape(n, -1)
     slack = 1e-12 * (1 + np.abs(centre))
     own, by_raw = block.transformer.derivative_ranges(around(centre, radius[:, None] + slack), raw, inverse)

@@ -73,7 +73,7 @@ def local_network(maps: Sequence[LinearMap], centre: np.ndarray, radius: np.ndar
     for index, layer in enumerate(maps):
         value = layer.image(value) + layer.bias
         columns = layer.image(columns.reshape(n * size, -1)).reshape(n, size, -1)
-        rows, whole = _deviation(maps[: index + 1], known, n)
+        rows, whole = _deviation(maps[: index + 1], known, *columns.shape[::2])
         if index == len(maps) - 1:
             break
         reach = (np.linalg.norm(columns, axis=1) + rows) * radius[:, None] * (1 + _SLACK) + _SLACK * (1 + np.abs(value))
@@ -86,7 +86,7 @@ def local_network(maps: Sequence[LinearMap], centre: np.ndarray, radius: np.ndar
         known.spreads.append(norms_from_above(columns * root[:, None, :]) + moved)
         value = layer.activate(value)
         columns = columns * known.middles[-1][:, None, :]
-    return LocalNetwork(value, np.swapaxes(columns, 1, 2), rows + np.zeros_like(value), whole)
+    return LocalNetwork(value, np.swapaxes(columns, 1, 2), rows, whole)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,14 +98,11 @@ class _Slopes:
     spreads: list[np.ndarray]
 
 
-def _deviation(maps: Sequence[LinearMap], known: _Slopes, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _deviation(maps: Sequence[LinearMap], known: _Slopes, n: int, out: int) -> tuple[np.ndarray, np.ndarray]:
     """Of the Jacobian of the last map's output: of its rows, `(n, out)`, and of all of it, `(n,)`."""
-    last = maps[-1]
     if not known.roots:
-        return np.zeros([n, 1]), np.zeros(n)
-    width = known.roots[-1].shape[1]
-    out = last.image(np.zeros([1, width])).shape[1]
-    if out * width <= _EXPLICIT_UP_TO:
+        return np.zeros([n, out]), np.zeros(n)
+    if out * known.roots[-1].shape[1] <= _EXPLICIT_UP_TO:
         return _explicit(maps, known, out)
     return _by_norms(maps, known)
 

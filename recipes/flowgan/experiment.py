@@ -55,8 +55,7 @@ def work(config: Config, run: Run) -> Findings:
         if architecture not in flows:
             flows[architecture], weights[architecture] = make_flow(config, run, data, architecture)
         flow = flows[architecture]
-        before = weights[f"mle_{architecture}" if config.warm_start and objective != "mle" else architecture]
-        gan = make_gan(config, run, flow.flow, objective, before)
+        gan = make_gan(config, run, flow.flow, objective, weights[start(config, objective, architecture)])
         history = train(gan, flow, name, config, data, features, run.folder)
         certify_norms(gan.block, rescale=True)  # from here on the spectral norms hold exactly
         weights[name] = gan.block.get_weights()
@@ -105,6 +104,11 @@ def trainings(config: Config) -> list[tuple[str, str]]:
     if config.warm_start and config.objective in ("hybrid", "adv"):
         return [("mle", config.architecture), *wanted]
     return wanted
+
+
+def start(config: Config, objective: str, architecture: str) -> str:
+    """Whose weights a training begins with: those of maximum likelihood, or the architecture's first ones."""
+    return f"mle_{architecture}" if config.warm_start and objective != "mle" else architecture
 
 
 def make_flow(config: Config, run: Run, data: ImageData, architecture: str) -> tuple[models.TracedFlow, list[np.ndarray]]:

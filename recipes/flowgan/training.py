@@ -20,7 +20,7 @@ from recipes.common.run_folder import RunFolder
 from recipes.common.tensorboard import Summaries
 from recipes.common.watch import Watch
 from recipes.flowgan import models
-from recipes.flowgan.measuring import distances
+from recipes.flowgan.measuring import PASSED, distances
 from recipes.flowgan.settings import Config
 
 LOOKED_AT = 64
@@ -43,7 +43,7 @@ def train(
     """Train `gan`, whose flow is `flow`, from the newest checkpoint if there is one; returns the logged numbers."""
     steps = config.steps(gan.objective)
     stability = tf.summary.create_file_writer(str(folder.logs / name))
-    x = models.scaled(data.test[:32], 1)
+    x = models.scaled(data.test[:PASSED], 1)
 
     def look(step: int, losses: dict[str, float], board: Summaries) -> dict[str, float]:
         board.scalars(step, losses, prefix="train")

@@ -118,7 +118,11 @@ def test_adversarial_training_goes_on_from_the_likelihood():
     config = dataclasses.replace(PRESETS["smoke"], objective="hybrid", architecture="stable")
     assert experiment.trainings(config) == [("mle", "stable"), ("hybrid", "stable")]  # trained first, not reported
     assert experiment.variants(config) == [("hybrid", "stable")]
-    assert experiment.trainings(dataclasses.replace(config, warm_start=False)) == [("hybrid", "stable")]
+    assert experiment.start(config, "hybrid", "stable") == "mle_stable"
+    assert experiment.start(config, "mle", "stable") == "stable"
+    anew = dataclasses.replace(config, warm_start=False)
+    assert experiment.trainings(anew) == [("hybrid", "stable")]
+    assert experiment.start(anew, "hybrid", "stable") == "stable"
 
 
 def test_samples_on_the_way_are_kept(smoke):
