@@ -1,11 +1,16 @@
 """How stable a block is: certificates, singular values, reconstruction, and a report of all."""
 
+from inntf.stability.amplification import Amplification, amplification
+from inntf.stability.attack import Attack, attack
 from inntf.stability.ball_certificate import BallCertificate, certified_radius
 from inntf.stability.certificate import Certificate, CertificateRow, certify
 from inntf.stability.density_error import DensityError
 from inntf.stability.find_block import find_block
 from inntf.stability.gradient_angle import GradientAngle, gradient_angle
+from inntf.stability.input_sets import input_sets
 from inntf.stability.measurement import Measurement, measure, singular_summary
+from inntf.stability.out_of_distribution import InputSetErrors, OutOfDistribution, out_of_distribution
+from inntf.stability.perturbation_sets import DequantizationBin, dequantization_bin
 from inntf.stability.pictures import passes_picture
 from inntf.stability.precision import float64_copy
 from inntf.stability.reconstruction import (
@@ -21,26 +26,36 @@ from inntf.stability.two_sides import Side, relative_summary, worst_column
 from inntf.stability.verdict import Verdict, judge, which_case
 
 __all__ = [
+    "Amplification",
+    "Attack",
     "BallCertificate",
     "Certificate",
     "CertificateRow",
     "DensityError",
+    "DequantizationBin",
     "ErrorSummary",
     "GradientAngle",
+    "InputSetErrors",
     "Measurement",
+    "OutOfDistribution",
     "RepeatedReconstruction",
     "Side",
     "SingularValues",
     "StabilityReport",
     "Verdict",
+    "amplification",
+    "attack",
     "certified_radius",
     "certify",
     "condition_number",
+    "dequantization_bin",
     "find_block",
     "float64_copy",
     "gradient_angle",
+    "input_sets",
     "judge",
     "measure",
+    "out_of_distribution",
     "passes_picture",
     "reconstruction_error",
     "relative_summary",
