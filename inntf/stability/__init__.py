@@ -8,6 +8,7 @@ from inntf.stability.density_error import DensityError
 from inntf.stability.find_block import find_block
 from inntf.stability.gradient_angle import GradientAngle, gradient_angle
 from inntf.stability.input_sets import input_sets
+from inntf.stability.measure_stability import stability_report
 from inntf.stability.measurement import Measurement, measure, singular_summary
 from inntf.stability.out_of_distribution import InputSetErrors, OutOfDistribution, out_of_distribution
 from inntf.stability.perturbation_sets import DequantizationBin, dequantization_bin
@@ -20,7 +21,7 @@ from inntf.stability.reconstruction import (
     repeated_reconstruction,
     summarize,
 )
-from inntf.stability.report import StabilityReport, stability_report
+from inntf.stability.report import StabilityReport
 from inntf.stability.singular_values import SingularValues, condition_number, singular_values
 from inntf.stability.two_sides import Side, relative_summary, worst_column
 from inntf.stability.verdict import Verdict, judge, which_case

@@ -94,7 +94,7 @@ def measure(model: Any, maps: BlockFunctions, *, wide: bool = True) -> Measureme
     with same_draws(maps.block):
         maps = maps.unrounded()
     copy, missing = _float64(maps.block) if wide else (None, "It was not asked for.")
-    if not missing:  # what cannot be serialized is measured eagerly: nothing would tell when it changes
+    if not (wide and missing):  # what cannot be serialized is measured eagerly: nothing would tell when it changes
         maps = maps.compiled()
     copies = [maps.block] if copy is None or copy is maps.block else [maps.block, copy]
     with same_draws(*copies) as rewind:

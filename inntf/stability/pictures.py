@@ -11,8 +11,8 @@ _BROKEN = np.array([255, 0, 255], np.uint8)  # magenta: no data looks like it
 _WIDEST = 256
 
 
-def passes_picture(samples: Any, most: int = 8) -> tf.Tensor:
-    """Draw samples through passes: rows are passes, columns are samples; figure 4 of the paper.
+def passes_picture(samples: Any, most: int = 8, rows: str = "passes") -> tf.Tensor:
+    """Draw samples through passes: rows are passes and columns samples, or the other way; figure 4 of the paper.
 
     Images are shown as they are (one or three channels; of others the first one or three).  Vectors are shown as strips of
     grey boxes, one an entry.  The range of the data spans black to white, values outside it are clipped, and entries
@@ -21,6 +21,7 @@ def passes_picture(samples: Any, most: int = 8) -> tf.Tensor:
     Args:
         samples: `(passes + 1, batch, ...)`, as from `repeated_reconstruction`.
         most: samples shown, the first ones.
+        rows: `"passes"` or `"samples"`.
 
     Returns:
         `(height, width, 3)`, uint8.
@@ -39,8 +40,8 @@ def passes_picture(samples: Any, most: int = 8) -> tf.Tensor:
     colours = _as_images(np.clip(shade, 0, 1) * 255).astype(np.uint8)
     colours = np.where(_as_images(np.isfinite(samples).astype(float)) < 1, _BROKEN, colours)
     # One white line between neighbours.
-    rows = [_joined(list(row), axis=1) for row in colours]
-    return tf.constant(_joined(rows, axis=0))
+    lines = [_joined(list(line), axis=1) for line in (colours if rows == "passes" else np.swapaxes(colours, 0, 1))]
+    return tf.constant(_joined(lines, axis=0))
 
 
 def _as_images(samples: np.ndarray) -> np.ndarray:

@@ -118,6 +118,12 @@ def pass_repeatedly(maps: BlockFunctions, passes: int) -> RepeatedReconstruction
     return RepeatedReconstruction(tf.stack(samples), tf.stack([distance(maps.x, sample) for sample in samples[1:]]))
 
 
+def most_changed(errors: tf.Tensor, count: int = 6) -> np.ndarray:
+    """Indices of the samples with the largest errors after the last pass, those that are not finite first."""
+    last = np.nan_to_num(np.asarray(errors[-1], np.float64), nan=np.inf, posinf=np.inf)
+    return np.argsort(-last, kind="stable")[:count]
+
+
 def summarize(errors: Any) -> ErrorSummary:
     """Median, 99 % quantile and maximum of the finite errors, and the share of non-finite ones.
 

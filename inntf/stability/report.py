@@ -1,37 +1,36 @@
-"""Everything known about the stability of a block at given data, as numbers and as text."""
+"""What `stability_report` returns: plain numbers, with a text, a figure and a page of them."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import pathlib
+import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from inntf.core.arguments import checked_count
-from inntf.core.random_states import same_draws
-from inntf.stability.block_functions import BlockFunctions
-from inntf.stability.certificate import Certificate, certify
-from inntf.stability.density_error import DensityError
-from inntf.stability.log_det_variance import infinite_variances
-from inntf.stability.measurement import Measurement, measure, singular_summary, worst_condition
-from inntf.stability.reconstruction import pass_repeatedly, summarize
-from inntf.stability.singular_values import singular_values
-from inntf.stability.two_sides import Side
+from inntf.stability.certificate import Certificate
+from inntf.stability.pictures import passes_picture
+from inntf.stability.report_figure import draw_report
+from inntf.stability.report_page import report_page
 
 
 class StabilityReport(dict):
-    """Plain numbers by name (a dict, see `stability_report`); `print` it for text, `to_json` for a file.
+    """Plain numbers by name (a dict, see `stability_report`); `print` it for text, `save` it to look at.
 
     Attributes:
         certificate: the certified Lipschitz bounds, block by block, of which `bounds` and `blocks` are the numbers.
+        passes: `(passes + 1, n, ...)`, the samples that change most and what each pass forward and back leaves of them.
 
     Source: inntf; the measures are those of "On the Invertibility of Invertible Neural Networks", section 4.
 
     Example:
         >>> from inntf.blocks import AdditiveCoupling
-        >>> report = stability_report(AdditiveCoupling(name="shear"), tf.ones([2, 4]))
+        >>> from inntf.stability import stability_report
+        >>> report = stability_report(AdditiveCoupling(name="shear"), np.ones([2, 4], "float32"))
         >>> print(str(report).splitlines()[0])
         Stability of shear at 2 samples (float32)
         >>> json.loads(report.to_json())["singular_values"]["condition_number"]
@@ -39,6 +38,7 @@ class StabilityReport(dict):
     """
 
     certificate: Certificate
+    passes: np.ndarray | None = None
 
     def __str__(self) -> str:
         errors, values = self["reconstruction_error"], self["singular_values"]
@@ -83,6 +83,12 @@ class StabilityReport(dict):
             f"{values['unconverged']} not converged, {values['unverified']} not confirmed by the inverse"
         )
         lines += [f"  Log-determinant of {sentence}" for sentence in self["log_det_variance"]]
+        if (balls := self["balls"]) is not None:
+            lines.append(
+                f"  Proved within {balls['radius']:.3g} (l2) of {balls['certified']} of {balls['samples']} data: at most "
+                f"{balls['forward']:.4g} forward, {balls['inverse']:.4g} back (at the data themselves "
+                f"{balls['forward_at_centre']:.4g} and {balls['inverse_at_centre']:.4g})"
+            )
         lines.append("  Certified Lipschitz bounds:")
         return "\n".join(lines) + "\n" + "\n".join("    " + line for line in str(self.certificate).splitlines())
 
@@ -90,147 +96,40 @@ class StabilityReport(dict):
         """Strict JSON; numbers that are not finite become the strings "nan", "inf", "-inf"."""
         return json.dumps(_strict(self), indent=2, allow_nan=False)
 
+    def draw(self) -> Any:
+        """The figure of `save`, a matplotlib one, with the samples by passes where they are images."""
+        return draw_report(self, self._picture())
 
-def stability_report(
-    block: Any,
-    x: Any,
-    condition: Any = None,
-    *,
-    domain: tuple[Any, Any] | None = None,
-    passes: int = 9,
-    samples: int = 8,
-    method: str = "auto",
-    tolerance: float = 1e-3,
-) -> StabilityReport:
-    """Certified bounds, singular values, both sides of the inverse in float32 and float64, and a verdict in words.
+    def to_html(self) -> str:
+        """One page that loads nothing from elsewhere: verdict and what it rests on, figure, tables."""
+        return report_page(self, self._picture())
 
-    Measured are data there and back, and samples of the model: `z` from its base (a standard normal for a block alone) to
-    `x` and back.  The float64 copy separates the causes: an error that vanishes there is rounding, amplified by the
-    condition number; one that stays is an inverse that is wrong.  Beside the reconstruction stands the error of the density.
+    def save(self, folder: str | pathlib.Path) -> pathlib.Path:
+        """Write `report.json`, `report.txt`, `report.png` and `report.html`, each whole or not at all; returns the folder.
 
-    Args:
-        block: a block, or a model around one.
-        x: `(batch, dim)` or `(batch, height, width, channels)`.
-        condition: of the block, if it has one.
-        domain: box for the certified bounds (see `certify`); where they are infinite without one, the box that spans the
-            data is used.
-        passes: how often to go forward and back (see `repeated_reconstruction`).
-        samples: singular values are taken at that many samples of `x`, the first ones.
-        method: of `singular_values`.
-        tolerance: of `singular_values`.
+        Args:
+            folder: made if it is not there.
 
-    Returns:
-        `StabilityReport` with keys
+        Raises:
+            ImportError: without matplotlib; OSError: where nothing can be written.
+        """
+        page, figure = self.to_html(), self.draw()
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in (("report.json", self.to_json()), ("report.txt", str(self)), ("report.html", page)):
+            _replace(folder / name, lambda path, text=text: path.write_text(text + "\n", encoding="utf-8"))
+        _replace(folder / "report.png", lambda path: figure.savefig(path, dpi=110, format="png"))
+        return folder
 
-        - `block`, `dtype`, `computes_in` (the narrowest dtype inside), `samples`, `verdict`, `reasons` (see `judge`), `case`
-          (the inverse whole or lost, the density right or wrong), `scope` (what was measured, and what is proved);
-        - of the data, behind leading blocks that round to levels: `reconstruction_error`, `relative_error`, `column_error`
-          (over the spread of the worst column), `reconstruction_error_float64` (median, p99, max, nonfinite_share, count
-          each), `error_by_pass`;
-        - of the model's own latents, `z -> x -> z`: `own_samples`, `own_samples_float64` (count, nonfinite_share of the
-          samples, error, relative_error, column_error each; `None` where `own_samples_missing` says why);
-        - `density_error` (nats, nats_per_dim) of `log_prob` against the float64 copy, `None` without one;
-        - `between_evaluations`, of 16-bit networks: eager operations there, a graph back;
-        - `log_det_variance`: a sentence for each residual block whose random log-determinant may have an infinite variance;
-        - `float64_missing`, `singular_values`, `bounds`, `blocks`.
-
-    Raises:
-        ValueError: if `x` is empty, or data that the block refuses; TypeError: if there is no block.
-
-    Source: inntf; the measures are those of "On the Invertibility of Invertible Neural Networks", section 4.
-
-    Example:
-        >>> from inntf.blocks import AdditiveCoupling
-        >>> stability_report(AdditiveCoupling(), tf.ones([2, 4]))["verdict"]
-        'stable'
-    """
-    checked_count("stability_report", passes=passes, samples=samples)
-    model, maps = block, BlockFunctions.of(block, x, condition)
-    whole, x, condition = maps.block, maps.x, maps.condition
-    if not int(x.shape[0]):
-        summarize([])  # raises: nothing to measure
-    with same_draws(whole):
-        behind = maps.unrounded()
-    found = measure(model, behind)
-    few = None if condition is None else condition[:samples]
-    with same_draws(whole):
-        values = singular_summary(singular_values(whole, x[:samples], few, method=method, tolerance=tolerance))
-        repeated = pass_repeatedly(behind if found.float64_missing else behind.compiled(), passes)
-    certificate = certify(whole, domain)
-    if domain is None and not certificate.bounded and np.all(np.isfinite(x)):
-        certificate = certify(whole, (float(tf.reduce_min(x)), float(tf.reduce_max(x))))
-    verdict = found.judge(worst_condition(values), values["unverified"])
-    report = StabilityReport(
-        block=whole.name,
-        dtype=x.dtype.name,
-        computes_in=found.computes_in,
-        samples=int(x.shape[0]),
-        verdict=verdict.level,
-        reasons=list(verdict.reasons),
-        case=found.case,
-        scope=_scope(certificate, int(x.shape[0]), found),
-        reconstruction_error=summarize(found.data.errors)._asdict(),
-        relative_error=found.data.relative._asdict(),
-        column_error={"column": found.data.column, **found.data.columns._asdict()},
-        reconstruction_error_float64=None if found.data_wide is None else summarize(found.data_wide.errors)._asdict(),
-        own_samples=_side(found.samples),
-        own_samples_float64=_side(found.samples_wide),
-        own_samples_missing=found.samples_missing,
-        density_error=_density(found.density),
-        between_evaluations=_side(found.between_evaluations),
-        float64_missing=found.float64_missing,
-        error_by_pass=[summarize(row).median for row in repeated.errors],
-        singular_values=values,
-        log_det_variance=infinite_variances(whole),
-        bounds=_bounds(certificate.rows[0]),
-        blocks=[_bounds(row) for row in certificate.rows[1:]],
-    )
-    report.certificate = certificate
-    return report
+    def _picture(self) -> np.ndarray | None:
+        shown = self.passes is not None and self.passes.ndim == 5
+        return passes_picture(self.passes, rows="samples").numpy() if shown else None
 
 
-def _side(side: Side | None) -> dict[str, Any] | None:
-    if side is None:
-        return None
-    return {
-        "count": len(side.errors),
-        "nonfinite_share": side.middle_nonfinite,
-        "error": summarize(side.errors)._asdict(),
-        "relative_error": side.relative._asdict(),
-        "column_error": {"column": side.column, **side.columns._asdict()},
-    }
-
-
-def _density(error: DensityError | None) -> dict[str, Any] | None:
-    if error is None:
-        return None
-    nats = error.nats._asdict()
-    per_dim = {key: nats[key] / error.dim for key in ("median", "p99", "max")}
-    return {"nats": nats, "nats_per_dim": per_dim, "tolerance": error.tolerance, "wrong": error.wrong}
-
-
-def _scope(certificate: Certificate, count: int, found: Measurement) -> str:
-    """What was measured, and what is proved beyond it."""
-    drawn = "" if found.samples is None else f" and {len(found.samples.errors)} samples of the model"
-    measured = f"Measured at {count} data{drawn}"
-    bounds = certificate.bounds
-    if certificate.bounded:
-        where = "everywhere" if bounds.scope == "global" else "in the box"
-        return f"{measured}; proved {where}: errors grow by at most {bounds.forward:.3g} there and {bounds.inverse:.3g} back."
-    return f"{measured}; nothing is proved about other inputs, for want of a finite bound ({bounds.reason})."
-
-
-def _bounds(row: Any) -> dict[str, Any]:
-    bounds = row.bounds
-    return {
-        "name": row.name,
-        "kind": row.kind,
-        "depth": row.depth,
-        "forward": bounds.forward,
-        "inverse": bounds.inverse,
-        "scope": bounds.scope,
-        "reason": bounds.reason,
-    }
+def _replace(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> None:
+    with tempfile.TemporaryDirectory(prefix=".report-", dir=path.parent) as beside:
+        write(pathlib.Path(beside) / path.name)
+        os.replace(pathlib.Path(beside) / path.name, path)
 
 
 def _line(summary: dict[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 from inntf.core.replicas import clip_what_replicas_add_up
 from inntf.training.spectral_norms import SpectralNormCallback, certify_spectral_norms, update_spectral_norms
-from inntf.training.stability_callback import StabilityCallback, write_stability
+from inntf.training.stability_callback import StabilityCallback
+from inntf.training.stability_summaries import write_stability
 
 __all__ = [
     "SpectralNormCallback",

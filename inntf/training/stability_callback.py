@@ -1,121 +1,28 @@
-"""TensorBoard summaries that tell when an inverse breaks, from `fit` or from a loop of one's own."""
+"""Watch the inverse while training, and act when it breaks."""
 
 from __future__ import annotations
 
 import pathlib
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from inntf.compose import worst_drift
 from inntf.core.errors import explain
-from inntf.core.random_states import same_draws
-from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.find_block import find_block
-from inntf.stability.measurement import measure, singular_summary, worst_condition
-from inntf.stability.pictures import passes_picture
-from inntf.stability.reconstruction import pass_repeatedly, summarize
-from inntf.stability.singular_values import singular_values
 from inntf.stability.verdict import Verdict
+from inntf.training.stability_summaries import write_stability
 
-
-def write_stability(
-    writer: tf.summary.SummaryWriter,
-    block: Any,
-    x: Any,
-    step: int,
-    condition: Any = None,
-    *,
-    passes: int = 9,
-    samples: int = 8,
-    method: str = "auto",
-    iterations: int = 50,
-    tolerance: float = 1e-2,
-    precision: str | None = None,
-) -> tuple[dict[str, float], Verdict]:
-    """Measure the stability of a block and write it for TensorBoard.
-
-    Scalars, under `stability/`: `reconstruction_error_median`, `_p99`, `_max`, `_nonfinite_share`, the median error after all
-    passes, the largest and smallest singular value, the condition number and its certain lower bound (worst over the
-    samples), how many samples were not finite or not confirmed, `column_error_p99` over the spread of the worst column,
-    `own_samples_nonfinite_share` and `own_samples_relative_error_p99` of the model's own samples, `density_error_p99_nats`
-    against a float64 copy, and `reversible_drift`, the worst of the last backward pass, where a part trains reversibly.
-    Image: `stability/reconstructions`, the data in the first row, then one pass forward and back a row.  Numbers that are not
-    finite are written as they are.
-
-    Args:
-        writer: from `tf.summary.create_file_writer`.
-        block: a block, or a model around one.
-        x: `(batch, dim)` or `(batch, height, width, channels)`; a fixed batch makes steps comparable.
-        step: step of the summaries.
-        condition: of the block, if it has one.
-        passes: how often to go forward and back.
-        samples: how many samples the singular values and the picture use, the first ones.
-        method: of `inntf.stability.singular_values`.
-        iterations: at most that many Jacobian products a direction.
-        tolerance: relative residual where they stop; a curve needs no fourth digit (the value itself is far better).
-        precision: of `inntf.stability.singular_values`; `"float64"` resolves condition numbers that float32 cannot.
-
-    Returns:
-        The scalars by name (without `stability/`), and a verdict in words.
-
-    Raises:
-        ValueError: for data that the block refuses; TypeError: if there is no block.
-
-    Source: "On the Invertibility of Invertible Neural Networks", section 4, figure 4, table 3.
-
-    Example:
-        >>> import tempfile
-        >>> from inntf.blocks import ActNorm
-        >>> writer = tf.summary.create_file_writer(tempfile.mkdtemp())
-        >>> numbers, verdict = write_stability(writer, ActNorm(), tf.ones([2, 3]), step=0)
-        >>> verdict.level, numbers["condition_number"]
-        ('stable', 1.0)
-    """
-    model, maps = block, BlockFunctions.of(block, x, condition)
-    block, x, condition = maps.block, maps.x, maps.condition
-    few = None if condition is None else condition[:samples]
-    found = measure(model, maps)
-    with same_draws(block):  # watching must not change what training draws
-        repeated = pass_repeatedly(maps if found.float64_missing else maps.compiled(), passes)
-        values = singular_values(
-            block, x[:samples], few, method, iterations=iterations, tolerance=tolerance, precision=precision
-        )
-    spectrum = singular_summary(values)
-    errors = summarize(found.data.errors)
-    numbers = {
-        "reconstruction_error_median": errors.median,
-        "reconstruction_error_p99": errors.p99,
-        "reconstruction_error_max": errors.max,
-        "reconstruction_error_nonfinite_share": errors.nonfinite_share,
-        f"reconstruction_error_median_after_{passes}_passes": summarize(repeated.errors[-1]).median,
-        "largest_singular_value": spectrum["largest"],
-        "smallest_singular_value": spectrum["smallest"],
-        "condition_number": spectrum["condition_number"],
-        "condition_number_at_least": spectrum["condition_at_least"],
-        "singular_values_nonfinite": spectrum["nonfinite"],
-        "singular_values_unverified": spectrum["unverified"],
-        "column_error_p99": found.data.columns.p99,
-    }
-    if found.samples is not None:
-        numbers["own_samples_nonfinite_share"] = found.samples.nonfinite_share
-        numbers["own_samples_relative_error_p99"] = found.samples.relative.p99
-    if found.density is not None:
-        numbers["density_error_p99_nats"] = found.density.nats.p99
-    if (drift := worst_drift(block)) is not None:
-        numbers["reversible_drift"] = drift
-    with writer.as_default(step=step):
-        for name, number in numbers.items():
-            tf.summary.scalar(f"stability/{name}", number)
-        tf.summary.image("stability/reconstructions", passes_picture(repeated.samples, samples)[None])
-    writer.flush()
-    return numbers, found.judge(worst_condition(spectrum), spectrum["unverified"])
+_ACTIONS = ("warn", "stop", "restore", "regularize")
+_LEVELS = {"fragile": ("fragile", "broken"), "broken": ("broken",)}
+When = str | Callable[[dict[str, float], Verdict], bool]
 
 
 class StabilityCallback(keras.callbacks.Callback):
-    """Watch the inverse while training: TensorBoard summaries every so many epochs, and one clear warning when it breaks.
+    """Watch the inverse while training: a page in TensorBoard, one clear warning when it breaks, and what you want done then.
 
     The block is that of `model.flow.block`, `model.block`, or the model itself.  What is written: see `write_stability`.
     Results are kept in `history`, one dict an evaluation.
@@ -124,16 +31,25 @@ class StabilityCallback(keras.callbacks.Callback):
         x: a fixed batch of data, `(batch, dim)` or `(batch, height, width, channels)`; some dozens of samples are enough.
         condition: of the block, if it has one.
         log_dir: folder of the TensorBoard logs; the summaries go to `log_dir/stability`.
-        every: epochs between evaluations; the first one comes after the first epoch.
-        passes, samples, method, iterations, tolerance, precision: as in `write_stability`.
+        every: epochs between evaluations, the first one after the first epoch; `None` for ten evenly spaced looks at a
+            training, within epochs where need be.
+        when: `"broken"`, `"fragile"` (or worse), or a function of the numbers and the verdict (`inntf.stability.Verdict`):
+            `when=lambda numbers, verdict: numbers["condition_number"] > 1e6`.
+        action: what to do then, beside one `RuntimeWarning` a training: `"warn"` nothing more; `"stop"` the training;
+            `"restore"` the weights of the last evaluation that passed, and stop; `"regularize"`: multiply the weight of
+            `regularizer` by `factor`, at each such evaluation; or a function of this callback.
+        regularizer: an object with a settable `weight`, one of `inntf.stability`.
+        factor: above 1.
+        passes, samples, method, iterations, tolerance, precision, per_block, float64_copy: as in `write_stability`.
 
     Raises:
-        ValueError: if `every` is not positive; TypeError: in `fit`, if the model has no block.
+        ValueError: if `every` is not positive, or the action is not known or lacks its regularizer; TypeError: in `fit`, if the
+            model has no block.
 
     Source: "On the Invertibility of Invertible Neural Networks", section 4.
 
     Example:
-        >>> callback = StabilityCallback(tf.ones([2, 3]), log_dir="logs", every=5)
+        >>> callback = StabilityCallback(tf.ones([2, 3]), log_dir="logs", every=5, action="restore")
         >>> callback.history
         []
     """
@@ -144,57 +60,116 @@ class StabilityCallback(keras.callbacks.Callback):
         condition: Any = None,
         *,
         log_dir: str | pathlib.Path,
-        every: int = 1,
+        every: int | None = 1,
+        when: When = "broken",
+        action: str | Callable[[StabilityCallback], Any] = "warn",
+        regularizer: Any = None,
+        factor: float = 10.0,
         passes: int = 9,
         samples: int = 8,
         method: str = "auto",
         iterations: int = 50,
         tolerance: float = 1e-2,
         precision: str | None = None,
+        per_block: bool = True,
+        float64_copy: bool = True,
     ):
         super().__init__()
-        if every < 1:
-            raise ValueError(
-                explain("StabilityCallback", received=f"every={every}", expected="at least 1 epoch", remedy="Raise it.")
-            )
+        _check(every, when, action, regularizer, factor)
         self.x, self.condition = x, condition
         self.log_dir, self.every = pathlib.Path(log_dir), every
-        self.options = {"passes": passes, "samples": samples, "method": method}
-        self.options |= {"iterations": iterations, "tolerance": tolerance, "precision": precision}
+        self.when, self.action, self.regularizer, self.factor = when, action, regularizer, float(factor)
+        self.options = {"passes": passes, "samples": samples, "method": method, "per_block": per_block}
+        self.options |= {"iterations": iterations, "tolerance": tolerance, "precision": precision, "float64_copy": float64_copy}
         self.history: list[dict[str, float]] = []
         self._writer: tf.summary.SummaryWriter | None = None
         self._warned = False
+        self._steps, self._between = 0, None
+        self._passed: list[np.ndarray] | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Find the block now: a model without one should not train for an epoch first."""
         find_block(self.model)
-        self._warned = False
+        self._warned, self._steps, self._passed = False, 0, None
+        total = self.params.get("epochs", 1) * (self.params.get("steps") or 0)
+        self._between = -(-total // 10) if self.every is None and total else None
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Count the steps, and look at every tenth part of them."""
+        self._steps += 1
+        if self._between is not None and self._steps % self._between == 0:
+            self.evaluate(self._steps)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Measure, write, and warn."""
-        if epoch % self.every == 0:
+        """Measure, write, and act."""
+        # Where Keras does not know the number of steps of an epoch, epochs are all there is to count.
+        every = self.every or (None if self._between else -(-self.params.get("epochs", 1) // 10))
+        if every is not None and epoch % every == 0:
             self.evaluate(epoch)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Close the log."""
+        self._passed = None
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
     def evaluate(self, step: int) -> dict[str, float]:
-        """One measurement, as at the end of an epoch; returns its numbers."""
+        """One measurement, as at the end of an epoch, and the action where it is due; returns its numbers."""
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.log_dir / "stability"))
         numbers, verdict = write_stability(self._writer, self.model, self.x, step, self.condition, **self.options)
         self.history.append({"step": step, **numbers})
-        if verdict.level == "broken" and not self._warned:
-            self._warned = True
-            lost = "Samples and reconstructions" + ("" if "density right" in verdict.case else ", and likelihoods,")
-            warnings.warn(
-                f"StabilityCallback, step {step}: the inverse of {find_block(self.model).name} is {verdict} ({verdict.case}). "
-                f"{lost} from here on are not to be trusted. Bounded scales (SigmoidScale(low=0.5)), spectral "
-                "normalization or a smaller learning rate keep it invertible.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        due = self.when(numbers, verdict) if callable(self.when) else verdict.level in _LEVELS[self.when]
+        if due:
+            self._warn(step, verdict)
+            self._act()
+        elif self.action == "restore":
+            self._passed = [np.array(w) for w in self.model.get_weights()]
         return numbers
+
+    def _act(self) -> None:
+        if callable(self.action):
+            self.action(self)
+        elif self.action == "regularize":
+            self.regularizer.weight = self.factor * self.regularizer.weight
+        elif self.action in ("stop", "restore"):
+            self.model.stop_training = True
+            if self.action == "restore" and self._passed is not None:
+                self.model.set_weights(self._passed)
+
+    def _warn(self, step: int, verdict: Verdict) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        lost = "Samples and reconstructions" + ("" if "density right" in verdict.case else ", and likelihoods,")
+        told = f"{lost} from here on are not to be trusted. " if verdict.level == "broken" else ""
+        done = {"stop": "Training stops. ", "regularize": f"The weight of the regularizer grows {self.factor:g} times. "}
+        done["restore"] = (
+            "Training stops with the weights of the last evaluation that passed. "
+            if self._passed is not None
+            else "Training stops; no evaluation had passed, so the weights stay. "
+        )
+        warnings.warn(
+            f"StabilityCallback, step {step}: the inverse of {find_block(self.model).name} is {verdict} ({verdict.case}). "
+            f"{told}{done.get(self.action, '') if isinstance(self.action, str) else ''}Bounded scales (SigmoidScale(low=0.5)), "
+            "spectral normalization, a regularizer of inntf.stability or a smaller learning rate keep it invertible.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _check(every: Any, when: Any, action: Any, regularizer: Any, factor: float) -> None:
+    def refuse(received: str, expected: str, remedy: str = "") -> None:
+        raise ValueError(explain("StabilityCallback", received=received, expected=expected, remedy=remedy))
+
+    if every is not None and every < 1:
+        refuse(f"every={every}", "at least 1 epoch, or None for ten looks", "Raise it.")
+    if not callable(when) and when not in _LEVELS:
+        refuse(f"when={when!r}", "'broken', 'fragile' or a function of the numbers and the verdict")
+    if not callable(action) and action not in _ACTIONS:
+        refuse(f"action={action!r}", f"one of {', '.join(map(repr, _ACTIONS))}, or a function of the callback")
+    if action == "regularize" and not hasattr(regularizer, "weight"):
+        refuse(f"regularizer={regularizer!r}", "one of inntf.stability whose weight is to grow", "Pass regularizer=.")
+    if not factor > 1:
+        refuse(f"factor={factor}", "a number above 1")

@@ -15,7 +15,7 @@ from inntf.models import glow
 from inntf.nets import MLP, ConvNet
 from inntf.numerics.transformers.scales import Scale
 from inntf.stability import singular_values
-from inntf.training.stability_callback import write_stability
+from inntf.training import write_stability
 
 DOUBLE = {"dtype": "float64"}
 WEIGHT = tf.constant([1.0, -2.0, 0.5], tf.float64)  # a weight per sample
