@@ -95,6 +95,25 @@ SLOW = {
         "test_values_equal_the_models[glow-7]",
     ],
     "tests/serving/test_whatever_has_a_block.py": ["test_a_trained_model_and_the_same_one_frozen"],
+    "tests/stability/test_regularizers.py": [
+        *(
+            f"test_gradients_reach_the_weights[{kind}-{name}-{mode}]"
+            for kind in ("FiniteDifferences", "FlowRegularizer", "GradientPenalty")
+            for name in ("vectors", "residual", "scanned", "images")
+            for mode in ("stored", "reversible", "checkpointed")
+            if (kind, name, mode)
+            not in {
+                ("FiniteDifferences", "vectors", "reversible"),
+                ("FlowRegularizer", "vectors", "checkpointed"),
+                ("GradientPenalty", "vectors", "reversible"),
+            }
+        ),
+        "test_eager_and_traced_agree_and_the_condition_gets_a_gradient[FiniteDifferences",
+        "test_eager_and_traced_agree_and_the_condition_gets_a_gradient[GradientPenalty",
+        "test_gradients_of_fit_are_those_of_a_loop[mixed",
+        "test_a_regularizer_keeps_an_inverse",
+        "test_under_a_strategy",
+    ],
     "tests/stability/test_two_sides.py": ["test_a_classifier_whose_body_pads"],
     "tests/test_fresh_process.py": [
         "test_saved_models_load_with_tensorflow_alone[float64]",

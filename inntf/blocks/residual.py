@@ -210,6 +210,8 @@ class ResidualBlock(Block):
         return x, -self.log_det(lambda x: self.branch(x, condition), x, seed)[1]
 
     def _next_seed(self) -> tf.Tensor | None:
+        if not log_dets_are_wanted():
+            return None
         if self.seed_generator is not None:
             return tf.bitcast(tf.cast(self.seed_generator.next(), tf.uint32), tf.int32)
         return tf.constant([self.seed or 0, 0]) if self.log_det.needs_seed else None

@@ -13,7 +13,7 @@ import tensorflow as tf
 from inntf.blocks.inverse_certificate import InverseCertificate, InverseNotReached
 from inntf.core import Block
 from inntf.core.noting import Notes
-from inntf.core.refusals import log_dets_are_wanted, refusals_are_marked
+from inntf.core.refusals import refusals_are_marked, weights_are_constants
 from inntf.nets.conditioning import merge_condition
 from inntf.nets.lipschitz_cache import RememberedConstant
 from inntf.nets.lipschitz_tensor import lipschitz_tensor
@@ -117,7 +117,7 @@ class ResidualInverse:
             solve,
             rounding=self._rounding(z.dtype),
             run=self._run(z, condition),
-            constants=0 if log_dets_are_wanted() else len(weights),
+            constants=len(weights) if weights_are_constants() else 0,
         )
         return self._checked(found, lipschitz)
 

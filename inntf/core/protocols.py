@@ -1,4 +1,4 @@
-"""What blocks may ask of the networks that they are given; a network of your own need not inherit from anything."""
+"""What blocks and models may ask of what they are given; a network of your own need not inherit from anything."""
 
 from __future__ import annotations
 
@@ -39,8 +39,33 @@ class BoundedInGraphs(Protocol):
 
 
 @runtime_checkable
+class Prepared(Protocol):
+    """A network that computes something of its weights once, for any number of evaluations."""
+
+    def effective_weights(self) -> list[tf.Tensor]:
+        """Float tensors, differentiable by the weights."""
+
+    def apply(self, x: tf.Tensor, weights: Any) -> tf.Tensor:
+        """The network with these effective weights, in their dtype."""
+
+
+@runtime_checkable
 class Sequential(Protocol):
     """An autoregressive network that can be evaluated entry by entry."""
 
     def entry_by_entry(self, choose: Any, given: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Let a function choose one entry after the other; see `inntf.nets.MaskedMLP.entry_by_entry`."""
+
+
+@runtime_checkable
+class Regularizes(Protocol):
+    """A term of the loss that a block at its data is judged by: those of `inntf.stability`."""
+
+    name: str
+    needs_log_det: bool
+
+    def applies(self, step: Any) -> Any:
+        """Whether it is computed at this step."""
+
+    def __call__(self, block: Any, x: Any, condition: Any = None, *, step: Any = None, outputs: Any = None) -> tf.Tensor:
+        """The term, a scalar."""

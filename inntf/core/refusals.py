@@ -44,10 +44,10 @@ def refusals_are_marked() -> bool:
 
 
 @contextlib.contextmanager
-def values_only() -> Iterator[None]:
+def values_only(*, weights: bool = False) -> Iterator[None]:
     """Within it a block may leave out an estimate of its log-determinant, and return zero for it: only values are looked at.
 
-    Gradients may stop at the weights, too: values are differentiated by their inputs alone.
+    Gradients may stop at the weights, too: values are differentiated by their inputs alone, unless `weights` says otherwise.
 
     Source: inntf.
 
@@ -56,12 +56,12 @@ def values_only() -> Iterator[None]:
         ...     log_dets_are_wanted()
         False
     """
-    before = log_dets_are_wanted()
-    _local.values_only = True
+    before = getattr(_local, "values_only", False), getattr(_local, "weights", False)
+    _local.values_only, _local.weights = True, weights
     try:
         yield
     finally:
-        _local.values_only = not before
+        _local.values_only, _local.weights = before
 
 
 def log_dets_are_wanted() -> bool:
@@ -74,3 +74,16 @@ def log_dets_are_wanted() -> bool:
         True
     """
     return not getattr(_local, "values_only", False)
+
+
+def weights_are_constants() -> bool:
+    """Whether gradients may stop at the weights in this thread.
+
+    Source: inntf.
+
+    Example:
+        >>> with values_only(weights=True):
+        ...     weights_are_constants()
+        False
+    """
+    return not log_dets_are_wanted() and not getattr(_local, "weights", False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,25 +15,20 @@ from inntf.core import Block
 from inntf.core.arguments import typed
 from inntf.core.errors import explain
 from inntf.core.initialization import under_way
+from inntf.core.protocols import Regularizes
 from inntf.core.replicas import clip_what_replicas_add_up
 from inntf.core.shapes import Shape
 from inntf.models import argument_checks, fit_data
 from inntf.models.compile_arguments import LOSSES, refuse_losses
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
+from inntf.models.negative_log_prob import NegativeLogProb, at_least_float32
+from inntf.models.regularized import Regularized
 from inntf.models.representative import representative
 
 
-class NegativeLogProb(keras.losses.Loss):
-    """`-log_prob`, nats per sample; the reduction is Keras', so distribution strategies scale it right."""
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """`y_pred` is the log-density, `(batch, 1)`; `y_true` is ignored."""
-        return -y_pred[:, 0]
-
-
 @keras.saving.register_keras_serializable("inntf")
-class DensityModel(FlowHolder, keras.Model):
+class DensityModel(Regularized, FlowHolder, keras.Model):
     """Maximum likelihood for a `Flow`: `fit(x)` minimizes `-mean log_prob(x)` in nats.
 
     The metric `bits_per_dim` is reported beside the loss.  Before the first step `fit` runs the data-dependent
@@ -47,6 +43,8 @@ class DensityModel(FlowHolder, keras.Model):
         flow: a `Flow`, or a block (then `event_shape` is needed unless it is built).
         event_shape, condition_shape, condition_network: as in `Flow`, where a block is given.
         data_init: whether `fit` initializes from data.
+        regularizers: of the block, such as `[inntf.stability.FiniteDifferences(0.03, every=10)]`: terms of the loss in training
+            steps, reported as metrics; `evaluate` and `val_loss` are without.
         name: name of the model.
 
     Call arguments: `x`, or `(x, condition)`, or `{"x": x, "condition": condition}`; so `fit((x, condition))`, and datasets of
@@ -75,6 +73,7 @@ class DensityModel(FlowHolder, keras.Model):
         condition_shape: Shape | int | None = None,
         condition_network: keras.layers.Layer | None = None,
         data_init: bool = True,
+        regularizers: Sequence[Regularizes] = (),
         name: str | None = None,
         **kwargs: Any,
     ):
@@ -94,9 +93,10 @@ class DensityModel(FlowHolder, keras.Model):
         self.base_variables = [keras.Variable(v, trainable=v.trainable) for v in flow.base.variables]
         object.__setattr__(self, "flow", flow)  # a TFP object: Keras must not track it
         self.data_init = data_init
+        self.set_regularizers(regularizers)
         self._warned_of_precision = False
         self.bits_per_dim_metric = keras.metrics.Mean(name="bits_per_dim")
-        self._nll = NegativeLogProb(dtype=_at_least_float32(flow.dtype).name)
+        self._nll = NegativeLogProb(dtype=at_least_float32(flow.dtype).name)
         self.built = True  # a flow is
 
     def build(self, input_shape: Any) -> None:
@@ -136,8 +136,11 @@ class DensityModel(FlowHolder, keras.Model):
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """`log_prob`, `(batch,)`."""
         x, condition = self._parts(inputs)
-        z, log_det = self.block.forward_and_log_det(x, self.flow.embed(condition))
-        wide = _at_least_float32(self.flow.dtype)
+        condition = self.flow.embed(condition)
+        z, log_det = self.block.forward_and_log_det(x, condition)
+        if training and self.regularizers:
+            self.regularize(self.block, x, condition, (z, log_det))
+        wide = at_least_float32(self.flow.dtype)
         return tf.cast(self.flow.base.log_prob(z), wide) + tf.cast(log_det, wide)
 
     def _parts(self, inputs: Any) -> tuple[Any, Any]:
@@ -272,6 +275,7 @@ class DensityModel(FlowHolder, keras.Model):
             "condition_shape": self.flow.parameters["condition_shape"],
             "condition_network": None if network is None else keras.saving.serialize_keras_object(network),
             "data_init": self.data_init,
+            **self.regularizers_config(),
             "trainable": self.trainable,
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
@@ -281,15 +285,12 @@ class DensityModel(FlowHolder, keras.Model):
     def from_config(cls, config: dict[str, Any]) -> DensityModel:
         """A model from `get_config()`."""
         config = dict(config)
+        regularizers = cls.regularizers_from(config)
         for key in ("flow", "condition_network", "dtype"):
             if isinstance(config.get(key), dict):
                 config[key] = keras.saving.deserialize_keras_object(config[key])
         trainable = config.pop("trainable", True)
-        model = cls(**config)
+        model = cls(**config, regularizers=regularizers)
         if not trainable:
             model.trainable = False
         return model
-
-
-def _at_least_float32(dtype: tf.DType) -> tf.DType:
-    return dtype if dtype.size >= 4 else tf.float32

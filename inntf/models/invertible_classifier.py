@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -13,9 +14,12 @@ from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed, settled
 from inntf.core.errors import explain
 from inntf.core.initialization import under_way
+from inntf.core.protocols import Regularizes
+from inntf.core.refusals import values_only
 from inntf.core.replicas import clip_what_replicas_add_up
 from inntf.models.fit_end import FitEnd
 from inntf.models.inverse_error import invert_with_error, refuse_unbounded
+from inntf.models.regularized import Regularized
 from inntf.nets.norms import certify_norms, update_norms
 
 
@@ -38,16 +42,18 @@ class Reconstruction(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("inntf")
-class IResNetClassifier(Checkpointed, FitEnd, keras.Model):
+class IResNetClassifier(Regularized, Checkpointed, FitEnd, keras.Model):
     """`logits = h(F(x))` with an invertible body F of residual blocks and a small head h; made by `i_resnet_classifier`.
 
-    `compile` and `fit` as any Keras model; no log-determinant is computed.  After training `certify` makes the spectral norms
-    hold exactly; from then on `invert` is certain to converge, and its error bound to hold.
+    `compile` and `fit` as any Keras model; no log-determinant is computed, unless a regularizer wants it.  After training
+    `certify` makes the spectral norms hold exactly; from then on `invert` is certain to converge, and its error bound to hold.
 
     Args:
         body: a built `Chain`, images to features.
         head: a layer, features to logits `(batch, classes)`.
         invertible: whether the body's residual blocks are contractions, so that an inverse is promised.
+        regularizers: of the body, such as `[inntf.stability.FlowRegularizer(1e-5)]`: terms of the loss in training steps,
+            reported as metrics; `evaluate` and `val_loss` are without.
         name: name of the model.
 
     Call arguments: `(batch, height, width, channels)`.  Returns logits `(batch, classes)`.
@@ -67,7 +73,14 @@ class IResNetClassifier(Checkpointed, FitEnd, keras.Model):
 
     @typed
     def __init__(
-        self, body: Chain, head: keras.layers.Layer, *, invertible: bool = True, name: str | None = None, **kwargs: Any
+        self,
+        body: Chain,
+        head: keras.layers.Layer,
+        *,
+        invertible: bool = True,
+        regularizers: Sequence[Regularizes] = (),
+        name: str | None = None,
+        **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
         self.autocast = False  # the body must not be given 16-bit images
@@ -81,17 +94,26 @@ class IResNetClassifier(Checkpointed, FitEnd, keras.Model):
         head.build((None, *body._z_event_shape))
         if not settled(head):
             head(tf.zeros([1, *body._z_event_shape]))  # a head with layers that are made at its first call
+        self.set_regularizers(regularizers)
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> tf.Tensor:
         """Logits, `(batch, classes)`; in training, after one update of the spectral norms."""
         if training and self.trainable:
             update_norms(self.body)
-        return self.head(self.features(x), training=training)
+        if not (training and self.regularizers):
+            return self.head(self.features(x), training=training)
+        x = tf.cast(tf.convert_to_tensor(x), self.body.variable_dtype)
+        outputs = self.body.forward_and_log_det(x) if self.wants_log_det else (self.features(x), None)
+        self.regularize(self.body, x, None, outputs)
+        return self.head(outputs[0], training=training)
 
     def features(self, x: Any) -> tf.Tensor:
         """`F(x)`, `(batch, *features)`."""
         x = tf.cast(tf.convert_to_tensor(x), self.body.variable_dtype)
+        if self.body.backprop.now().mode != "stored":
+            with values_only(weights=True):
+                return self.body.forward_and_log_det(x)[0]
         for block in self.body:
             x = block.value(x)
         return x
@@ -170,11 +192,15 @@ class IResNetClassifier(Checkpointed, FitEnd, keras.Model):
             "event_shape": list(self.body.event_shape),
             "head": keras.saving.serialize_keras_object(self.head),
             "invertible": self.invertible,
+            **self.regularizers_config(),
             "name": self.name,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> IResNetClassifier:
         """A model from `get_config()`."""
+        config = dict(config)
+        regularizers = cls.regularizers_from(config)
         body, head = (keras.saving.deserialize_keras_object(config[key]) for key in ("body", "head"))
-        return cls(body.ensure_built(tuple(config["event_shape"])), head, invertible=config["invertible"], name=config["name"])
+        body.ensure_built(tuple(config["event_shape"]))
+        return cls(body, head, invertible=config["invertible"], regularizers=regularizers, name=config["name"])

@@ -68,7 +68,12 @@ class BlockFunctions:
     def _behind(self, leave_out: Callable[[Block], bool]) -> BlockFunctions:
         if not isinstance(self.block, Chain):
             return self
-        blocks = list(flat_blocks(self.block))
+        # A nested chain stays one, with its own way to backpropagate, unless something in it is left out.
+        blocks = [
+            part
+            for block in self.block
+            for part in (flat_blocks([block]) if any(leave_out(inner) for inner in flat_blocks([block])) else [block])
+        ]
         last = max((i for i, block in enumerate(blocks[:-1]) if leave_out(block)), default=-1)
         if last < 0 or not all(_simple(block) for block in blocks[: last + 1]):
             return self
@@ -78,7 +83,9 @@ class BlockFunctions:
         rest = blocks[last + 1 :]
         known = _parts.get(self.block)
         if known is None or list(map(id, known[0])) != list(map(id, rest)):
-            chain = Chain(rest, name=self.block.name, dtype=self.block.dtype_policy)
+            way = dataclasses.asdict(self.block.backprop)
+            backprop = {"backprop": way.pop("mode"), **way}
+            chain = Chain(rest, name=self.block.name, dtype=self.block.dtype_policy, **backprop)
             known = _parts[self.block] = rest, chain.ensure_built(rest[0].event_shape, self.block.condition_shape)
         return dataclasses.replace(self, block=known[1], x=x)
 
