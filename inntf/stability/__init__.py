@@ -3,10 +3,14 @@
 from inntf.stability.amplification import Amplification, amplification
 from inntf.stability.attack import Attack, attack
 from inntf.stability.ball_certificate import BallCertificate, certified_radius
+from inntf.stability.block_regularizer import BlockRegularizer
 from inntf.stability.certificate import Certificate, CertificateRow, certify
 from inntf.stability.density_error import DensityError
 from inntf.stability.find_block import find_block
+from inntf.stability.finite_differences import FiniteDifferences
+from inntf.stability.flow_regularizer import FlowRegularizer
 from inntf.stability.gradient_angle import GradientAngle, gradient_angle
+from inntf.stability.gradient_penalty import GradientPenalty
 from inntf.stability.input_sets import input_sets
 from inntf.stability.measure_stability import stability_report
 from inntf.stability.measurement import Measurement, measure, singular_summary
@@ -30,12 +34,16 @@ __all__ = [
     "Amplification",
     "Attack",
     "BallCertificate",
+    "BlockRegularizer",
     "Certificate",
     "CertificateRow",
     "DensityError",
     "DequantizationBin",
     "ErrorSummary",
+    "FiniteDifferences",
+    "FlowRegularizer",
     "GradientAngle",
+    "GradientPenalty",
     "InputSetErrors",
     "Measurement",
     "OutOfDistribution",
