@@ -12,6 +12,7 @@ RECIPES = {
     "flowgan": "a flow trained by likelihood, adversarially, and both ways",
     "checkerboard": "three flows, one of which loses its inverse outside of the data",
     "iresnet": "residual networks that classify, run backwards, and are densities",
+    "attack": "flows whose own data's bins are searched for images that they lose",
     "digits": "the classifier of digits that samples are measured with (the repository holds one)",
     "prepare": "the makers' files of a data set, made ready for the recipes",
 }

@@ -225,6 +225,12 @@ def number_text(value: object) -> str:
     return f"{float(value):.4g}" if isinstance(value, float | np.floating) else str(value)
 
 
+def style(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
+    """Axes that something was drawn on by hand, as those of `draw_curves`."""
+    _plot_style(axes, xlabel, ylabel)
+    _title(axes, title)
+
+
 def _title(axes: Axes, title: str) -> None:
     if title:
         axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, pad=7)

@@ -16,6 +16,16 @@ def warm_cosine(highest: float, steps: int) -> keras.optimizers.schedules.Cosine
     return keras.optimizers.schedules.CosineDecay(0.0, max(1, steps - up), warmup_target=highest, warmup_steps=up)
 
 
+def warm_constant(highest: float, up: int) -> keras.optimizers.schedules.CosineDecay:
+    """Up from zero over so many steps, then constant.
+
+    >>> rate = warm_constant(0.1, 5)
+    >>> [round(float(rate(step)), 3) for step in (0, 5, 100)]
+    [0.0, 0.1, 0.1]
+    """
+    return keras.optimizers.schedules.CosineDecay(0.0, 1, alpha=1.0, warmup_target=highest, warmup_steps=up)
+
+
 def after(steps: int, rate: float) -> keras.optimizers.schedules.LearningRateSchedule | float:
     """Zero for so many steps, then `rate`.
 

@@ -42,6 +42,10 @@ POSSIBLE = {
     "coefficient": {"1.5"},  # of flowgan's couplings
     "grid_step": {"1.5"},
     "clip_norm": {"1.5"},
+    "dense_end": {"0"},
+    "exact_terms": {"0"},
+    "latent_noise": {"0", "1.5"},
+    "ball": {"1.5"},
 }
 PLACES = ("out", "export_dir", "data_dir")  # any text may name a folder
 
@@ -92,6 +96,9 @@ def test_impossible_values_end_in_one_line_and_code_2(name, share, capsys):
         ("flowgan", "--tyro-print-completion nosuchshell", "nosuchshell"),
         ("checkerboard", "--dataset mnist_5k", "mnist_5k"),
         ("checkerboard", "-1", "-1"),
+        ("attack", "--size 6", "multiple of 4"),
+        ("attack", "--attacked 2", "--certified"),
+        ("attack", "--models residual residual", "no two alike"),
         ("checkerboard", "@file", "@file"),
     ],
 )

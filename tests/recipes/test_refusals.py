@@ -19,9 +19,9 @@ from recipes.common.image_data import ImageData
 from recipes.common.run_folder import RunFolder
 from recipes.iresnet import models as iresnet_models
 
-NAMES = ("flowgan", "checkerboard", "iresnet")
-EXPORTS = {"flowgan": "flowgan", "checkerboard": "checkerboard_residual", "iresnet": "iresnet_density"}
-OWN = {"flowgan": {}, "checkerboard": {"model": "residual"}, "iresnet": {"task": "density"}}
+NAMES = ("flowgan", "checkerboard", "iresnet", "attack")
+EXPORTS = {name: name for name in NAMES} | {"checkerboard": "checkerboard_residual", "iresnet": "iresnet_density"}
+OWN = dict.fromkeys(NAMES, {}) | {"checkerboard": {"model": "residual"}, "iresnet": {"task": "density"}}
 
 
 def smoke(name, **settings):
@@ -70,6 +70,8 @@ def test_places_of_the_exports_are_proved_first(name, tmp_path, untrained):
         ("iresnet", {"levels": 3}, "--depth"),
         ("iresnet", {"task": "classify", "channels": 1}, "channels"),
         ("checkerboard", {"steps_residual": 0}, "--steps-residual"),
+        ("attack", {"batch_size": 257}, "--batch-size.*257 for 256"),
+        ("attack", {"size": 30}, "--size.*at most 28"),
     ],
 )
 def test_settings_that_do_not_fit_the_data_are_refused_and_the_folder_given_back(name, settings, said, tmp_path, untrained):
@@ -78,7 +80,7 @@ def test_settings_that_do_not_fit_the_data_are_refused_and_the_folder_given_back
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["flowgan", "iresnet"])
+@pytest.mark.parametrize("name", ["flowgan", "iresnet", "attack"])
 def test_a_folder_of_data_that_is_not_there_is_refused(name, tmp_path, untrained):
     for dataset, where, said in (("mnist_5k", "none", "--data-dir"), ("fashion_mnist", ".", r"recipes\.prepare")):
         with pytest.raises(UserError, match=said):
@@ -109,7 +111,11 @@ def test_summaries_and_claims_take_any_number(value, tmp_path):
     map_numbers = {"test_nll": value, "grid": {**grid, "nonfinite_values": 7, "largest_error": value}}
     flow = {"bits_per_dim": value, "weights": 3, "reconstruction_error": error}
     classifier = {"test_accuracy": value, "reconstruction_error": error, "largest_certified_norm": value}
+    attacked = {"start_error": error, "largest_error": value, "median_growth": value, "nonfinite_share": 0.5, "inside": True}
+    unlike = {kind: {**error, "ratio": value} for kind in ("data", "gaussian", "uniform", "rademacher", "texture")}
+    attacked = {"bits_per_dim": value, "attack": attacked, "unlike": unlike, "ball": {"ordered": True}}
     found = {
+        "attack": {"affine_half": attacked, "residual": attacked},
         "flowgan": {**dict.fromkeys(gan_names[:-1], gan), gan_names[-1]: {**gan, "prior_refit": {"failed": "x"}}},
         "checkerboard": dict.fromkeys(("affine_sigmoid", "affine_half", "residual"), map_numbers),
         "iresnet": {

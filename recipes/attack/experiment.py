@@ -1,0 +1,96 @@
+"""What `python -m recipes.attack` does: train the flows, attack them, show them noise, report, export."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recipes.attack import images, models
+from recipes.attack.measuring import NOISE, measure
+from recipes.attack.report import draw
+from recipes.attack.settings import Config
+from recipes.attack.training import train
+from recipes.common import files
+from recipes.common.experiment import Findings, Run, conduct
+from recipes.common.exporting import export_once
+from recipes.common.numbers import cell
+
+NAME = "attack"
+GROWTH = 10.0
+LARGEST_ERROR = 1e-3
+UNLIKE_AFFINE, UNLIKE_RESIDUAL = 10.0, 3.0
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Train, attack, write `result.json`, `report.png`, the arrays and a SavedModel; returns the result."""
+    return conduct(
+        config,
+        NAME,
+        lambda run: work(config, run),
+        claims=claims,
+        table=table,
+        exports=[NAME],
+        batch_sizes=[config.batch_size],
+    )
+
+
+def work(config: Config, run: Run) -> Findings:
+    """The experiment."""
+    data = images.load(config)
+    numbers, arrays, flow = {}, {}, None
+    for name in config.models:
+        flow, history = train(name, config, data, run)
+        stored = run.folder.path / f"attack_{name}.npz"
+
+        def measured(flow: Any = flow, name: str = name, history: Any = history, stored: Any = stored) -> dict[str, Any]:
+            print(f"{name}: attacking, measuring ...", flush=True)
+            found, made = measure(flow, data, config)
+            with files.atomic(stored) as beside:
+                np.savez_compressed(beside, **made)
+            return {**found, "history": history}
+
+        numbers[name] = run.once("models", name, measured, again=not stored.exists())
+        with np.load(stored) as file:
+            arrays[name] = dict(file)
+    last = config.models[-1]  # the residual flow, if there is one
+    target, served = run.exports / NAME, models.over_levels(flow, config)
+    some = images.levels(data.test[:64], config.bits).astype(np.float32)
+    figure = numbers[last]["bits_per_dim"]
+    where = export_once(run.folder, served, target, variant=last, measured=numbers[last], figure=figure, batch=some)
+    return Findings(numbers, draw(config, data, numbers, arrays), {NAME: where})
+
+
+def claims(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The papers' claims, each with what this run shows."""
+    out: dict[str, Any] = {}
+    for name, m in metrics.items():
+        found, ratios = m["attack"], [float(m["unlike"][kind]["ratio"]) for kind in NOISE]
+        out[f"{name}: all attacked points inside of their bins"] = found["inside"]
+        out[f"{name}: attack <= truth <= certificate in the balls"] = m["ball"]["ordered"]
+        if name == "residual":
+            error = float(found["largest_error"])
+            out["residual: largest error of the converged inverse in the bins"] = error
+            out["residual: below 1e-3"] = error < LARGEST_ERROR
+            out["residual: error on noise over that on test images, largest"] = max(ratios)
+            out["residual: at most 3"] = max(ratios) <= UNLIKE_RESIDUAL
+            continue
+        out[f"{name}: growth of the error in the bins, median"] = float(found["median_growth"])
+        out[f"{name}: share of images that become not finite in their bins"] = found["nonfinite_share"]
+        out[f"{name}: at least 10 times, or not finite"] = float(found["median_growth"]) >= GROWTH
+        out[f"{name}: error on noise over that on test images, largest"] = max(ratios)
+        out[f"{name}: at least 10 on some noise"] = max(ratios) >= UNLIKE_AFFINE
+    return out
+
+
+def table(metrics: dict[str, Any]) -> list[str]:
+    """The numbers, a line per flow."""
+    lines = [f"{'':16s}{'bits/dim':>10s}{'error at x':>12s}{'worst':>12s}{'growth':>10s}{'not finite':>12s}{'noise/test':>12s}"]
+    for name, m in metrics.items():
+        found = m["attack"]
+        cells = (m["bits_per_dim"], found["start_error"]["median"], found["largest_error"], found["median_growth"])
+        noise = max(float(m["unlike"][kind]["ratio"]) for kind in NOISE)
+        more = (found["nonfinite_share"], noise)
+        widths = (10, 12, 12, 10, 12, 12)
+        lines.append(f"{name:16s}" + "".join(cell(c, w, ".3g") for c, w in zip((*cells, *more), widths, strict=True)))
+    return lines
