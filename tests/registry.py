@@ -14,6 +14,7 @@ from inntf.blocks import (
     ActNorm,
     AdditiveCoupling,
     AffineCoupling,
+    BiLipschitz,
     ChannelSplit,
     ContinuousBlock,
     Coupling,
@@ -330,6 +331,10 @@ CASES |= {
         (3,),
         perturb=0.05,
         tolerance=10,
+    ),
+    "bi-lipschitz": Case(lambda d: BiLipschitz(0.2, 5.0, hidden=6, dtype=d), (3,), perturb=0.05, tolerance=10),
+    "bi-lipschitz-image-conditional": Case(
+        lambda d: BiLipschitz(0.5, 2.0, hidden=10, depth=1, dtype=d), (2, 2, 2), (2,), perturb=0.05, tolerance=10
     ),
     "continuous-conditional": Case(
         lambda d: ContinuousBlock(

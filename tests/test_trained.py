@@ -30,7 +30,7 @@ FAST = {
     "checkpoint",
 }
 # To train through solvers takes from seconds to minutes; residual-vector stands for the residual ones.
-HEAVY = {"continuous-conditional", "repeat-residual", "residual-image", "chain-mixed"}
+HEAVY = {"bi-lipschitz-image-conditional", "continuous-conditional", "repeat-residual", "residual-image", "chain-mixed"}
 # A checkpoint is restored and trained on from, seconds each: in the default suite one of each kind of composition.
 RESTORED = {
     "affine-conditional",

@@ -2,6 +2,7 @@
 
 from inntf.blocks.actnorm import ActNorm
 from inntf.blocks.autoregressive import MaskedAutoregressive
+from inntf.blocks.bi_lipschitz import BiLipschitz
 from inntf.blocks.continuous import ContinuousBlock
 from inntf.blocks.continuous_solver import SolverNotFinished
 from inntf.blocks.coupling import Coupling
@@ -25,6 +26,7 @@ __all__ = [
     "ActNorm",
     "AdditiveCoupling",
     "AffineCoupling",
+    "BiLipschitz",
     "ChannelSplit",
     "CheckerboardSplit",
     "ContinuousBlock",

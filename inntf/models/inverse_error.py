@@ -11,6 +11,7 @@ import tensorflow as tf
 from inntf.blocks import (
     ActNorm,
     AdditiveCoupling,
+    BiLipschitz,
     Haar,
     InjectivePadding,
     InvertibleConv1x1,
@@ -69,8 +70,8 @@ def refuse_unbounded(owner: str, blocks: Any) -> None:
                 explain(
                     owner,
                     received=f"{block.name} ({type(block).__name__}) in the body: {_WHY}",
-                    expected="residual blocks, ActNorm, Rescale, InvertibleConv1x1, Logit, additive couplings, Permutation, "
-                    "Squeeze, Haar, padding, and chains of them",
+                    expected="ResidualBlock, BiLipschitz, ActNorm, Rescale, InvertibleConv1x1, Logit, additive couplings, "
+                    "Permutation, Squeeze, Haar, padding, and chains of them",
                     remedy="Leave it out, or call body.inverse for an inverse without a bound.",
                 )
             )
@@ -88,6 +89,11 @@ def _residual(block: ResidualBlock, z: tf.Tensor, error: tf.Tensor) -> tuple[tf.
     lipschitz = tf.cast(certificate.lipschitz, error.dtype)
     # Where L is not below 1 the certificate's own bound is infinite.
     return x, error / tf.maximum(1.0 - lipschitz, 1e-7) + certificate.error_bound
+
+
+def _bi_lipschitz(block: BiLipschitz, z: tf.Tensor, error: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    x, _, certificate = block.inverse_with_certificate(z)
+    return x, error / block.lower + certificate.error_bound
 
 
 def _moves(block: Block, z: tf.Tensor, error: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -157,6 +163,7 @@ def _wide_network(block: AdditiveCoupling, event_shape: tuple[int | None, ...]) 
 
 _wide_networks: weakref.WeakKeyDictionary[Block, PureNetwork] = weakref.WeakKeyDictionary()
 _RULES = {
+    BiLipschitz: _bi_lipschitz,
     ResidualBlock: _residual,
     ActNorm: _scales,
     Rescale: _rescales,

@@ -10,6 +10,7 @@ from inntf.nets.lipschitz_tensor import lipschitz_tensor
 from inntf.nets.masked import MaskedMLP
 from inntf.nets.mlp import MLP
 from inntf.nets.norms import certify_norms, spectral_layers, update_norms
+from inntf.nets.orthogonal_net import OrthogonalNet
 from inntf.nets.pyramid import ConditionPyramid
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
@@ -25,6 +26,7 @@ __all__ = [
     "LipschitzMLP",
     "MaskedMLP",
     "MaxMin",
+    "OrthogonalNet",
     "SpectralConv2D",
     "SpectralDense",
     "SpectralLayer",

@@ -12,8 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.nets.convnet import ConvNet
+from inntf.nets.fold import as_convolution
 from inntf.nets.layers_in_turn import LayersInTurn
 from inntf.nets.lipschitz import weights_as_applied
+from inntf.nets.orthogonal_net import OrthogonalNet
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
 from inntf.numerics.norms.conv_norms import conv_norm_bound
@@ -141,8 +143,8 @@ def linear_maps(network: Any, event: tuple[int, ...]) -> tuple[list[LinearMap], 
     """A network as linear maps with activations between them, in order.
 
     Args:
-        network: built: `Dense`, `Conv2D`, their spectrally normalized forms, `MLP`, `LipschitzMLP`, `ConvNet` and
-            `keras.Sequential` of these with activation layers; no normalization layers.
+        network: built: `Dense`, `Conv2D`, their spectrally normalized forms, `MLP`, `LipschitzMLP`, `ConvNet`,
+            `OrthogonalNet` and `keras.Sequential` of these with activation layers; no normalization layers.
         event: shape of one input.
 
     Returns:
@@ -169,6 +171,9 @@ def linear_maps(network: Any, event: tuple[int, ...]) -> tuple[list[LinearMap], 
             made = (_dense if kind == "dense" else _conv)(layer, event)
             maps.append(made)
             event = made.outputs if isinstance(made, ConvMap) else (len(made.bias),)
+        elif kind == "orthogonal":
+            maps += _orthogonal(layer, event)
+            event = (*event[:-1], layer.out_channels)
         elif kind != "nothing":
             return [], f"{getattr(layer, 'name', layer)} ({type(layer).__name__}) is no layer whose slopes are known"
     return maps, ""
@@ -195,6 +200,8 @@ def _kind(layer: Any) -> str:
         return "dense"
     if type(layer) in (keras.layers.Conv2D, SpectralConv2D) and _usual(layer):
         return "conv"
+    if type(layer) is OrthogonalNet:
+        return "orthogonal"
     if isinstance(layer, keras.layers.Layer):
         known = type(layer).__module__.startswith(("keras.src.layers.activations", "inntf.nets.activations"))
         return "activation" if known or callable(getattr(layer, "slope_range", None)) else "unknown"
@@ -228,3 +235,13 @@ def _conv(layer: Any, event: tuple[int, ...]) -> ConvMap:
     outputs = tuple(probe.shape[1:])
     bias = np.tile(bias, math.prod(outputs[:-1]))
     return ConvMap(bias, _after(layer), kernel, strides, layer.padding, dilation, event, outputs)
+
+
+def _orthogonal(net: OrthogonalNet, event: tuple[int, ...]) -> list[LinearMap]:
+    if len(event) == 1:
+        return [DenseMap(bias, activation, kernel) for kernel, bias, activation in net.parts()]
+    size, maps = event[:-1], []
+    for kernel, bias, activation in net.parts():  # what the last one returns does not move
+        shapes, taps = [(*size, channels) for channels in kernel.shape], as_convolution(kernel, net.out_channels)
+        maps.append(ConvMap(np.tile(bias, math.prod(size)), activation, taps, (1, 1), "same", (1, 1), *shapes))
+    return maps

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from inntf.core.errors import explain
+from inntf.core.protocols import Prepared
 from inntf.core.vjp import within
 from inntf.nets.lipschitz_cache import settings_of
 
@@ -17,7 +18,7 @@ class PureNetwork:
     """`network(x)` at inference, as a function `(x, *values)` of its float weights.
 
     A plain object that holds on to the network, and to its twin in float64 once that is asked for, out of sight of
-    trackers.
+    trackers.  A `Prepared` network is a function of its effective weights: what they cost is paid once, not an evaluation.
 
     Args:
         network: a Keras layer, built.
@@ -32,14 +33,20 @@ class PureNetwork:
 
     def values(self) -> list[tf.Tensor]:
         """What stands for the weights now: the variables, or what a stateless scope puts in their place."""
+        if isinstance(self.network, Prepared):
+            return self.network.effective_weights()
         return [tf.convert_to_tensor(v) for v in self.network.variables]
 
     def __call__(self, x: tf.Tensor, values: Sequence[tf.Tensor]) -> tf.Tensor:
         """The network with these values as weights, at inference; the output has the dtype of `x`."""
+        if isinstance(self.network, Prepared):
+            return tf.cast(self.network.apply(x, values), x.dtype)
         return _apply(self.network, x, values)
 
     def widen(self, event_shape: tuple[int | None, ...]) -> None:
         """Make the float64 twin, for inputs of this event shape, unless it is there and the network is what it was."""
+        if isinstance(self.network, Prepared):
+            return
         settings = settings_of(self.network)
         if self._twin is None or self._twin_of != settings:
             self._twin, self._twin_of = float64_twin(self.network, event_shape), settings
@@ -47,6 +54,8 @@ class PureNetwork:
     def wide(self, x: tf.Tensor, values: Sequence[tf.Tensor]) -> tf.Tensor:
         """The same, computed in float64; `widen` must have been called."""
         floats = [tf.cast(v, tf.float64) if v.dtype.is_floating else v for v in values]
+        if isinstance(self.network, Prepared):
+            return self.network.apply(tf.cast(x, tf.float64), floats)
         return _apply(self._twin, tf.cast(x, tf.float64), floats)
 
 

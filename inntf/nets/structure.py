@@ -11,6 +11,7 @@ from inntf.nets.concat_lip_swish import ConcatLipSwish
 from inntf.nets.convnet import ConvNet
 from inntf.nets.lipschitz_mlp import LipschitzMLP
 from inntf.nets.mlp import MLP
+from inntf.nets.orthogonal_net import OrthogonalNet
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
 
@@ -20,6 +21,7 @@ _KNOWN = {
     ConvNet,
     LipschitzMLP,
     MLP,
+    OrthogonalNet,
     SpectralConv2D,
     SpectralDense,
     keras.Sequential,

@@ -9,6 +9,7 @@ from inntf.blocks import (
     ActNorm,
     AdditiveCoupling,
     AffineCoupling,
+    BiLipschitz,
     ContinuousBlock,
     InvertibleLinear,
     Logit,
@@ -43,6 +44,7 @@ BLOCKS = {
     "maf": lambda: MaskedAutoregressive(conditioner=MaskedMLP(hidden=(4,), zero_last=False)),
     "iaf": lambda: MaskedAutoregressive(conditioner=MaskedMLP(hidden=(4,), zero_last=False), reads="latent"),
     "residual": lambda: ResidualBlock(network=LipschitzMLP((4,))),
+    "bi-lipschitz": lambda: BiLipschitz(0.2, 5.0, hidden=4),
     "continuous": lambda: ContinuousBlock(dynamics=mlp),
     "repeat": lambda: Repeat(lambda: Chain([ActNorm(), AffineCoupling(conditioner=mlp), Permutation.reverse()]), 3),
     "chain": lambda: Chain(

@@ -27,7 +27,7 @@ WRONG: dict[str, list[Any]] = {
 # What looks wrong and is meant: any integer is a seed, an offset may be negative, indices may count from the end, ...
 MEANT = {
     ("seed", -1), ("scale", 3.7), ("shift", 3.7), ("offset", -1.0), ("slope", -1.0), ("initial", -1.0), ("identity", (0,)),
-    ("identity", (-1,)),
+    ("identity", (-1,)), ("initial_slope", -1.0),
 }  # fmt: skip
 VECTOR = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
 IMAGE = np.linspace(-1, 1, 96, dtype=np.float32).reshape(2, 4, 4, 3)
@@ -39,7 +39,7 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
         "ActNorm": {}, "AdditiveCoupling": {}, "AffineCoupling": {}, "ContinuousBlock": {"trace": "exact"},
         "ExactAdditiveCoupling": {}, "InjectivePadding": {"channels": 6}, "InvertibleLinear": {}, "MaskedAutoregressive": {},
         "Permutation": {}, "Rescale": {}, "ResidualBlock": {}, "SnapToGrid": {}, "SplineCoupling": {}, "TwoSidedCoupling": {},
-        "Logit": {}, "Dequantize": {},
+        "BiLipschitz": {"lower": 0.5, "upper": 2.0}, "Logit": {}, "Dequantize": {},
     }  # fmt: skip
     on_images = {"Haar": {}, "Squeeze": {}, "InvertibleConv1x1": {}}
     found = {n: (getattr(blocks, n), k, _through(np.abs(VECTOR))) for n, k in on_vectors.items()}
@@ -69,7 +69,7 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
     for name, arguments in {
         "MLP": {"hidden": (4,), "out_channels": 2}, "LipschitzMLP": {"hidden": (4,), "out_channels": 2},
         "MaskedMLP": {"hidden": (4,), "out_channels": 2}, "SpectralDense": {"units": 2}, "LipSwish": {}, "ConcatLipSwish": {},
-        "MaxMin": {},
+        "MaxMin": {}, "OrthogonalNet": {"hidden": 4, "out_channels": 2},
     }.items():  # fmt: skip
         found[name] = (getattr(nets, name), arguments, lambda net: net(VECTOR))
     for name, arguments in {

@@ -67,6 +67,7 @@ def subjects() -> dict[str, tuple[Any, np.ndarray, np.ndarray | None]]:
         "autoregressive": (blocks.MaskedAutoregressive(), X, None),
         "linear": (blocks.InvertibleLinear(seed=1), X, None),
         "residual": (blocks.ResidualBlock(coefficient=0.5), X, None),
+        "bi-lipschitz": (blocks.BiLipschitz(0.2, 5.0, hidden=8), X, None),
         "permutation": (blocks.Permutation.shuffle(1), X, None),
         "rescale": (blocks.Rescale(2.0), X, None),
         "logit": (blocks.Logit(), X, None),
