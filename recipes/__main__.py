@@ -13,6 +13,8 @@ RECIPES = {
     "checkerboard": "three flows, one of which loses its inverse outside of the data",
     "iresnet": "residual networks that classify, run backwards, and are densities",
     "attack": "flows whose own data's bins are searched for images that they lose",
+    "decorrelation": "one objective, which stable and unstable networks reach alike",
+    "toy_regression": "a regression whose best fit has no inverse, and the flow loss that keeps one",
     "digits": "the classifier of digits that samples are measured with (the repository holds one)",
     "prepare": "the makers' files of a data set, made ready for the recipes",
 }

@@ -107,6 +107,7 @@ class BlockRegularizer(Configured):
             return step % self.every == 0
         return tf.equal(tf.cast(tf.convert_to_tensor(step), tf.int64) % self.every, 0)
 
+    @tf.autograph.experimental.do_not_convert  # plain TensorFlow; converting its source takes seconds
     def __call__(
         self,
         block: Any,
