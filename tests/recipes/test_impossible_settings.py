@@ -42,6 +42,9 @@ POSSIBLE = {
     "coefficient": {"1.5"},  # of flowgan's couplings
     "grid_step": {"1.5"},
     "clip_norm": {"1.5"},
+    "noise": {"0"},
+    "rate": {"1.5"},
+    "linear_condition": {"1.5"},
     "dense_end": {"0"},
     "exact_terms": {"0"},
     "latent_noise": {"0", "1.5"},
