@@ -1,7 +1,7 @@
 """2D toy regression: squashing one of two inputs costs the inverse, unless a small flow loss holds it.
 
     python -m recipes.toy_regression                       # about ten minutes on two cores
-    python -m recipes.toy_regression --preset smoke        # about a minute
+    python -m recipes.toy_regression --preset smoke        # half a minute
     python -m recipes.toy_regression --preset paper        # 40,000 full batches of 10,000 points, networks of 2 x 128
 
 A Glow of affine couplings learns (x1, x2) -> (0, x2): the best regression has no inverse.  Trained by the mean squared error

@@ -47,7 +47,7 @@ def work(config: Config, run: Run) -> Findings:
         with run.strategy.scope(), as_user_error():
             flow = make_flow(config, name.replace("-", "_"))
         history = train(flow.block, name, coefficient, pairs, config, run.strategy, run.folder)
-        measurer, stored = Measurer(flow.block, *pairs), run.folder.path / f"pictures_{name}.npz"
+        measurer, stored = Measurer(flow.block, *pairs, xla=config.xla), run.folder.path / f"pictures_{name}.npz"
 
         def measured(
             measurer: Measurer = measurer, name: str = name, history: Any = history, stored: Any = stored
@@ -82,7 +82,9 @@ def variants(config: Config) -> dict[str, float]:
 
 def claims(metrics: dict[str, Any]) -> dict[str, Any]:
     """The paper's claims, each with what this run shows."""
-    out: dict[str, Any] = {f"{name}: mean squared error below 1e-2": m["mse"] < HIGHEST_MSE for name, m in metrics.items()}
+    out: dict[str, Any] = {
+        f"{name}: mean squared error below 1e-2": float(m["mse"]) < HIGHEST_MSE for name, m in metrics.items()
+    }
     free, shown = metrics[NONE], []
     for name, m in metrics.items():
         if name == NONE:
@@ -98,7 +100,7 @@ def claims(metrics: dict[str, Any]) -> dict[str, Any]:
 
 def worst_error(m: dict[str, Any]) -> float:
     """The largest reconstruction error; infinite where one is not finite."""
-    return float("inf") if m["reconstruction_nonfinite_share"] > 0 else m["reconstruction_error_max"]
+    return float("inf") if m["reconstruction_nonfinite_share"] > 0 else float(m["reconstruction_error_max"])
 
 
 def table(metrics: dict[str, Any]) -> list[str]:

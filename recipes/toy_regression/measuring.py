@@ -21,16 +21,17 @@ class Measurer:
         block: built.
         x: inputs, `(n, 2)`.
         y: targets, `(n, 2)`.
+        xla: whether XLA compiles the passes.
     """
 
-    def __init__(self, block: Block, x: np.ndarray, y: np.ndarray):
+    def __init__(self, block: Block, x: np.ndarray, y: np.ndarray, *, xla: bool):
         self._block, self._x, self._y = block, tf.constant(x), y
 
         def there_and_back(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             z = block.forward_and_log_det(x)[0]
             return z, block.inverse_and_log_det(z)[0]
 
-        self._there_and_back = tf.function(there_and_back, jit_compile=True, autograph=False)
+        self._there_and_back = tf.function(there_and_back, jit_compile=xla, autograph=False)
 
     def pictures(self) -> dict[str, np.ndarray]:
         """Predictions and reconstructions, `(n, 2)`."""

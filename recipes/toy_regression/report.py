@@ -55,7 +55,7 @@ def draw(
         rows,
         subtitle=f"{config.points} pairs, {config.depth} steps of a Glow, {config.steps} full batches, "
         f"preset {config.preset}, seed {config.seed}",
-        footer="*: of the Jacobian in float64 at the input whose reconstruction is worst.  Colour: x1.  "
+        footer="*: of the Jacobian in float64 at the input whose reconstruction is worst.  Colour: x1.\n"
         f"Points outside of +-{_EDGE:.0f} are drawn on the edge, those that are not finite pink in the corner.",
         heights=[1.5, 2.9, 2.9, 2.6, 2.6],
     )

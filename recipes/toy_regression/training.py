@@ -33,7 +33,7 @@ def train(
     with strategy.scope():
         optimizer = keras.optimizers.Adam(config.rate, epsilon=config.adam_epsilon)
         optimizer.build(block.trainable_weights)
-    measurer = Measurer(block, *pairs)
+    measurer = Measurer(block, *pairs, xla=config.xla)
 
     def look(step: int, losses: dict[str, float], board: Summaries) -> dict[str, float]:
         numbers = {**losses, **measurer.numbers()}
@@ -44,7 +44,7 @@ def train(
     weights, trained = block.weights, block.trainable_weights
     watch = Watch(folder, name, weights=weights, trained=trained, look=look, remedy=remedy, block=block, optimizer=optimizer)
     start = watch.restore()
-    step_function = make_step(block, FlowRegularizer(coefficient) if coefficient else None, optimizer, strategy)
+    step_function = make_step(block, FlowRegularizer(coefficient) if coefficient else None, optimizer, strategy, config.xla)
     batches = iter(strategy.experimental_distribute_dataset(data.full_batches(*pairs)))
     with tqdm(total=config.steps, initial=start, desc=name, unit="step", mininterval=1.0) as bar:
         for step in range(start + 1, config.steps + 1):
@@ -57,7 +57,9 @@ def train(
     return watch.finish()
 
 
-def make_step(block: Block, regularizer: FlowRegularizer | None, optimizer: Any, strategy: tf.distribute.Strategy) -> Any:
+def make_step(
+    block: Block, regularizer: FlowRegularizer | None, optimizer: Any, strategy: tf.distribute.Strategy, xla: bool
+) -> Any:
     """A compiled function of a full batch: one step of the optimizer."""
     weights = block.trainable_weights
 
@@ -71,4 +73,4 @@ def make_step(block: Block, regularizer: FlowRegularizer | None, optimizer: Any,
         optimizer.apply(tape.gradient(share, [w.value for w in weights]), weights)
         return loss
 
-    return distributed_step(strategy, step, jit_compile=True)
+    return distributed_step(strategy, step, jit_compile=xla)

@@ -49,6 +49,11 @@ POSSIBLE = {
     "exact_terms": {"0"},
     "latent_noise": {"0", "1.5"},
     "ball": {"1.5"},
+    "coefficient_fd": {"0", "1.5"},
+    "weight_nf": {"0", "1.5"},
+    "weight_nf_strong": {"0", "1.5"},
+    "crop": {"0"},
+    "timed_every": {""},  # none
 }
 PLACES = ("out", "export_dir", "data_dir")  # any text may name a folder
 
