@@ -12,6 +12,7 @@ RECIPES = {
     "flowgan": "a flow trained by likelihood, adversarially, and both ways",
     "checkerboard": "three flows, one of which loses its inverse outside of the data",
     "iresnet": "residual networks that classify, run backwards, and are densities",
+    "classification": "classifiers whose inverse explodes in training, and two regularizers that keep it",
     "attack": "flows whose own data's bins are searched for images that they lose",
     "decorrelation": "one objective, which stable and unstable networks reach alike",
     "toy_regression": "a regression whose best fit has no inverse, and the flow loss that keeps one",
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         print("python -m recipes.NAME [--help], NAME one of:")
         for name, what in RECIPES.items():
-            print(f"  {name:14s}{what}")
+            print(f"  {name:16s}{what}")
 
     return exit_code(work)
 

@@ -15,6 +15,7 @@ def batches(
     seed: int,
     augment: bool = False,
     *,
+    crop: int = 0,
     labels: np.ndarray | None = None,
     start: int = 0,
 ) -> tf.data.Dataset:
@@ -25,6 +26,7 @@ def batches(
         batch_size: images per batch; what is left over at the end of a pass is dropped (it differs from pass to pass).
         seed: of the order and of the mirroring.
         augment: mirror each image left to right with probability 1/2; see `ImageData.mirrors` for whether it may.
+        crop: move each image by up to so many pixels in both directions, zeros coming in at the edges.
         labels: `(n,)`; then batches are pairs.
         start: number of batches to leave out, at no cost: where a resumed run goes on.
 
@@ -56,6 +58,8 @@ def batches(
         if augment:
             coin = tf.random.stateless_uniform([batch_size, 1, 1, 1], seed=tf.stack([tf.cast(seed, tf.int64) + 1, step]))
             batch = tf.where(coin < 0.5, batch, tf.reverse(batch, [2]))
+        if crop:
+            batch = _moved(batch, crop, tf.stack([tf.cast(seed, tf.int64) + 2, step]))
         return batch if targets is None else (batch, tf.gather(targets, rows))
 
     first_pass, within = divmod(start, per_pass)
@@ -81,6 +85,15 @@ def eval_batches(images: np.ndarray, batch_size: int, *, labels: np.ndarray | No
     check_images(images)
     tensors = images if labels is None else (images, labels)
     return _sharded_by_element(tf.data.Dataset.from_tensor_slices(tensors).batch(batch_size).prefetch(2))
+
+
+def _moved(batch: tf.Tensor, most: int, seed: tf.Tensor) -> tf.Tensor:
+    count, (height, width) = batch.shape[0], batch.shape[1:3]
+    padded = tf.pad(batch, [[0, 0], [most, most], [most, most], [0, 0]])
+    corners = tf.random.stateless_uniform([count, 2], seed, 0, 2 * most + 1, tf.int32)
+    rows, columns = corners[:, :1] + tf.range(height), corners[:, 1:] + tf.range(width)
+    padded = tf.gather(padded, rows, axis=1, batch_dims=1)
+    return tf.gather(padded, columns[:, None, :] + tf.zeros([1, height, 1], tf.int32), axis=2, batch_dims=2)
 
 
 def _sharded_by_element(dataset: tf.data.Dataset) -> tf.data.Dataset:

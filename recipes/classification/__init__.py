@@ -1,0 +1,1 @@
+"""Invertible classifiers: what their inverse becomes in training, with and without a regularizer."""
