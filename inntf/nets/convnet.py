@@ -117,13 +117,19 @@ class ConvNet(Checkpointed, keras.layers.Layer):
 
     def lipschitz_bound(self) -> tuple[float, str]:
         """Certified `(bound, reason)` of the network as it is now; see `lipschitz_constant`."""
-        if not self.built:
-            return unbounded(self, NO_WEIGHTS)
-        chain: list[Any] = []
+        return lipschitz_constant(self._parts()) if self.built else unbounded(self, NO_WEIGHTS)
+
+    def parts_in_turn(self) -> list[Any] | None:
+        """Convolutions, normalizations and activations, unless a subclass applies them in another way."""
+        plain = type(self).call is ConvNet.call and type(self).lipschitz_bound is ConvNet.lipschitz_bound
+        return self._parts() if plain and self.built else None
+
+    def _parts(self) -> list[Any]:
+        parts: list[Any] = []
         for i, layer in enumerate(self.convolutions):
             last = i == len(self.convolutions) - 1
-            chain += [layer, *self.norms[i : i + 1], *([] if last else [self.activation])]
-        return lipschitz_constant(chain)
+            parts += [layer, *self.norms[i : i + 1], *([] if last else [self.activation])]
+        return parts
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the output."""

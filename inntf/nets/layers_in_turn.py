@@ -40,6 +40,11 @@ class LayersInTurn(Checkpointed, keras.layers.Layer):
             x = layer(x)
         return x
 
+    def parts_in_turn(self) -> Sequence[Any] | None:
+        """The layers, unless a subclass applies them in another way."""
+        plain = type(self).call is LayersInTurn.call and type(self).lipschitz_bound is LayersInTurn.lipschitz_bound
+        return self.layers if plain and self.built else None
+
     def lipschitz_bound(self) -> tuple[float, str]:
         """Certified `(bound, reason)` of the network as it is now; see `lipschitz_constant`."""
         return lipschitz_constant(self.layers) if self.built else unbounded(self, NO_WEIGHTS)

@@ -28,10 +28,10 @@ _RULES: dict[type, Callable[[Any], tf.Tensor]] = {}
 def lipschitz_tensor(layer: Any) -> tf.Tensor:
     r"""Upper bound of the l2 Lipschitz constant of a network at inference, a float64 scalar computed by TensorFlow.
 
-    The promise of `lipschitz_constant`, which is for eager use: $\mathrm{Lip} \le \prod_i \|W_i\| \, \mathrm{Lip}(a_i)$ with
-    every norm bounded above.  Here the norms are Gram iterations, `gram_bound` and `conv_gram_bound`: they follow the
-    weights in a `tf.function`, in a loop over stacked weights, under XLA and in a SavedModel, and are at most about half a
-    percent larger a layer.
+    $\mathrm{Lip} \le \prod_i \|W_i\| \, \mathrm{Lip}(a_i)$ with every norm bounded above.  The norms are Gram iterations,
+    `gram_bound` and `conv_gram_bound`: they follow the weights in a `tf.function`, in a loop over stacked weights, under XLA
+    and in a SavedModel, and are at most about half a percent too large a layer.  `lipschitz_constant`, for eager use, bounds
+    dense layers together and is smaller for most networks of several.
 
     Args:
         layer: as in `lipschitz_constant`, built: `MLP`, `LipschitzMLP`, `ConvNet`, `keras.Sequential`, dense layers and

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,10 +15,12 @@ from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
 from inntf.core.weights import read
+from inntf.nets.dense_chains import remembered_norm
 from inntf.nets.entry_by_entry import Choose, run_entry_by_entry
 from inntf.nets.lipschitz import NO_WEIGHTS, Bound, product, unbounded, with_activation
 from inntf.nets.make_conditioner import unknown_width
 from inntf.nets.masks import HIDDEN_DEGREES, ORDERINGS, connections, entry_degrees, hidden_degrees
+from inntf.nets.slope_ranges import global_slopes
 from inntf.numerics.norms.power_iteration import spectral_norm
 
 Shape = tuple[int | None, ...]
@@ -185,12 +188,16 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         """Certified `(bound, reason)` with respect to `x`, for any fixed condition."""
         if not self.built:
             return unbounded(self, NO_WEIGHTS)
-        norms = [spectral_norm(np.asarray(k, np.float64)) for k in self.masked_kernels()]
+        kernels = [np.asarray(k, np.float64) for k in self.masked_kernels()]
+        norms = [spectral_norm(kernel) for kernel in kernels]
         parts = []
         for i, norm in enumerate(norms[:-1]):
             bound, reason = with_activation(self, norm, self.activation)
             parts.append((bound + 1 if i and self.residual else bound, reason))
         bound, reason = product([*parts, with_activation(self, norms[-1], None)])
+        slopes = global_slopes(self.activation)
+        if slopes is not None and math.isfinite(bound) and not self.residual:
+            bound = min(bound, remembered_norm(kernels, [slopes] * len(self.hidden)))
         if self.direct:
             bound += spectral_norm(np.asarray(self.masked_direct_kernel(), np.float64))
         return bound, reason

@@ -58,6 +58,64 @@ def slope_range(activation: Any, low: np.ndarray, high: np.ndarray) -> Interval:
     return np.min(ends, 0) - _ROUNDED, np.max(ends, 0) + _ROUNDED
 
 
+def global_slopes(activation: Any) -> tuple[float, float] | None:
+    r"""$\inf$ and $\sup$ of $a'$ over all numbers, of an activation that acts entry by entry.
+
+    Your own declares them by an attribute `slopes = (low, high)`; a Lipschitz constant alone does not say that entries are
+    kept apart.
+
+    Args:
+        activation: a Keras activation or its name, an activation layer, `None` (linear), or anything with `slopes`.
+
+    Returns:
+        The two numbers, rounded outwards; `None` where they are not known.
+
+    Source: calculus.
+
+    Example:
+        >>> global_slopes("relu"), global_slopes("softmax")
+        ((0.0, 1.0), None)
+    """
+    own = getattr(activation, "slopes", None)
+    if isinstance(own, tuple):
+        return float(own[0]), float(own[1])
+    activation = _a.get(activation) if isinstance(activation, str) else activation
+    if activation is None:
+        return 1.0, 1.0
+    if isinstance(activation, keras.layers.Layer):
+        return _of_layer(activation)
+    try:
+        return _EVERYWHERE.get(activation)
+    except TypeError:  # unhashable callables are nobody we know
+        return None
+
+
+def _of_layer(layer: keras.layers.Layer) -> tuple[float, float] | None:
+    kind = type(layer)
+    if kind is keras.layers.Activation:
+        return global_slopes(layer.activation)
+    if kind is LipSwish:
+        return _EVERYWHERE[lip_swish]
+    if kind is keras.layers.ReLU and not layer.threshold:
+        flat = () if layer.max_value is None else (0.0,)
+        return _hull(1.0, layer.negative_slope or 0.0, *flat)
+    if kind is keras.layers.LeakyReLU:
+        return _hull(1.0, layer.negative_slope)
+    if kind is keras.layers.ELU:
+        return _hull(0.0, 1.0, layer.alpha)
+    if kind is keras.layers.PReLU and layer.built:
+        alpha = np.asarray(keras.ops.convert_to_numpy(layer.alpha), np.float64)
+        return _hull(1.0, alpha.min(), alpha.max()) if np.isfinite(alpha).all() else None
+    return None
+
+
+def _hull(*slopes: Any) -> tuple[float, float]:
+    ends = [float(end) for end in slopes]
+    exact = set(ends) <= {0.0, 1.0}
+    margin = 0.0 if exact else _ROUNDED * max(map(abs, ends))
+    return min(ends) - margin, max(ends) + margin
+
+
 def _known(activation: Any) -> tuple[Slope, tuple] | None:
     """The derivative, and the points between which it is monotone, each with its extreme values there."""
     if type(activation) is keras.layers.Activation:
@@ -111,4 +169,19 @@ _KNOWN = {
     _a.silu: _swish(1.0),
     _a.gelu: _GELU,
     lip_swish: _swish(1.0, 1.1),
+}
+_EVERYWHERE = {  # inf a' and sup a', rounded outwards
+    **dict.fromkeys([_a.relu, _a.relu6, _a.elu, _a.celu, _a.tanh, _a.hard_tanh, _a.softplus, _a.softsign], (0.0, 1.0)),
+    **dict.fromkeys([_a.soft_shrink, _a.sparse_plus, _a.squareplus, _a.log_sigmoid, _a.tanh_shrink], (0.0, 1.0)),
+    _a.gelu: (-0.129, 1.129),
+    _a.hard_sigmoid: (0.0, 1 / 6 + _ROUNDED),
+    _a.hard_silu: (-0.5 - _ROUNDED, 1.5 + _ROUNDED),
+    _a.leaky_relu: _hull(0.2, 1.0),
+    _a.linear: (1.0, 1.0),
+    _a.mish: (-0.1126, 1.0885),
+    _a.selu: (0.0, 1.7581),
+    _a.sigmoid: (0.0, 0.25),
+    _a.silu: (-0.0998394, 1.0998394),
+    _a.sparse_sigmoid: (0.0, 0.5),
+    lip_swish: (-0.0998394 / 1.1, 1.0998394 / 1.1),
 }

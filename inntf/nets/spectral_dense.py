@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.arguments import checked_count, typed
+from inntf.nets.applied_weights import weights_as_applied
 from inntf.nets.spectral_layer import SpectralLayer
 from inntf.numerics.norms.power_iteration import dense_power_iteration, spectral_norm
 
@@ -68,6 +69,12 @@ class SpectralDense(SpectralLayer):
     def certified_norm(self, kernel: np.ndarray) -> float:
         """The exact spectral norm."""
         return spectral_norm(kernel)
+
+    def matrix_as_applied(self) -> np.ndarray | None:
+        """The kernel as applied at inference, (in, out), float64; `None` for a subclass that applies something else."""
+        if type(self).call is not SpectralDense.call or not self.built:
+            return None
+        return weights_as_applied(self, self.effective_kernel())
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Apply the layer."""

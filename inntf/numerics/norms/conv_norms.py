@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from inntf.numerics.norms.conv_matrix import Pair, conv_matrix, dilate, extent, image_shapes
 from inntf.numerics.norms.power_iteration import ROUND_OFF, pair, spectral_norm
-
-Pair = int | tuple[int, int]
 
 _LARGEST_TORUS = 64 * 64  # frequencies; beyond, the bound for every size is within 1 % and cheaper
 _SAMPLES_PER_DEGREE = 16  # grid of the bound for every size: each axis costs a factor 1 / cos(pi / 32) = 1.0048
@@ -66,22 +65,22 @@ def conv_norm_bound(
     if kernel.shape[:2] == (1, 1):  # a matrix at every pixel; a stride only drops pixels
         return scale * _grid_norm(kernel, (1, 1)) * (1 + ROUND_OFF)
     if size is not None and None not in size:
-        matrix = _dense(_dilate(kernel, dilation), tuple(size), strides, padding, exact_below)
-        if matrix is not None:
-            return scale * spectral_norm(matrix)
+        rows, columns = (math.prod(shape) for shape in image_shapes(kernel, tuple(size), strides, padding, dilation))
+        if min(rows, columns) <= exact_below and rows * columns <= 16 * exact_below**2:
+            return scale * spectral_norm(conv_matrix(kernel, tuple(size), strides, padding, dilation))
     torus = (
         None
         if size is None or None in size
         else tuple(
-            _up(n + (_extent(k, d) - 1 if padding == "same" else 0), s)
+            _up(n + (extent(k, d) - 1 if padding == "same" else 0), s)
             for n, k, d, s in zip(size, kernel.shape[:2], dilation, strides, strict=True)
         )
     )
     if torus is None or math.prod(torus) // math.prod(strides) > _LARGEST_TORUS:
         # Dilation only rescales the frequencies, and the supremum runs over all of them.
-        kernel = _polyphase(kernel if strides == (1, 1) else _dilate(kernel, dilation), strides)
+        kernel = _polyphase(kernel if strides == (1, 1) else dilate(kernel, dilation), strides)
         return scale * _norm_for_every_size(kernel) * (1 + ROUND_OFF)
-    kernel = _polyphase(_dilate(kernel, dilation), strides)
+    kernel = _polyphase(dilate(kernel, dilation), strides)
     return scale * _grid_norm(kernel, _divide(torus, strides)) * (1 + ROUND_OFF)
 
 
@@ -115,7 +114,7 @@ def circular_conv_norm(kernel: Any, size: tuple[int, int], strides: Pair = 1, di
         )
     if scale == 0 or math.isinf(scale):
         return scale
-    kernel = _polyphase(_dilate(kernel, pair(dilation)), strides)
+    kernel = _polyphase(dilate(kernel, pair(dilation)), strides)
     return scale * _grid_norm(kernel, _divide(tuple(size), strides)) * (1 + ROUND_OFF)
 
 
@@ -195,39 +194,8 @@ def _polyphase(kernel: np.ndarray, strides: tuple[int, int]) -> np.ndarray:
     return cells.reshape(tall // sh, wide // sw, sh * sw * n_in, n_out)
 
 
-def _dilate(kernel: np.ndarray, dilation: tuple[int, int]) -> np.ndarray:
-    height, width = (_extent(k, d) for k, d in zip(kernel.shape[:2], dilation, strict=True))
-    wide = np.zeros((height, width, *kernel.shape[2:]))
-    wide[:: dilation[0], :: dilation[1]] = kernel
-    return wide
-
-
-def _extent(taps: int, dilation: int) -> int:
-    return (taps - 1) * dilation + 1
-
-
 def _up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
-
-
-def _dense(kernel: np.ndarray, size: tuple[int, int], strides: tuple[int, int], padding: str, limit: int) -> np.ndarray | None:
-    """The matrix of the zero-padded convolution, (inputs, outputs), unless both its sides exceed the limit."""
-    taps, (n_in, n_out) = kernel.shape[:2], kernel.shape[2:]
-    if padding == "same":
-        out = [-(-n // s) for n, s in zip(size, strides, strict=True)]
-        before = [max((o - 1) * s + k - n, 0) // 2 for o, s, k, n in zip(out, strides, taps, size, strict=True)]
-    else:
-        out, before = [max(0, (n - k) // s + 1) for n, s, k in zip(size, strides, taps, strict=True)], [0, 0]
-    rows, columns = math.prod(size) * n_in, math.prod(out) * n_out
-    if min(rows, columns) > limit or rows * columns > 16 * limit**2:
-        return None
-    matrix = np.zeros((*size, n_in, *out, n_out))
-    i, j = np.indices(out)
-    for a, b in np.ndindex(*taps):
-        row, column = i * strides[0] + a - before[0], j * strides[1] + b - before[1]
-        read = (row >= 0) & (row < size[0]) & (column >= 0) & (column < size[1])
-        matrix[row[read], column[read], :, i[read], j[read], :] = kernel[a, b]
-    return matrix.reshape(rows, columns)
 
 
 def _divide(torus: tuple[int, ...], strides: tuple[int, int]) -> tuple[int, int]:
