@@ -34,7 +34,7 @@ def test_errors_that_are_not_finite_are_the_worst(tmp_path):
     flow = make_flow(config(tmp_path), "flow")
     measurer = Measurer(flow.block, *data.pairs(5, 0), xla=False)
     x = data.pairs(5, 0)[0]
-    errors, worst = measurer._errors(x + [[0, 1], [0, 2], [0, math.nan], [0, 3], [0, math.inf]])
+    errors, worst = measurer._errors(x + np.array([[0, 1], [0, 2], [0, math.nan], [0, 3], [0, math.inf]]))
     assert worst == 2 and errors[3] == pytest.approx(3, abs=1e-6)
     assert measurer._errors(x + np.arange(5)[:, None])[1] == 4
 
@@ -80,6 +80,7 @@ def test_refusals(settings, said, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_it_runs_from_end_to_end(tmp_path, capsys):
     result = experiment.run(config(tmp_path))
     assert result["recipe"] == "toy_regression" and set(result["metrics"]) == {"none", "flow_1e-06"}
