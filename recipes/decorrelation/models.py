@@ -36,7 +36,7 @@ class Variant(NamedTuple):
 def variants(config: Config) -> list[Variant]:
     """The networks of a run; an ActNorm would void the bound of the spectrally normalized one, which has none.
 
-    >>> [v.name for v in variants(Config(depths=(8,)))]
+    >>> [v.name for v in variants(Config(actnorms=("none", "both")))]
     ['additive_spectral', 'additive', 'additive_actnorm_both', 'affine', 'affine_actnorm_both']
     """
     found = []

@@ -19,15 +19,15 @@ class Config(RecipeConfig):
 
     couplings: Annotated[tuple[Coupling, ...], Length(1, 3)] = ("additive_spectral", "additive", "affine")
     """additive_spectral: additive with spectral normalization and without ActNorm; additive and affine: no constraint."""
-    actnorms: Annotated[tuple[ActNorms, ...], Length(1, 4)] = ("none", "both")
+    actnorms: Annotated[tuple[ActNorms, ...], Length(1, 4)] = ("none",)
     """Where the unconstrained models have ActNorm: nowhere, between the couplings, inside their networks, both."""
-    depths: Annotated[tuple[Depth, ...], Length(1, 8)] = (8,)
+    depths: Annotated[tuple[Depth, ...], Length(1, 8)] = (4,)
     """Couplings per level; of several, each model is trained once for each."""
     size: Annotated[int, Within(4, 256)] | None = 8
     """Side to which images are shrunk by averaging; None leaves them as they are (the paper)."""
     levels: Annotated[int, Within(1, 5)] = 2
     """Squeezes, each followed by couplings."""
-    hidden: Width = 32
+    hidden: Width = 16
     """Hidden channels of the couplings' networks."""
     coefficient: Annotated[float, Within(0.01, 100)] = 0.9
     """Largest spectral norm of a convolution in the constrained model."""
@@ -35,15 +35,15 @@ class Config(RecipeConfig):
     """Between the couplings: a fixed order of the channels, or a learned convolution."""
     noise: Annotated[float, Within(0, 1)] = 1e-6
     """Width of the uniform noise of dequantization, on the scale [-1/2, 1/2]."""
-    batch_size: Annotated[int, Within(2, 2**16)] = 256
+    batch_size: Annotated[int, Within(2, 2**16)] = 128
     """Images per step; with fewer than entries of an image the loss cannot reach zero."""
     steps: Steps = 600
     """Steps of each model."""
-    rate: Rate = 1e-3
-    """Learning rate (Adam)."""
-    schedule: Literal["constant", "cosine"] = "constant"
+    rate: Rate = 2e-2
+    """Learning rate (Adam), at its highest."""
+    schedule: Literal["constant", "cosine"] = "cosine"
     """Learning rate: constant (the paper), or up over the first twentieth of the steps and down again by a half cosine."""
-    log_every: Steps = 20
+    log_every: Steps = 30
     """Steps between looks: losses, reconstruction errors of fixed images, a checkpoint."""
     look_every: Steps = 60
     """Steps between looks at singular values; trained models are looked at anyway."""
@@ -98,6 +98,7 @@ _PAPER = Config(
     batch_size=64,
     steps=180_000,
     rate=1e-4,
+    schedule="constant",
     log_every=200,
     look_every=2000,
     watched=64,

@@ -247,6 +247,7 @@ def test_it_leaves_report_result_logs_checkpoints_and_a_model(done):
 def test_a_resumed_run_has_the_same_numbers_and_replicas_change_nothing(tmp_path):
     def run(folder, *arguments):
         command = [sys.executable, "-m", "recipes.decorrelation", "--preset", "smoke", "--couplings", "affine"]
+        command += ["--schedule", "constant"]
         command += ["--out", str(folder / "run"), "--export-dir", str(folder / "saved"), *arguments]
         environment = {**os.environ, "INNTF_LOGICAL_CPUS": "2"}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
