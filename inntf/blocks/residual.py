@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.blocks.inverse_certificate import InverseCertificate
+from inntf.blocks.residual_branch import branch_of
 from inntf.blocks.residual_inverse import ResidualInverse
 from inntf.blocks.residual_local import residual_in_balls
 from inntf.core import Block, LipschitzBounds
@@ -90,6 +91,7 @@ class ResidualBlock(Block):
     """
 
     allowed_event_ndims = (1, 3)
+    iterates = True
 
     def __init__(
         self,
@@ -158,7 +160,7 @@ class ResidualBlock(Block):
     def branch(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         """`g(x)`, of the shape of `x`, with the weights as they are."""
         pure = self._root.network
-        return self._of(x, condition, pure, pure.values())
+        return tf.cast(pure(merge_condition(self, x, condition), pure.values()), x.dtype)
 
     def value(self, x: Any, condition: Any = None) -> tf.Tensor:
         """`x + g(x)`, without the log-determinant."""
@@ -167,9 +169,6 @@ class ResidualBlock(Block):
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Nothing here waits for data: `value(x, condition)`."""
         return self.value(x, condition)
-
-    def _of(self, x: tf.Tensor, condition: Any, pure: Any, values: Sequence[tf.Tensor]) -> tf.Tensor:
-        return tf.cast(pure(merge_condition(self, x, condition), values), x.dtype)
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """`x + g(x)` and `log|det(I + J_g(x))|`."""
@@ -200,14 +199,14 @@ class ResidualBlock(Block):
     def _there(self, x: tf.Tensor, condition: Any, seed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         if not log_dets_are_wanted():
             return x + self.branch(x, condition), tf.zeros([], x.dtype)
-        g, log_det = self.log_det(lambda x: self.branch(x, condition), x, seed)
+        g, log_det = self.log_det(branch_of(self, condition), x, seed)
         return x + g, log_det
 
     def _back(self, z: tf.Tensor, condition: Any, seed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         x = self._root(z, condition)
         if not log_dets_are_wanted():
             return x, tf.zeros([], x.dtype)
-        return x, -self.log_det(lambda x: self.branch(x, condition), x, seed)[1]
+        return x, -self.log_det(branch_of(self, condition), x, seed)[1]
 
     def _next_seed(self) -> tf.Tensor | None:
         if not log_dets_are_wanted():

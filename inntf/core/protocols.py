@@ -50,6 +50,22 @@ class Prepared(Protocol):
 
 
 @runtime_checkable
+class JacobianOfWeights(Prepared, Protocol):
+    """A prepared network that writes down its Jacobian on vectors."""
+
+    def value_and_jacobian(self, x: tf.Tensor, weights: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """`apply(x, weights)`, and its Jacobian in x, `(batch, out_channels, dim)`."""
+
+
+@runtime_checkable
+class WithJacobian(Protocol):
+    """A function of a batch that writes down its Jacobian."""
+
+    def value_and_jacobian(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The value, and the Jacobian with events flattened, `(batch, dim, dim)`."""
+
+
+@runtime_checkable
 class Sequential(Protocol):
     """An autoregressive network that can be evaluated entry by entry."""
 

@@ -135,9 +135,9 @@ class OrthogonalNet(Checkpointed, keras.layers.Layer):
             state = _matmul(tf.concat([kept, fold(moved + bias, sharp)], -1), kernel)
         return state + last_bias
 
-    def jacobian(self, x: tf.Tensor, weights: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Of vectors `(batch, dim)`: `(batch, out_channels, dim)`, by matrix products alone."""
-        kernels, biases, sharpness, _ = self._sorted(weights)
+    def value_and_jacobian(self, x: tf.Tensor, weights: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Of vectors `(batch, dim)`: `apply`, and `(batch, out_channels, dim)`, by matrix products alone."""
+        kernels, biases, sharpness, last_bias = self._sorted(weights)
         state = _matmul(tf.cast(x, kernels[0].dtype), kernels[0])
         columns = kernels[0][None]
         for kernel, bias, sharp in zip(kernels[1:], biases, sharpness, strict=True):
@@ -145,7 +145,7 @@ class OrthogonalNet(Checkpointed, keras.layers.Layer):
             slopes = tf.concat([tf.ones_like(kept), fold_slope(moved + bias, sharp)], -1)
             columns = tf.linalg.matmul(columns * slopes[:, None, :], kernel)
             state = _matmul(tf.concat([kept, fold(moved + bias, sharp)], -1), kernel)
-        return tf.linalg.matrix_transpose(columns)
+        return state + last_bias, tf.linalg.matrix_transpose(columns)
 
     def parts(self) -> list[tuple[np.ndarray, np.ndarray, Fold | None]]:
         """Kernels, biases and what follows each, in float64, for certificates."""

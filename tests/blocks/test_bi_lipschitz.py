@@ -38,7 +38,7 @@ def by_newton(block, z, x):
     z, x = tf.cast(z, tf.float64), tf.cast(x, tf.float64)
     for _ in range(4):
         left = block.outer * (block.inner * x + net.apply(block.inner * x, weights)) - z
-        slope = block.centre * (np.eye(x.shape[1]) + net.jacobian(block.inner * x, weights).numpy())
+        slope = block.centre * (np.eye(x.shape[1]) + net.value_and_jacobian(block.inner * x, weights)[1].numpy())
         x = x - np.linalg.solve(slope, left.numpy()[..., None])[..., 0]
     return x.numpy()
 

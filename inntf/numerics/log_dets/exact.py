@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from inntf.core.protocols import WithJacobian
 from inntf.numerics.log_dets.base import LogDetEstimator, Seed
 from inntf.numerics.pullback import Function, Pullback
 
@@ -14,7 +15,8 @@ class ExactLogDet(LogDetEstimator):
     r"""$\log|\det(I + J)|$ from the whole Jacobian: d products by its transpose from one evaluation of the function.
 
     Up to d = 3 the determinant is written out; beyond, QR.  For events of some tens of numbers: the cost grows with d
-    evaluations of the function, kept for the gradient.
+    evaluations of the function, kept for the gradient.  A function with a method `value_and_jacobian(x)` is asked for its
+    Jacobian instead.
 
     Call arguments: a function `(batch, *event) -> (batch, *event)` that works sample by sample; `x`, `(batch, *event)`;
     a seed, not used.
@@ -43,6 +45,9 @@ class ExactLogDet(LogDetEstimator):
     @tf.autograph.experimental.do_not_convert
     def __call__(self, function: Function, x: tf.Tensor, seed: Seed = None) -> tuple[tf.Tensor, tf.Tensor]:
         """`function(x)` and the exact log-determinant."""
+        if isinstance(function, WithJacobian):
+            value, jacobian = function.value_and_jacobian(x)
+            return value, log_abs_det_of_identity_plus(jacobian)
         pull = Pullback(function, x)
         return pull.value, log_abs_det_of_identity_plus(pull.jacobian())
 

@@ -1,0 +1,54 @@
+"""The branch of a residual block as a function of x alone, with its Jacobian where the network knows that without a tape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from inntf.core.protocols import JacobianOfWeights
+from inntf.nets.conditioning import merge_condition
+
+
+class BranchWithJacobian:
+    """`x -> g(x)` and, for vectors, `x -> (g(x), J)` by matrix products alone.
+
+    Args:
+        block: a `ResidualBlock` whose network is a `JacobianOfWeights`.
+        condition: as in `branch`.
+    """
+
+    def __init__(self, block: Any, condition: tf.Tensor | None):
+        self.block, self.condition = block, condition
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """`g(x)`."""
+        return self.block.branch(x, self.condition)
+
+    def value_and_jacobian(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """`g(x)`, and its Jacobian in x, `(batch, dim, dim)`."""
+        network = self.block.network
+        seen = merge_condition(self.block, x, self.condition)
+        value, jacobian = network.value_and_jacobian(seen, network.effective_weights())
+        return tf.cast(value, x.dtype), tf.cast(jacobian[:, :, : x.shape[-1]], x.dtype)
+
+
+def branch_of(block: Any, condition: tf.Tensor | None) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The branch with this condition, for an estimator of the log-determinant.
+
+    Args:
+        block: a `ResidualBlock`, built.
+        condition: as in `branch`.
+
+    Source: inntf.
+
+    Example:
+        >>> from inntf.blocks import ResidualBlock
+        >>> block = ResidualBlock().ensure_built((3,))
+        >>> branch_of(block, None)(tf.ones([2, 3])).shape
+        TensorShape([2, 3])
+    """
+    if isinstance(block.network, JacobianOfWeights) and len(block.event_shape) == 1:
+        return BranchWithJacobian(block, condition)
+    return lambda x: block.branch(x, condition)
