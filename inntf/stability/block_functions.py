@@ -8,7 +8,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from inntf.compose import Chain, Repeat, backprop_mode
@@ -16,6 +15,7 @@ from inntf.compose.chain import flat_blocks
 from inntf.core import Block, checks, shapes
 from inntf.core.refusals import marked_refusals, values_only
 from inntf.stability.find_block import find_block, find_subject
+from inntf.stability.traces import traced_once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,22 +143,12 @@ class _Compiled(BlockFunctions):
         return self._traced("value", inverse)(x, self._repeated(x))
 
     def _traced(self, name: str, inverse: bool) -> Callable:
-        config = keras.saving.serialize_keras_object(self.block)
-        if self.block not in _traces or _traces[self.block][0] != config:
-            _traces[self.block] = config, {}
-        known = _traces[self.block][1]
-        key = name, inverse, self.condition is None
-        if key not in known:
-            block = weakref.ref(self.block)  # a strong one would keep the entry for ever
+        def function(block: Block, x: tf.Tensor, condition: tf.Tensor | None) -> Any:
+            return getattr(BlockFunctions(block, x, condition, ()), name)(x, inverse)
 
-            def function(x: tf.Tensor, condition: tf.Tensor | None) -> Any:
-                return getattr(BlockFunctions(block(), x, condition, ()), name)(x, inverse)
-
-            known[key] = tf.function(function, reduce_retracing=True, autograph=False)
-        return known[key]
+        return traced_once(self.block, (name, inverse, self.condition is None), function)
 
 
-_traces: weakref.WeakKeyDictionary[Block, tuple[Any, dict]] = weakref.WeakKeyDictionary()
 _parts: weakref.WeakKeyDictionary[Block, tuple[list[Block], Chain]] = weakref.WeakKeyDictionary()  # what is behind rounding
 
 

@@ -70,6 +70,8 @@ class Config(RecipeConfig):
     """Steps of the attack."""
     step_size: Annotated[float, Within(0, 1, above=True)] = 5e-4
     """Length of a step, in each pixel, on the scale [0, 1]."""
+    starts: Annotated[int, Within(1, 1000)] = 4
+    """Searches an image: the first from the centre of its bin, the others from uniform points of it."""
     latent_noise: Weight = 0.0
     """Noise in the latent that the attack climbs with, over its size; 0 is the papers' attack."""
     test_images: Images = 1000
@@ -122,6 +124,7 @@ _SMOKE = Config(
     log_every=2,
     attacked=2,
     attack_steps=4,
+    starts=2,
     test_images=32,
     unlike=8,
     passes=2,
@@ -149,6 +152,7 @@ _PAPER = Config(
     clip_norm=1.0,
     log_every=1000,
     attacked=6,
+    starts=1,
     test_images=10_000,
     unlike=10_000,
     certified=1,

@@ -21,7 +21,7 @@ from recipes.iresnet import models as iresnet_models
 
 NAMES = ("flowgan", "checkerboard", "iresnet", "attack")
 EXPORTS = {name: name for name in NAMES} | {"checkerboard": "checkerboard_residual", "iresnet": "iresnet_density"}
-OWN = dict.fromkeys(NAMES, {}) | {"checkerboard": {"model": "residual"}, "iresnet": {"task": "density"}}
+OWN = {name: {} for name in NAMES} | {"checkerboard": {"model": "residual"}, "iresnet": {"task": "density"}}
 
 
 def smoke(name, **settings):

@@ -41,7 +41,7 @@ def stretched(dtype, *event):
     return Stretched(dtype=dtype).ensure_built(event)
 
 
-@pytest.mark.parametrize("shape", [(5,), (2, 3, 1)])
+@pytest.mark.parametrize("shape", [(2, 3, 1), pytest.param((5,), marks=pytest.mark.slow)])
 def test_the_worst_corner_and_the_worst_point_of_a_ball_are_found(shape):
     x = tf.random.stateless_normal([4, *shape], [0, 1], dtype=tf.float64)
     length = np.linalg.norm(x.numpy().reshape(4, -1), axis=1)
@@ -65,7 +65,7 @@ def inside(found, data, radius, norm):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("radius", [0.1, 0.5 / 2**5, 1e-6, 1e-9])
+@pytest.mark.parametrize("radius", [0.1, 1e-6, 1e-9])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_point_is_inside_to_the_last_bit(norm, radius, dtype):
     x = np.random.default_rng(0).normal(size=(6, 5)).astype(dtype)
