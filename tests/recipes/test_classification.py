@@ -22,7 +22,7 @@ def test_variants_and_what_they_are_made_of():
     assert fd.weight == pytest.approx(config.coefficient_fd * 0.1 * 3072) and fd.every == 10
     assert models.make_regularizers(config, "none", 3072) == []
     strong, weak = (models.make_regularizers(config, name, 3072)[0].weight for name in ("nf_strong", "nf"))
-    assert strong == 100 * weak
+    assert strong > 10 * weak
 
 
 def test_pixels_are_standardized_and_brought_back():
