@@ -75,6 +75,7 @@ class ContinuousBlock(Block):
     """
 
     allowed_event_ndims = (1,)
+    iterates = True
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -15,12 +16,20 @@ from inntf.blocks.coupling_local import coupling_in_balls
 from inntf.blocks.splits import make_split
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
+from inntf.core.jacobian_products import (
+    Points,
+    linearized_functions,
+    product_of_functions,
+    pulled_back,
+    pushed_forward,
+)
 from inntf.core.local_maps import LocalMap
 from inntf.core.protocols import FromData
 from inntf.core.shapes import Shape, sum_event
 from inntf.core.upper_bounds import upper_product, upper_reciprocal
 from inntf.core.vjp import Gradients
 from inntf.nets.conditioning import dummy, merge_condition, prepare_conditioner
+from inntf.nets.dense_chains import parts_in_turn
 from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.make_conditioner import Conditioner
 from inntf.numerics.norms.triangular import lower_triangular_norm
@@ -108,6 +117,38 @@ class Coupling(Block):
         given = () if network is None else (network,)
         entries, log_derivative = way(entries, self.raw_parameters(identity, condition, *given))
         return self.split.join(identity, entries), sum_event(log_derivative, value)
+
+    def linearize(self, value: tf.Tensor, condition: Any = None, inverse: bool = False) -> tuple[tf.Tensor, Points]:
+        """As in `Block`; what goes into every layer of the conditioner is kept."""
+        identity, entries = self.split.part(value)
+        raw, inputs = linearized_functions(self._conditioning(condition), identity)
+        out = (self.untransform if inverse else self.transform)(entries, raw)[0]
+        return self.split.join(identity, out), (entries, raw, inputs)
+
+    def jacobian_product(
+        self, points: Points, vector: tf.Tensor, condition: Any = None, inverse: bool = False, transposed: bool = False
+    ) -> tf.Tensor:
+        """As in `Block`: the conditioner's layers in turn, and the transformer entry by entry."""
+        entries, raw, inputs = points
+        way = self.untransform if inverse else self.transform
+        steps = self._conditioning(condition)
+        d_identity, d_entries = self.split.part(vector)
+        if transposed:
+            d_entries, d_raw = pulled_back(lambda u, raw: way(u, raw)[0], (entries, raw), d_entries)
+            return self.split.join(d_identity + product_of_functions(steps, inputs, d_raw, True), d_entries)
+        d_raw = product_of_functions(steps, inputs, d_identity, False)
+        return self.split.join(d_identity, pushed_forward(lambda u, raw: way(u, raw)[0], (entries, raw), (d_entries, d_raw)))
+
+    def _conditioning(self, condition: tf.Tensor | None) -> list[Callable[[tf.Tensor], tf.Tensor]]:
+        """From the identity part to the raw parameters, step by step."""
+        if type(self).raw_parameters is not Coupling.raw_parameters:
+            return [partial(self.raw_parameters, condition=condition)]
+        dtype = self.variable_dtype
+
+        def seen(identity: tf.Tensor) -> tf.Tensor:
+            return merge_condition(self, self.split.view(identity), condition)
+
+        return [seen, *parts_in_turn([self.conditioner]), lambda raw: self.split.parameters(tf.cast(raw, dtype))]
 
     def forward_backprop(self, z: tf.Tensor, *given: Any) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         """As in `Block`, with one evaluation of the conditioner for the inverse and the gradients."""

@@ -13,6 +13,7 @@ import tensorflow as tf
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
+from inntf.core.jacobian_products import Points
 from inntf.core.shapes import Shape, pixels
 from inntf.core.tags import Tags
 from inntf.core.upper_bounds import upper_reciprocal
@@ -137,6 +138,17 @@ class InvertibleLinear(Block):
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """`W^-1 z` and `-pixels * log|det W|`."""
         return _apply(z, self.inverse_kernel(z.dtype)), -pixels(z) * self.log_abs_det(z.dtype)
+
+    def linearize(self, value: tf.Tensor, condition: Any = None, inverse: bool = False) -> tuple[tf.Tensor, Points]:
+        """As in `Block`; the matrix is computed once."""
+        kernel = self.inverse_kernel(value.dtype) if inverse else self.kernel(value.dtype)
+        return _apply(value, kernel), kernel
+
+    def jacobian_product(
+        self, points: Points, vector: tf.Tensor, condition: Any = None, inverse: bool = False, transposed: bool = False
+    ) -> tf.Tensor:
+        """As in `Block`: by the matrix, or its transpose."""
+        return _apply(vector, tf.transpose(points) if transposed else points)
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
         """Largest and inverse smallest singular value of `W`, with room for the rounding of the decomposition."""

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
 from inntf.core.errors import explain
+from inntf.core.jacobian_products import Points
 from inntf.core.shapes import Shape
 from inntf.core.tags import Tags
 from inntf.core.weights import read
@@ -122,6 +123,16 @@ class Permutation(Block):
             return tf.reverse(z, [-1]), tf.zeros([], z.dtype)
         back = tf.argsort(read(self.order))  # the inverse permutation
         return tf.gather(z, back, axis=-1), tf.zeros([], z.dtype)
+
+    def linearize(self, value: tf.Tensor, condition: Any = None, inverse: bool = False) -> tuple[tf.Tensor, Points]:
+        """As in `Block`; nothing is kept."""
+        return self._direction(inverse)(value)[0], ()
+
+    def jacobian_product(
+        self, points: Points, vector: tf.Tensor, condition: Any = None, inverse: bool = False, transposed: bool = False
+    ) -> tf.Tensor:
+        """As in `Block`: the transpose is the inverse."""
+        return self._direction(inverse != transposed)(vector)[0]
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
         """Exactly 1 both ways."""

@@ -89,6 +89,9 @@ class Chain(Composition, BlocksInTurn):
         """Undo the blocks in the opposite order."""
         return self._through(self.blocks, z, condition, inverse=True)
 
+    # The maps above are those of `BlocksInTurn`, whatever keeps their activations.
+    linearize, jacobian_product = BlocksInTurn.linearize, BlocksInTurn.jacobian_product
+
     def __len__(self) -> int:
         return len(self.blocks)
 

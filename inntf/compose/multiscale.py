@@ -16,6 +16,7 @@ from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.boxes import Box, broadcast_box, finite_box
 from inntf.core.errors import explain
+from inntf.core.jacobian_products import Points, linearized_in_turn, product_in_turn
 from inntf.core.shapes import Shape, static
 from inntf.nets.convnet import ConvNet
 from inntf.numerics.transformers.scales import ExpScale
@@ -113,14 +114,8 @@ class Multiscale(Composition):
     def _level_shapes(self, shape: Shape) -> list[Shape]:
         # Shape of each level's output, before channels leave.
         if None in shape:
-            raise ValueError(
-                explain(
-                    self.name,
-                    received=f"images of shape {shape}",
-                    expected="a fixed size",
-                    remedy="The latent is flat; fix the size.",
-                )
-            )
+            remedy = "The latent is flat; fix the size."
+            raise ValueError(explain(self.name, received=f"images of shape {shape}", expected="a fixed size", remedy=remedy))
         out = []
         for i, level in enumerate(self.levels):
             shape = static(level._forward_event_shape(tf.TensorShape(shape)))
@@ -128,14 +123,8 @@ class Multiscale(Composition):
             if i == len(self.levels) - 1:
                 break
             if shape[-1] % 2:
-                raise ValueError(
-                    explain(
-                        self.name,
-                        received=f"{shape[-1]} channels after level {i + 1}",
-                        expected="an even number, to halve",
-                        remedy="Begin the level with Squeeze() or Haar().",
-                    )
-                )
+                received, remedy = f"{shape[-1]} channels after level {i + 1}", "Begin the level with Squeeze() or Haar()."
+                raise ValueError(explain(self.name, received=received, expected="an even number, to halve", remedy=remedy))
             shape = (*shape[:2], shape[2] // 2)
         return out
 
@@ -145,14 +134,9 @@ class Multiscale(Composition):
 
     def _inverse_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
         if self._x_event_shape is None:
-            raise ValueError(
-                explain(
-                    self.name,
-                    received="a latent before any image",
-                    expected="to know the image's shape",
-                    remedy="Call ensure_built((height, width, channels)) or forward first; Flow(event_shape=...) does it.",
-                )
-            )
+            received, expected = "a latent before any image", "to know the image's shape"
+            remedy = "Call ensure_built((height, width, channels)) or forward first; Flow(event_shape=...) does it."
+            raise ValueError(explain(self.name, received=received, expected=expected, remedy=remedy))
         return tf.TensorShape(self._x_event_shape)
 
     def _conditions(self, condition: tf.Tensor | None) -> list[tf.Tensor | None]:
@@ -181,16 +165,34 @@ class Multiscale(Composition):
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Flat latent to image."""
-        conditions = self._conditions(condition)
-        pieces = tf.split(z, self._sizes(), -1)
         log_dets = []
-        x = tf.reshape(pieces[-1], [-1, *self._shapes[-1]])
-        for i in reversed(range(len(self.levels))):
-            if i < len(self.levels) - 1:
-                x = tf.concat([x, tf.reshape(pieces[i], [-1, *self._half(i)])], -1)
-            x, log_det = self._through(self._stage(i), x, conditions[i], inverse=True)
+
+        def back(i: int, x: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
+            x, log_det = self._through(self._stage(i), x, condition, inverse=True)
             log_dets.append(log_det)
-        return x, tf.add_n(log_dets)
+            return x
+
+        return self._ascend(back, z, condition), tf.add_n(log_dets)
+
+    def linearize(self, value: Any, condition: Any = None, inverse: bool = False) -> tuple[tf.Tensor, Points]:
+        """As in `Block`, level after level."""
+        points = [None] * len(self.levels)
+
+        def visit(i: int, value: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
+            value, points[i] = linearized_in_turn(self._stage(i), value, condition, inverse)
+            return value
+
+        return (self._ascend if inverse else self._descend)(visit, value, condition), points
+
+    def jacobian_product(
+        self, points: Points, vector: Any, condition: Any = None, inverse: bool = False, transposed: bool = False
+    ) -> tf.Tensor:
+        """As in `Block`, level after level; to part channels and to join them are transposes of each other."""
+
+        def visit(i: int, vector: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
+            return product_in_turn(self._stage(i), points[i], vector, condition, inverse, transposed)
+
+        return (self._ascend if inverse != transposed else self._descend)(visit, vector, condition)
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Initialize level after level; returns `forward(x)`."""
@@ -211,6 +213,16 @@ class Multiscale(Composition):
                 x, leaving = tf.split(x, 2, -1)
                 left.append(_flat(leaving))
         return tf.concat([*left, _flat(x)], -1)
+
+    def _ascend(self, visit: Callable[..., tf.Tensor], z: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
+        # The other way: the last level first, and before each what left after it.
+        conditions, pieces = self._conditions(condition), tf.split(z, self._sizes(), -1)
+        x = tf.reshape(pieces[-1], [-1, *self._shapes[-1]])
+        for i in reversed(range(len(self.levels))):
+            if i < len(self.levels) - 1:
+                x = tf.concat([x, tf.reshape(pieces[i], [-1, *self._half(i)])], -1)
+            x = visit(i, x, conditions[i])
+        return x
 
     def _stage(self, i: int) -> list[Block]:
         # A level, and what standardizes those of its channels that leave.

@@ -12,6 +12,7 @@ import tensorflow as tf
 from inntf.compose.chain import Chain
 from inntf.compose.composition import Composition
 from inntf.compose.for_each_block import for_each_block
+from inntf.compose.linearized_scan import linearized_scan, scanned_product
 from inntf.compose.reversible_scan import recomputed, step_back
 from inntf.compose.scan import Scan, stored
 from inntf.compose.stacking import Same, Template, sources
@@ -92,6 +93,11 @@ class Repeat(Composition):
         return self._template.block.uses_condition
 
     @property
+    def iterates(self) -> bool:
+        """Whether the block does."""
+        return self._template.block.iterates
+
+    @property
     def takes_any_dtype(self) -> bool:
         """Whether the block does."""
         return self._template.block.takes_any_dtype
@@ -102,14 +108,9 @@ class Repeat(Composition):
         template = self._template
         z_event = template.block._forward_event_shape(event)
         if static(z_event) != static(event):
-            raise ValueError(
-                explain(
-                    self.name,
-                    received=f"a block that takes events of shape {static(event)} to {static(z_event)}",
-                    expected="one that keeps the shape",
-                    remedy="Put it before or after the Repeat, in a Chain.",
-                )
-            )
+            received = f"a block that takes events of shape {static(event)} to {static(z_event)}"
+            remedy = "Put it before or after the Repeat, in a Chain."
+            raise ValueError(explain(self.name, received=received, expected="one that keeps the shape", remedy=remedy))
         values = template.build(static(event), self.condition_shape)
         template.stacks = [
             self._stack(i, variable, value) for i, (variable, value) in enumerate(zip(template.variables, values, strict=True))
@@ -144,6 +145,16 @@ class Repeat(Composition):
             scan = Scan(self._template, self.n, inverse, apart=True)
             return recomputed(scan, value, condition, settings, self._drift_guard(settings))
         return stored(Scan(self._template, self.n, inverse), value, condition)
+
+    def linearize(self, value: Any, condition: Any = None, inverse: bool = False) -> tuple[tf.Tensor, Any]:
+        """As in `Block`, in one loop."""
+        return linearized_scan(Scan(self._template, self.n, inverse), value, condition)
+
+    def jacobian_product(
+        self, points: Any, vector: Any, condition: Any = None, inverse: bool = False, transposed: bool = False
+    ) -> tf.Tensor:
+        """As in `Block`, in one loop."""
+        return scanned_product(Scan(self._template, self.n, inverse), points, vector, condition, transposed)
 
     def forward_backprop(
         self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
@@ -263,16 +274,10 @@ class Repeat(Composition):
         return list(zip(*(stack.numpy() for stack in self._template.stacks), strict=True)) or [()] * self.n
 
     def _common(self) -> dict[str, Any]:
-        settings = {
-            k: v for k, v in self._arguments.items() if k in ("backprop", "checkpoint_every", "drift_tolerance", "on_drift")
-        }
-        return {
-            "name": self.name,
-            "dtype": self.dtype_policy,
-            "event_ndims": self._event_ndims,
-            "validate_args": self.validate_args,
-            **settings,
-        }
+        names = ("backprop", "checkpoint_every", "drift_tolerance", "on_drift")
+        settings = {k: v for k, v in self._arguments.items() if k in names}
+        own = {"dtype": self.dtype_policy, "event_ndims": self._event_ndims, "validate_args": self.validate_args}
+        return {"name": self.name} | own | settings
 
     def config_arguments(self) -> dict[str, Any]:
         """Constructor arguments, with the block that the function makes in place of the function."""
@@ -289,8 +294,6 @@ def _decides(block: Block) -> bool:
 
 def _each(function: Callable | None, join: Callable[[Sequence[tf.Tensor]], tf.Tensor]) -> Callable | None:
     # A regularizer or constraint written for the weight of one block.
-    return (
-        None
-        if function is None
-        else lambda stack: join([function(weight) for weight in tf.unstack(tf.convert_to_tensor(stack))])
-    )
+    if function is None:
+        return None
+    return lambda stack: join([function(weight) for weight in tf.unstack(tf.convert_to_tensor(stack))])

@@ -13,6 +13,7 @@ from inntf.core import boxes, built_shapes, checks, local_maps, shapes
 from inntf.core.arguments import bound_arguments, check_types
 from inntf.core.bijector_side import BijectorSide
 from inntf.core.bounds import LipschitzBounds, unknown
+from inntf.core.jacobian_products import JacobianProducts
 from inntf.core.keras_side import KerasSide
 from inntf.core.local_maps import LocalMap
 from inntf.core.method_wrapping import guarded_init, guarded_initialize, guarded_pair, noting_shape
@@ -23,7 +24,7 @@ from inntf.core.vjp import Gradients, recomputed_vjp
 _PAIRS = ("forward_and_log_det", "inverse_and_log_det")
 
 
-class Block(KerasSide, BijectorSide, keras.layers.Layer, BijectorBridge):
+class Block(KerasSide, BijectorSide, JacobianProducts, keras.layers.Layer, BijectorBridge):
     """An invertible map with a log-determinant: at once a `keras.layers.Layer` and a `tfb.Bijector`.
 
     `forward` takes data `x` to the latent `z`, `inverse` takes `z` back.  Both come with the log-determinant of

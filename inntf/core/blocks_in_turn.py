@@ -10,6 +10,7 @@ import tensorflow as tf
 from inntf.core.block import Block
 from inntf.core.bounds import LipschitzBounds, unknown
 from inntf.core.boxes import Box
+from inntf.core.jacobian_products import Points, linearized_in_turn, product_in_turn
 from inntf.core.shapes import Shape, static
 from inntf.core.vjp import Gradients, added
 
@@ -54,6 +55,18 @@ class BlocksInTurn(Block):
         for block in self.blocks_in_turn():
             x = block.value(x, condition)
         return x
+
+    def linearize(
+        self, value: tf.Tensor, condition: tf.Tensor | None = None, inverse: bool = False
+    ) -> tuple[tf.Tensor, Points]:
+        """As in `Block`, block after block."""
+        return linearized_in_turn(self.blocks_in_turn(), value, condition, inverse)
+
+    def jacobian_product(
+        self, points: Points, vector: tf.Tensor, condition: Any = None, inverse: bool = False, transposed: bool = False
+    ) -> tf.Tensor:
+        """As in `Block`, by the chain rule."""
+        return product_in_turn(self.blocks_in_turn(), points, vector, condition, inverse, transposed)
 
     def forward_backprop(
         self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]

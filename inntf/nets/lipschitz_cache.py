@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,30 +67,52 @@ class _Identity:
         return id(self.value)
 
 
-def settings_of(network: keras.layers.Layer) -> tuple[Any, ...]:
+class _WeakIdentity:
+    """The same without holding it: once it is gone, this is equal to nothing."""
+
+    def __init__(self, value: Any):
+        try:
+            self.value = weakref.ref(value)
+        except TypeError:  # of a type that cannot be referred to weakly: small immutable things
+            self.value = lambda: value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _WeakIdentity) and self.value() is not None and self.value() is other.value()
+
+    __hash__ = None
+
+
+def settings_of(network: keras.layers.Layer, held: bool = True) -> tuple[Any, ...]:
     """Everything but the weights that makes a network what it is: its layers and their attributes, comparable.
 
     Numbers, text and arrays count by value, whatever else by identity and, one level deep, by its own attributes.
+
+    Args:
+        network: a layer.
+        held: whether the settings hold on to the objects; those that do not are for what lives no longer than the network.
     """
+    identity = _Identity if held else _WeakIdentity
     return tuple(
-        (_Identity(layer), tuple((name, _setting(value)) for name, value in vars(layer).items()))
+        (identity(layer), tuple((name, _setting(value, identity)) for name, value in vars(layer).items()))
         for layer in network._flatten_layers()
     )
 
 
-def _setting(value: Any, deep: bool = True) -> Any:
+def _setting(value: Any, identity: type, deep: bool = True) -> Any:
     if isinstance(value, _PLAIN):
         return type(value), value
     if isinstance(value, np.ndarray | np.generic):
         return value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, list | tuple | set):
-        return type(value), tuple(_setting(part, deep) for part in value)
+        return type(value), tuple(_setting(part, identity, deep) for part in value)
     if isinstance(value, dict):
-        return type(value), tuple((_setting(key, False), _setting(part, deep)) for key, part in value.items())
+        return type(value), tuple(
+            (_setting(key, identity, False), _setting(part, identity, deep)) for key, part in value.items()
+        )
     if deep and not isinstance(value, keras.layers.Layer | keras.Variable | tf.Tensor | tf.Variable | type):
         own = getattr(value, "__dict__", None) or {}
-        return _Identity(value), tuple((name, _setting(part, False)) for name, part in own.items())
-    return _Identity(value)
+        return identity(value), tuple((name, _setting(part, identity, False)) for name, part in own.items())
+    return identity(value)
 
 
 def _glance(weights: Sequence[tf.Tensor]) -> bytes:

@@ -12,6 +12,8 @@ from inntf.core.arguments import Limit, typed
 
 Product = Callable[[tf.Tensor], tf.Tensor]
 
+_FEWEST = 5  # products before a residual is believed: from a start between two directions the first ones may look converged
+
 
 class Extremes(NamedTuple):
     """What a bidiagonalization knows of the spectrum of each matrix of a batch; arrays in float64.
@@ -54,7 +56,7 @@ def bidiagonalize(
     iterations: int = 100,
     tolerance: Limit = 1e-4,
     seed: int = 0,
-    check_every: int = 4,
+    check_every: int = 1,
 ) -> Extremes:
     """Largest (and a bound on the smallest) singular value of a batch of matrices `A[b]`, known by their products.
 
@@ -99,30 +101,50 @@ def bidiagonalize(
     v = np.random.default_rng(seed).standard_normal((batch, size))
     v, _ = _normalized(v)
     u, alpha = _normalized(_numpy(product(tf.constant(v))))
-    lefts, rights, alphas, betas = [u], [v], [alpha], []
+    lefts, rights, alphas, betas = _Basis(u), _Basis(v), [alpha], []
     used = 1
     while True:
-        v, beta = _normalized(_orthogonal(_numpy(transposed(tf.constant(u))), rights))
+        v, beta = _normalized(rights.orthogonal(_numpy(transposed(tf.constant(u)))))
         if used == steps or used % check_every == 0 or used == 1:
             state = _solve(alphas, betas, beta, lefts, rights, tolerance)
-            finished = state.converged | ~np.isfinite(state.largest)
+            finished = (state.converged & (used >= _FEWEST)) | ~np.isfinite(state.largest)
             if used == steps or finished.all():
                 return Extremes(*(tf.constant(part) for part in state[:-1]), used)
         betas.append(beta)
         rights.append(v)
-        u, alpha = _normalized(_orthogonal(_numpy(product(tf.constant(v))), lefts))
+        u, alpha = _normalized(lefts.orthogonal(_numpy(product(tf.constant(v)))))
         alphas.append(alpha)
         lefts.append(u)
         used += 1
 
 
-def _orthogonal(vector: np.ndarray, basis: list[np.ndarray]) -> np.ndarray:
-    # This also removes the three-term part (beta u or alpha v): full orthogonalization contains it.
-    stack = np.stack(basis, 1)
-    with np.errstate(invalid="ignore", over="ignore"):
-        for _ in range(2):
-            vector = vector - np.einsum("bkn,bk->bn", stack, np.einsum("bkn,bn->bk", stack, vector))
-    return vector
+class _Basis:
+    """Orthonormal vectors of each matrix, `(batch, used, size)`, in room that doubles."""
+
+    def __init__(self, first: np.ndarray):
+        self._room, self._used = np.empty((first.shape[0], 8, first.shape[1])), 0
+        self.append(first)
+
+    @property
+    def vectors(self) -> np.ndarray:
+        return self._room[:, : self._used]
+
+    def append(self, vector: np.ndarray) -> None:
+        if self._used == self._room.shape[1]:
+            self._room = np.concatenate([self._room, np.empty_like(self._room)], 1)
+        self._room[:, self._used] = vector
+        self._used += 1
+
+    def orthogonal(self, vector: np.ndarray) -> np.ndarray:
+        """What is left of a vector; the three-term part (beta u or alpha v) goes with the rest."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            for _ in range(2):
+                vector = vector - self.combined(np.matmul(self.vectors, vector[..., None])[..., 0])
+        return vector
+
+    def combined(self, weights: np.ndarray) -> np.ndarray:
+        """The sum of the vectors with weights `(batch, used)`."""
+        return np.matmul(weights[:, None], self.vectors)[:, 0]
 
 
 def _normalized(vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -140,8 +162,8 @@ def _solve(
     alphas: list[np.ndarray],
     betas: list[np.ndarray],
     beta: np.ndarray,
-    lefts: list[np.ndarray],
-    rights: list[np.ndarray],
+    lefts: _Basis,
+    rights: _Basis,
     tolerance: float,
 ) -> Extremes:
     diagonal, above = np.stack(alphas, -1), np.stack(betas, -1) if betas else np.zeros((len(beta), 0))
@@ -157,8 +179,7 @@ def _solve(
     # After an exact breakdown the basis vectors are zero; their zero Ritz values say nothing of the matrix.
     alive = 1 + (np.cumprod(above > 0, -1) if used > 1 else above).sum(-1).astype(int)
     smallest = np.where(finite, np.take_along_axis(values, (alive - 1)[:, None], 1)[:, 0], np.nan)
-    left = np.einsum("bkm,bk->bm", np.stack(lefts, 1), p[:, :, 0])
-    right = np.einsum("bkn,bk->bn", np.stack(rights, 1), q[:, 0, :])
+    left, right = lefts.combined(p[:, :, 0]), rights.combined(q[:, 0, :])
     converged = finite & (residual <= tolerance * np.where(finite, largest, 0.0))
     return Extremes(largest, left, right, residual, converged, smallest, used)
 

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from inntf.core.errors import explain
-from inntf.numerics.extreme_singular_values import exact_extremes, lanczos_extremes
+from inntf.numerics.extreme_singular_values import exact_extremes
 from inntf.stability.block_functions import BlockFunctions
+from inntf.stability.block_products import extremes
 from inntf.stability.precision import shared_float64_copy
 
 _EXACT_UP_TO = 256  # dimensions; above, a Jacobian costs more than some dozens of products of either direction
@@ -57,7 +58,7 @@ def singular_values(
     method: str = "auto",
     *,
     iterations: int = 100,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-3,
     seed: int = 0,
     precision: str | None = None,
 ) -> SingularValues:
@@ -76,7 +77,7 @@ def singular_values(
         condition: of the block, if it has one.
         method: `"lanczos"`, `"exact"`, or `"auto"`: exact up to 256 dimensions.
         iterations: Lanczos: at most that many products a direction.
-        tolerance: Lanczos: relative residual.
+        tolerance: Lanczos: relative residual, within which there is a singular value; the error is about its square.
         seed: Lanczos: of the starting vectors.
         precision: `"float64"` measures a float64 copy of the block: the Jacobian of the mathematics, where the default
             measures that of the block as it computes.
@@ -109,7 +110,7 @@ def singular_values(
         rows = min(size, max(1, _NUMBERS_A_PASS // max(1, size * int(maps.x.shape[0]))))
         found = exact_extremes(maps.forward, maps.inverse, maps.x, rows=rows)
     else:
-        found = lanczos_extremes(maps.forward, maps.inverse, maps.x, iterations=iterations, tolerance=tolerance, seed=seed)
+        found = extremes(maps, iterations=iterations, tolerance=tolerance, seed=seed)
     return SingularValues(
         largest=maps.restore(found.largest),
         smallest=maps.restore(found.smallest),
