@@ -118,8 +118,9 @@ SLOW = {
                 ("GradientPenalty", "vectors", "reversible"),
             }
         ),
-        "test_eager_and_traced_agree_and_the_condition_gets_a_gradient[FiniteDifferences",
+        "test_eager_and_traced_agree_and_the_condition_gets_a_gradient[F",
         "test_eager_and_traced_agree_and_the_condition_gets_a_gradient[GradientPenalty",
+        "test_a_lost_inverse_is_named[True",
         "test_gradients_of_fit_are_those_of_a_loop[mixed",
         "test_a_regularizer_keeps_an_inverse",
         "test_under_a_strategy",

@@ -1,6 +1,6 @@
 """2D toy regression: squashing one of two inputs costs the inverse, unless a small flow loss holds it.
 
-    python -m recipes.toy_regression                       # about five minutes on two cores
+    python -m recipes.toy_regression                       # about three minutes on two cores
     python -m recipes.toy_regression --preset smoke        # half a minute
     python -m recipes.toy_regression --preset paper        # 40,000 full batches of 10,000 points, networks of 2 x 128
 

@@ -24,15 +24,15 @@ class Config(RecipeConfig):
     """Steps of the Glow: ActNorm, reverse permutation, affine coupling."""
     hidden: Annotated[tuple[Width, ...], Length(1, 8)] = (10, 10)
     """Widths of the couplings' networks (10, 10 in the released code; 128, 128 in the supplement)."""
-    steps: Steps = 8000
+    steps: Steps = 4000
     """Steps of each model."""
-    rate: Rate = 3e-3
+    rate: Rate = 6e-3
     """Learning rate (Adam), constant."""
     adam_epsilon: Annotated[float, Within(1e-12, 1)] = 1e-8
     """Adam's epsilon, that of PyTorch: gradients of a lost direction are smaller than Keras' 1e-7."""
     xla: bool = True
     """Whether steps are compiled by XLA: half a minute once, several times faster from then on."""
-    log_every: Steps = 400
+    log_every: Steps = 200
     """Steps between summaries, checkpoints and looks at the inverse."""
 
     def check_together(self) -> None:
