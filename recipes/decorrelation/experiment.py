@@ -7,8 +7,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from inntf.nets import certify_norms
+from inntf.training import write_stability
 from recipes.common import files
 from recipes.common.errors import as_user_error
 from recipes.common.experiment import Findings, Run, conduct
@@ -65,7 +67,10 @@ def work(config: Config, run: Run) -> Findings:
         def measured(name: str = name, measurer: Measurer = measurer, first: Any = first, history: Any = history) -> Measured:
             print(f"{name}: measuring the correlation, the inverse, the Jacobian ...", flush=True)
             found, matrices = before_and_after(measurer, first)
-            return {**found, "history": history}, matrices
+            board = tf.summary.create_file_writer(str(run.folder.logs / name))
+            few = {"samples": config.jacobian_images, "precision": "float64"}
+            _, verdict = write_stability(board, measurer.block, measurer.watched, config.steps, **few)
+            return {**found, "verdict": str(verdict), "history": history}, matrices
 
         numbers[name], arrays[name] = kept(run, "networks", name, measured)
         on_the_way[name] = reconstructions_on_the_way(run.folder, name, numbers[name]["history"])
