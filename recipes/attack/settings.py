@@ -48,11 +48,11 @@ class Config(RecipeConfig):
     """Terms of its log-determinants that always count (8 in the paper); the estimates are unbiased with any number."""
     batch_size: BatchSize = 32
     """Images per step."""
-    steps_affine: Steps = 800
+    steps_affine: Steps = 1000
     """Steps of each affine flow."""
-    steps_residual: Steps = 400
+    steps_residual: Steps = 300
     """Steps of the residual flow."""
-    rate_affine: Rate = 5e-3
+    rate_affine: Rate = 1e-2
     """Highest learning rate of the affine flows (Adamax)."""
     rate_residual: Rate = 1e-2
     """Highest learning rate of the residual flow (Adam)."""
@@ -64,13 +64,13 @@ class Config(RecipeConfig):
     """Largest norm of a gradient over all weights, None for none."""
     log_every: Steps = 100
     """Steps between looks and checkpoints."""
-    attacked: Images = 8
+    attacked: Images = 4
     """Training images that are attacked."""
     attack_steps: Steps = 200
     """Steps of the attack."""
     step_size: Annotated[float, Within(0, 1, above=True)] = 5e-4
     """Length of a step, in each pixel, on the scale [0, 1]."""
-    starts: Annotated[int, Within(1, 1000)] = 4
+    starts: Annotated[int, Within(1, 1000)] = 2
     """Searches an image: the first from the centre of its bin, the others from uniform points of it."""
     latent_noise: Weight = 0.0
     """Noise in the latent that the attack climbs with, over its size; 0 is the papers' attack."""
@@ -80,11 +80,11 @@ class Config(RecipeConfig):
     """Images of each kind of noise, and of the test set beside them."""
     passes: Annotated[int, Within(1, 100)] = 9
     """Passes forward and back through them."""
-    certified: Images = 4
+    certified: Images = 2
     """Attacked images round which the inverse is certified in balls."""
     ball: Annotated[float, Within(0, 1e3, above=True)] = 1e-3
     """Radius of the balls, l2, in the latent."""
-    ball_points: Annotated[int, Within(1, 10**4)] = 16
+    ball_points: Annotated[int, Within(1, 10**4)] = 4
     """Points of each ball at which the slope is measured."""
 
     def steps(self, name: str) -> int:
