@@ -105,7 +105,11 @@ LAYERS = [L.ReLU(negative_slope=1.5), L.ReLU(max_value=3.0, negative_slope=0.1),
 LAYERS += [L.ELU(alpha=-0.5), L.Activation("gelu"), nets.LipSwish()]
 
 
-@pytest.mark.parametrize("activation", [*NAMES, nets.lip_swish, *LAYERS], ids=str)
+@pytest.mark.parametrize(
+    "activation",
+    [*NAMES, nets.lip_swish, *LAYERS],
+    ids=[*NAMES, "lip_swish", *(f"{type(layer).__name__}-{i}" for i, layer in enumerate(LAYERS))],  # the same in every process
+)
 def test_slopes_everywhere_are_the_infimum_and_the_supremum(activation):
     function = keras.activations.get(activation) if isinstance(activation, str) else activation
     x = tf.constant(np.concatenate([np.linspace(-40, 40, 80001), [-1e4, 1e4]]) + 1e-7)
