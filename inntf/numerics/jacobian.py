@@ -6,11 +6,17 @@ alone.  So one product serves the whole batch, each sample with its own Jacobian
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 Function = Callable[[tf.Tensor], tf.Tensor]
+
+_NUMBERS_A_PASS = 2**16  # of all rows of a Jacobian that are computed at once
+_PASSES_BY_HAND = 32  # beyond, a trace of the function costs less than its operations one by one in every pass
+_traces: weakref.WeakKeyDictionary[Function, Function] = weakref.WeakKeyDictionary()
 
 
 class Linearization:
@@ -134,18 +140,20 @@ def vjp(function: Function, x: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
     return tape.gradient(y, x, output_gradients=tf.cast(w, y.dtype), unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
-def batch_jacobian(function: Function, x: tf.Tensor, rows: int = 1) -> tf.Tensor:
+def batch_jacobian(function: Function, x: tf.Tensor, rows: int | None = None) -> tf.Tensor:
     """The exact Jacobian of every sample, events flattened: `J[b, i, j] = dy[b, i] / dx[b, j]`.
 
-    Reverse mode, `rows` rows of the Jacobian a pass: the batch is repeated `rows` times, and each copy is asked for
-    another row.  One row a pass is lean (no more memory than one backward pass); more rows are faster for small
-    functions, where the cost of a pass is mostly the number of its ops.
+    Reverse mode, `rows` rows of the Jacobian a pass: the batch is repeated `rows` times, the function evaluated once, and each
+    copy asked for another row.  One row a pass is lean (no more memory than one backward pass); more rows are faster, where
+    the cost of a pass is mostly the number of its ops.  A `tf.function` is fastest: all of it is traced once for all calls with
+    it.  Another function is traced for the call alone, and only where there are many passes.
 
     Args:
-        function: `x -> y`, sample by sample; with `rows > 1` it must take a batch of `rows * batch`
+        function: `x -> y`, sample by sample; with more than one row it must take a batch of `rows * batch`
             (samples in order, repeated as a whole).
         x: `(batch, ...)`, float.
-        rows: rows of the Jacobian a pass, at least 1.
+        rows: rows of the Jacobian a pass, at least 1; by default as many as make some ten thousand numbers of `x`, and at
+            most as many as `x` has.
 
     Returns:
         `(batch, dim_y, dim_x)`.
@@ -160,23 +168,51 @@ def batch_jacobian(function: Function, x: tf.Tensor, rows: int = 1) -> tf.Tensor
         [[[3.0, 0.0], [0.0, 3.0]], [[3.0, 0.0], [0.0, 3.0]]]
     """
     x = _float(x)
-    if rows < 1:
+    if rows is not None and rows < 1:
         raise ValueError(f"batch_jacobian: received rows={rows}, expected at least 1. Pass how many rows to take at once.")
+    columns = _event_size(x, "x")
+    if rows is None:
+        rows = max(1, min(columns, _NUMBERS_A_PASS // max(1, columns * (x.shape[0] or 1))))
+    if tf.executing_eagerly() and not tf.config.functions_run_eagerly():
+        if isinstance(function, tf.types.experimental.PolymorphicFunction):
+            return _traced(function)(x, rows)
+        if columns > _PASSES_BY_HAND * rows:
+            return tf.function(lambda x: _in_passes(function, x, rows), autograph=False)(x)
+    return _in_passes(function, x, rows)
+
+
+def _in_passes(function: Function, x: tf.Tensor, rows: int) -> tf.Tensor:
     batch, columns = tf.shape(x)[0], _event_size(x, "x")
-    copies = tf.tile(x, [rows] + [1] * (x.shape.rank - 1))
+    copies = x if rows == 1 else tf.tile(x, [rows] + [1] * (x.shape.rank - 1))
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(copies)
-        y = function(copies)
-        height = _event_size(y, "y")
-        flat = tf.reshape(y, [rows, batch, height])
-    blocks = []
-    for start in range(0, height, rows):
-        # Beyond the last row one_hot gives zeros, so the last pass needs no case of its own.
-        seed = tf.one_hot(tf.range(start, start + rows), height, dtype=y.dtype)
-        seed = tf.broadcast_to(seed[:, None, :], [rows, batch, height])
-        block = tape.gradient(flat, copies, output_gradients=seed, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        blocks.append(tf.reshape(block, [rows, batch, columns]))
-    return tf.transpose(tf.concat(blocks, 0)[:height], [1, 0, 2])
+        y = tf.convert_to_tensor(function(copies))
+    height = _event_size(y, "y")
+    passes = -(-height // rows)
+    # Beyond the last row the units are zero, so the last pass needs no case of its own.
+    units = np.eye(passes * rows, height, dtype=y.dtype.as_numpy_dtype).reshape(passes, rows, 1, height)
+
+    def some_rows(units: tf.Tensor) -> tf.Tensor:
+        seed = tf.reshape(tf.broadcast_to(units, [rows, batch, height]), tf.shape(y))
+        found = tape.gradient(y, copies, output_gradients=seed, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return tf.reshape(found, [rows, batch, columns])
+
+    if passes == 1:
+        found = some_rows(units[0])
+    elif tf.executing_eagerly():
+        found = tf.concat([some_rows(part) for part in units], 0)
+    else:
+        found = tf.map_fn(some_rows, tf.constant(units), fn_output_signature=x.dtype, parallel_iterations=1)
+        found = tf.reshape(found, [passes * rows, batch, columns])
+    return tf.transpose(found if passes * rows == height else found[:height], [1, 0, 2])
+
+
+def _traced(function: Function) -> Function:
+    """`(x, rows)` to the Jacobian, traced once for a `tf.function`."""
+    if function not in _traces:
+        known = weakref.ref(function)  # a strong one would keep the entry for ever
+        _traces[function] = tf.function(lambda x, rows: _in_passes(known(), x, rows), autograph=False, reduce_retracing=True)
+    return _traces[function]
 
 
 def _event_size(x: tf.Tensor, what: str) -> int:

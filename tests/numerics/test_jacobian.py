@@ -46,9 +46,45 @@ def test_jvp_agrees_with_finite_differences(point):
     )
 
 
-@pytest.mark.parametrize("rows", [1, 2, 7])
-def test_batch_jacobian(point, rows):
-    np.testing.assert_allclose(batch_jacobian(curved, point, rows), reference(curved, point), rtol=1e-12)
+@pytest.mark.parametrize("rows", [None, 1, 2, 7])
+@pytest.mark.parametrize("way", ["eager", "traced", "in a graph"])
+def test_batch_jacobian(point, rows, way):
+    function = curved if way == "eager" else tf.function(curved)
+    jacobian = tf.function(batch_jacobian) if way == "in a graph" else batch_jacobian
+    np.testing.assert_allclose(jacobian(function, point, rows), reference(curved, point), rtol=1e-12)
+
+
+def test_a_function_is_traced_once_for_all_calls_and_sees_its_variables():
+    weight, traces = tf.Variable(2.0), []
+
+    @tf.function
+    def scaled(x):
+        traces.append(x.shape)
+        return weight * x
+
+    for value in (2.0, 5.0):
+        weight.assign(value)
+        for batch in (1, 3, 4):
+            jacobian = batch_jacobian(scaled, tf.ones([batch, 2]))
+            np.testing.assert_allclose(jacobian, np.tile(value * np.eye(2), [batch, 1, 1]))
+    assert len(traces) <= 3  # the first size, and any
+
+
+def test_many_passes_are_traced_for_the_call():
+    x = tf.random.stateless_normal([1, 40], [0, 1], dtype=tf.float64)
+    eager = []
+
+    def wave(x):
+        eager.append(tf.executing_eagerly())
+        return tf.sin(x) * tf.reduce_sum(x, 1, keepdims=True)
+
+    np.testing.assert_allclose(batch_jacobian(wave, x, 1), reference(wave, x), rtol=1e-12)
+    assert not eager[0]
+
+
+def test_unknown_sizes_are_refused():
+    with pytest.raises(ValueError, match="known event dimensions"):
+        tf.function(batch_jacobian)(lambda y: tf.boolean_mask(y, y[0] > 0, axis=1), tf.ones([1, 3]))
 
 
 def test_batch_jacobian_of_images_is_flat():
