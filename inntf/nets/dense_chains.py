@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -16,6 +14,7 @@ import numpy as np
 from inntf.core.upper_bounds import upper_product
 from inntf.nets.activations import activation_lipschitz
 from inntf.nets.applied_weights import built_shape, built_size, weights_as_applied
+from inntf.nets.remembered import remembered
 from inntf.nets.slope_ranges import global_slopes
 from inntf.numerics.norms.conv_matrix import conv_matrix
 from inntf.numerics.norms.slope_restricted import slope_restricted_norm
@@ -116,7 +115,9 @@ def bound_by_chains(parts: Sequence[Any], bounds: Sequence[float]) -> float:
         for factor in values:
             value = upper_product(value, factor)
         if len(run) > 1:
-            together = remembered_norm([part.matrix for part in run], [part.slopes for part in run[:-1] if part.slopes])
+            together = remembered(
+                slope_restricted_norm, [part.matrix for part in run], [part.slopes for part in run[:-1] if part.slopes]
+            )
             value = min(value, upper_product(together, run[-1].constant))
         total = upper_product(total, value)
     return total
@@ -186,32 +187,3 @@ def _convolution(layer: keras.layers.Conv2D) -> _Linear | None:
     if layer.kernel_size == (1, 1) and tuple(layer.strides) == (1, 1):
         return _linear_of(layer, kernel[0, 0], True, False)
     return None
-
-
-_known: collections.OrderedDict[bytes, float] = collections.OrderedDict()
-_KEPT = 256
-
-
-def remembered_norm(matrices: Sequence[np.ndarray], slopes: Sequence[tuple[float, float]]) -> float:
-    """`slope_restricted_norm`, computed once for the same numbers.
-
-    Args:
-        matrices: `(in, out)` each, float64.
-        slopes: of the activations between them.
-
-    Source: inntf.
-
-    Example:
-        >>> round(remembered_norm([np.eye(2), np.eye(2)], [(0.0, 1.0)]), 6)
-        1.0
-    """
-    digest = hashlib.blake2b(repr((slopes, [matrix.shape for matrix in matrices])).encode())
-    for matrix in matrices:
-        digest.update(np.ascontiguousarray(matrix))
-    key = digest.digest()
-    if key not in _known:
-        _known[key] = slope_restricted_norm(matrices, slopes)
-        while len(_known) > _KEPT:
-            _known.popitem(last=False)
-    _known.move_to_end(key)
-    return _known[key]

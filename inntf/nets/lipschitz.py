@@ -15,6 +15,7 @@ from inntf.core.protocols import Bounded
 from inntf.nets.activations import activation_lipschitz
 from inntf.nets.applied_weights import built_size, weights_as_applied
 from inntf.nets.dense_chains import bound_by_chains, parts_in_turn
+from inntf.nets.remembered import remembered
 from inntf.numerics.norms.conv_norms import conv_norm_bound
 from inntf.numerics.norms.power_iteration import spectral_norm
 
@@ -118,7 +119,7 @@ def _block(layer: Block) -> Bound:
 def _dense(layer: keras.layers.Dense) -> Bound:
     if not layer.built:
         return _no_weights(layer)
-    return with_activation(layer, spectral_norm(weights_as_applied(layer, layer.kernel)), layer.activation)
+    return with_activation(layer, remembered(spectral_norm, weights_as_applied(layer, layer.kernel)), layer.activation)
 
 
 @_rule(keras.layers.Conv2D)
@@ -128,7 +129,8 @@ def _conv(layer: keras.layers.Conv2D) -> Bound:
     if layer.data_format != "channels_last":
         return unbounded(layer, "is not channels_last")
     groups = np.split(weights_as_applied(layer, layer.kernel), layer.groups, axis=-1)  # block diagonal
-    norm = max(conv_norm_bound(group, built_size(layer), layer.strides, layer.padding, layer.dilation_rate) for group in groups)
+    how = built_size(layer), layer.strides, layer.padding, layer.dilation_rate
+    norm = max(remembered(conv_norm_bound, group, *how) for group in groups)
     return with_activation(layer, norm, layer.activation)
 
 

@@ -15,13 +15,14 @@ from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
 from inntf.core.weights import read
-from inntf.nets.dense_chains import remembered_norm
 from inntf.nets.entry_by_entry import Choose, run_entry_by_entry
 from inntf.nets.lipschitz import NO_WEIGHTS, Bound, product, unbounded, with_activation
 from inntf.nets.make_conditioner import unknown_width
 from inntf.nets.masks import HIDDEN_DEGREES, ORDERINGS, connections, entry_degrees, hidden_degrees
+from inntf.nets.remembered import remembered
 from inntf.nets.slope_ranges import global_slopes
 from inntf.numerics.norms.power_iteration import spectral_norm
+from inntf.numerics.norms.slope_restricted import slope_restricted_norm
 
 Shape = tuple[int | None, ...]
 
@@ -197,7 +198,7 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         bound, reason = product([*parts, with_activation(self, norms[-1], None)])
         slopes = global_slopes(self.activation)
         if slopes is not None and math.isfinite(bound) and not self.residual:
-            bound = min(bound, remembered_norm(kernels, [slopes] * len(self.hidden)))
+            bound = min(bound, remembered(slope_restricted_norm, kernels, [slopes] * len(self.hidden)))
         if self.direct:
             bound += spectral_norm(np.asarray(self.masked_direct_kernel(), np.float64))
         return bound, reason

@@ -13,16 +13,23 @@ from inntf.core.boxes import Box, broadcast_box
 from inntf.core.errors import explain
 from inntf.stability.ball_certificate import BallCertificate, certify_balls
 from inntf.stability.find_block import find_block
+from inntf.stability.paper_bounds import paper_bounds
 
 
 @dataclasses.dataclass(frozen=True)
 class CertificateRow:
-    """Bounds of one block; `depth` counts the containers around it."""
+    """Bounds of one block; `depth` counts the containers around it.
+
+    Attributes:
+        bounds: ours.
+        paper: by the formulas of the paper (`paper_bounds`), a product for a chain; `None` where it has none.
+    """
 
     name: str
     kind: str
     depth: int
     bounds: LipschitzBounds
+    paper: LipschitzBounds | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +53,14 @@ class Certificate:
         names = ["  " * row.depth + row.name for row in self.rows]
         width = max(map(len, [*names, "block"]))
         kinds = max(len(row.kind) for row in self.rows)
-        lines = [f"{'block':<{width}}  {'kind':<{kinds}}  {'forward':>10}  {'inverse':>10}  scope   reason"]
+        by_paper = f"{'Table 1: forward':>16}  {'inverse':>10}"
+        lines = [f"{'block':<{width}}  {'kind':<{kinds}}  {'forward':>10}  {'inverse':>10}  {by_paper}  scope   reason"]
         following = [row.depth for row in self.rows[1:]] + [0]
         for name, row, after in zip(names, self.rows, following, strict=True):
             bounds = row.bounds
-            line = f"{name:<{width}}  {row.kind:<{kinds}}  {bounds.forward:>10.4g}  {bounds.inverse:>10.4g}  {bounds.scope:<6}"
+            theirs = [f"{value:.4g}" for value in row.paper] if row.paper is not None else ["-", "-"]
+            line = f"{name:<{width}}  {row.kind:<{kinds}}  {bounds.forward:>10.4g}  {bounds.inverse:>10.4g}"
+            line += f"  {theirs[0]:>16}  {theirs[1]:>10}  {bounds.scope:<6}"
             reason = "" if after > row.depth else bounds.reason  # a container repeats what its parts say
             lines.append(f"{line}  {reason}".rstrip())
         return "\n".join(lines)
@@ -63,7 +73,8 @@ def certify(
 
     For a chain the bounds multiply: `Lip(F_n o ... o F_1) <= prod Lip(F_i)`.  These are guarantees, from formulas and
     certified layer norms; `singular_values` measures at samples, from below.  Of a trained model the products say little: ask
-    `at` data, where the exact Jacobian of the whole and what can change of it in a ball are bounded together.
+    `at` data, where the exact Jacobian of the whole and what can change of it in a ball are bounded together.  Printed,
+    the bounds stand beside those by the formulas of the paper's Table 1.
 
     Args:
         block: a built block, or a model around one.
@@ -110,23 +121,26 @@ def _rows(block: Block, domain: Box | None, depth: int, suffix: str = "") -> tup
     name, kind = block.name + suffix, type(block).__name__
     if type(block) in (Chain, Repeat) and block.built:
         box, numbers, rows, total = domain, itertools.count(), [], LipschitzBounds(1.0, 1.0)
+        paper: LipschitzBounds | None = total
 
         def visit(part: Block) -> None:
-            nonlocal box, total
+            nonlocal box, total, paper
             found, box = _rows(part, box, depth + 1, f"_{next(numbers)}" if isinstance(block, Repeat) else "")
             rows.extend(found)
             total = total.then(found[0].bounds)
+            paper = None if paper is None or found[0].paper is None else paper.then(found[0].paper)
 
         if isinstance(block, Repeat):
             for_each_block(block, visit)
         else:
             for part in block:
                 visit(part)
-        return [CertificateRow(name, kind, depth, total), *rows], box
-    own = [CertificateRow(name, kind, depth, block.lipschitz_bounds(domain))]
+        return [CertificateRow(name, kind, depth, total, paper), *rows], box
+    image = block.image_box(domain)
+    own = [CertificateRow(name, kind, depth, block.lipschitz_bounds(domain), paper_bounds(block, domain, image))]
     for part in _parts(block):  # which box reaches which of them is not told
         own += _rows(part, None, depth + 1)[0]
-    return own, block.image_box(domain)
+    return own, image
 
 
 def _parts(block: Block) -> list[Block]:

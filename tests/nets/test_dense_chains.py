@@ -11,6 +11,7 @@ import tensorflow as tf
 from inntf import nets
 from inntf.blocks import AffineCoupling
 from inntf.nets import dense_chains, lipschitz_constant
+from inntf.nets import remembered as memory
 from inntf.nets.dense_chains import parts_in_turn
 from inntf.nets.slope_ranges import global_slopes, slope_range
 from inntf.numerics.norms import slope_restricted
@@ -35,7 +36,7 @@ def product_of(network):
 
 @pytest.fixture(autouse=True)
 def nothing_is_remembered(monkeypatch):
-    monkeypatch.setattr(dense_chains, "_known", collections.OrderedDict())
+    monkeypatch.setattr(memory, "_known", collections.OrderedDict())
 
 
 def search(network, dim, points=2000, rounds=4):

@@ -10,6 +10,8 @@ import numpy as np
 from inntf.numerics.norms.loewner_bounds import rounding, size
 from inntf.numerics.norms.power_iteration import spectral_norm
 
+_SMALL = 32  # rows up to which eigenvalues cost no more than the calls of an iteration
+
 
 def loop_transformed_norm(
     weights: Sequence[np.ndarray], middles: Sequence[float], halves: Sequence[float], unless_above: float = math.inf
@@ -68,8 +70,8 @@ def _about(w: np.ndarray) -> float:
     return 0.999999 * math.sqrt(largest(w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w, 8))
 
 
-def largest(k: np.ndarray, iterations: int = 20) -> float:
-    """The largest eigenvalue of a semidefinite matrix, about, from below: power iteration from the longest column.
+def largest(k: np.ndarray, iterations: int = 15) -> float:
+    """The largest eigenvalue of a semidefinite matrix, about: of a large one by power iteration from the longest column.
 
     Source: von Mises.
 
@@ -77,6 +79,8 @@ def largest(k: np.ndarray, iterations: int = 20) -> float:
         >>> round(largest(np.diag([1.0, 3.0])), 6)
         3.0
     """
+    if 0 < len(k) <= _SMALL:
+        return max(float(np.linalg.eigvalsh(k)[-1]), 0.0)
     v = k[:, np.argmax(np.einsum("ij,ij->j", k, k))]
     for _ in range(iterations):
         v = v / (np.linalg.norm(v) or 1.0)

@@ -14,7 +14,7 @@ from inntf.numerics.norms.slope_multipliers import Stage, find_multipliers
 
 _TUNED = 2e8  # floating-point operations that choosing multipliers may take, a few hundredths of a second
 _LARGEST = 3e9  # that a bound may take at all
-_EVALUATIONS = 16
+_EVALUATIONS = 10
 _NARROWEST = 1e-8  # half range of slopes, relative: a narrower one is widened, which the bound does not feel
 
 
