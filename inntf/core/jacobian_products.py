@@ -148,6 +148,8 @@ def pulled_back(function: Callable[..., tf.Tensor], at: Any, cotangent: tf.Tenso
     found = tape.gradient(
         out, at, output_gradients=tf.cast(cotangent, out.dtype), unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
+    for part, value in zip(found, at, strict=True):
+        part.set_shape(value.shape)  # gradients of convolutions do not know it where the batch is open
     return found[0] if one else tuple(found)
 
 
@@ -171,4 +173,6 @@ def pushed_forward(function: Callable[..., tf.Tensor], at: Any, tangent: Any) ->
         outer.watch(dummy)
         pulled = inner.gradient(out, at, output_gradients=dummy, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     given = [tf.cast(part, value.dtype) for part, value in zip(tangent, at, strict=True)]
-    return outer.gradient(pulled, dummy, output_gradients=given, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    found = outer.gradient(pulled, dummy, output_gradients=given, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    found.set_shape(out.shape)
+    return found

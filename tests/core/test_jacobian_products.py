@@ -120,17 +120,22 @@ def test_products_are_those_of_the_dense_jacobian(name):
         np.testing.assert_allclose(product.numpy().reshape(2, -1), expected, rtol=1e-6, atol=1e-8 * np.abs(expected).max())
 
 
-def test_in_a_graph_with_a_batch_of_any_size():
-    block, x, condition = made("repeat")
-    spec = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in (x, condition, x)]
+@pytest.mark.parametrize("transposed", [False, True])
+def test_in_a_graph_with_a_batch_of_any_size(transposed):
+    block, x, condition = made("multiscale")
+    z, jacobian = dense(block, x, condition)
+    vector = z if transposed else x
+    spec = [tf.TensorSpec([None, *t.shape[1:]], t.dtype) for t in (x, condition, vector)]
 
     @tf.function(input_signature=spec, autograph=False)
     def product(x, condition, vector):
-        return block.jacobian_product(block.linearize(x, condition)[1], vector, condition)
+        return block.jacobian_product(block.linearize(x, condition)[1], vector, condition, transposed=transposed)
 
-    _, jacobian = dense(block, x, condition)
-    np.testing.assert_allclose(product(x, condition, x), np.einsum("bij,bj->bi", jacobian, x), rtol=1e-9)
-    np.testing.assert_allclose(product(x[:1], condition[:1], x[:1])[0], jacobian[0] @ x[0].numpy(), rtol=1e-9)
+    matrix = np.swapaxes(jacobian, 1, 2) if transposed else jacobian
+    expected = np.einsum("bij,bj->bi", matrix, vector.numpy().reshape(2, -1))
+    for n in (2, 1):
+        found = product(x[:n], condition[:n], vector[:n]).numpy().reshape(n, -1)
+        np.testing.assert_allclose(found, expected[:n], rtol=1e-9, atol=1e-12)
 
 
 def test_who_iterates():
