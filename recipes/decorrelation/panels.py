@@ -57,7 +57,7 @@ def draw_errors(axes: Axes, steps: Sequence[int], errors: Sequence[Sequence[floa
     values = np.asarray(errors, np.float64)
     x = np.broadcast_to(np.asarray(steps, np.float64)[:, None], values.shape)
     fine, broken = np.isfinite(values) & (values > 0), ~np.isfinite(values)
-    axes.plot(x[fine], values[fine], ".", color=figures.PALETTE[0], ms=3, alpha=0.35, mew=0)
+    axes.plot(x[fine], values[fine], ".", color=figures.PALETTE[0], ms=4.5, alpha=0.5, mew=0)
     top = axes.get_xaxis_transform()
     axes.plot(x[broken], np.full(broken.sum(), 0.98), ".", color=ORANGE, ms=6, transform=top, clip_on=False, in_layout=False)
     if fine.any():

@@ -43,7 +43,7 @@ class Config(RecipeConfig):
     """Learning rate (Adam), at its highest."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Learning rate: constant (the paper), or up over the first twentieth of the steps and down again by a half cosine."""
-    log_every: Steps = 30
+    log_every: Steps = 60
     """Steps between looks: losses, reconstruction errors of fixed images, a checkpoint."""
     look_every: Steps = 60
     """Steps between looks at singular values; trained models are looked at anyway."""
