@@ -106,6 +106,7 @@ SUBJECTS = {
         lambda net: net(IMAGES),
     ),
     "LipschitzMLP": (lambda: nets.LipschitzMLP((5,), out_channels=4), lambda net: net(VECTORS)),
+    "OrthogonalNet": (lambda: nets.OrthogonalNet(4, 1, out_channels=4), lambda net: net(VECTORS)),
     "MaskedMLP": (lambda: nets.MaskedMLP(2, hidden=(6,), zero_last=False, direct=True), lambda net: net(VECTORS, CONDITION)),
     "ConditionPyramid": (lambda: nets.ConditionPyramid(3, 2), lambda net: net(IMAGES, SIZES)),
     "ConditionPyramid of vectors": (lambda: nets.ConditionPyramid(3, 2), lambda net: net(VECTORS, SIZES)),

@@ -17,7 +17,7 @@ def weights_as_applied(layer: keras.layers.Layer, weight: keras.Variable) -> np.
 
     Example:
         >>> dense = keras.layers.Dense(1, kernel_initializer="ones", dtype="mixed_bfloat16"); dense.build((None, 1))
-        >>> dense.kernel.assign([[1.00391]]); float(weights_as_applied(dense, dense.kernel)[0, 0])
+        >>> _ = dense.kernel.assign([[1.00391]]); float(weights_as_applied(dense, dense.kernel)[0, 0])
         1.0078125
     """
     return keras.ops.convert_to_numpy(keras.ops.cast(keras.ops.cast(weight, layer.compute_dtype), "float64"))

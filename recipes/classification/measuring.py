@@ -60,7 +60,7 @@ def measure(
 
 
 def spectra(model: IResNetClassifier, x: np.ndarray) -> SingularValues:
-    """In float64, where rounding hides less: by Lanczos, or from all of the Jacobian where the inverse does not confirm that."""
+    """In float64: by Lanczos, or from all of the Jacobian where the inverse does not confirm what that found."""
     values = singular_values(model.body, x, method="lanczos", iterations=40, tolerance=0.05, precision="float64")
     if values.nonfinite or not np.all(values.consistent):
         values = singular_values(model.body, x, method="exact", precision="float64")

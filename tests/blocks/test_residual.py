@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from inntf.blocks import InverseNotReached, ResidualBlock
 from inntf.compose import Repeat
-from inntf.nets import ConvNet, LipschitzMLP, SpectralConv2D, lipschitz_constant, lipschitz_tensor
+from inntf.nets import ConvNet, LipschitzMLP, SpectralConv2D, certify_norms, lipschitz_constant, lipschitz_tensor
 from inntf.numerics import PowerSeries
 
 
@@ -147,7 +147,8 @@ def test_training_updates_norms_once_a_call():
     np.testing.assert_array_equal(vector, before)
     made(data(), training=True)
     assert not np.allclose(vector, before)
-    np.testing.assert_allclose(made.certify() / 0.8, 0.8, rtol=0.02)
+    assert made.certify() <= 0.64 * 1.001
+    np.testing.assert_allclose(list(certify_norms(made).values()), 0.8, rtol=0.02)
 
 
 def test_noise():
