@@ -140,7 +140,7 @@ def vjp(function: Function, x: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
     return tape.gradient(y, x, output_gradients=tf.cast(w, y.dtype), unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
-def batch_jacobian(function: Function, x: tf.Tensor, rows: int | None = None) -> tf.Tensor:
+def batch_jacobian(function: Function, x: tf.Tensor, rows: int | None = 1) -> tf.Tensor:
     """The exact Jacobian of every sample, events flattened: `J[b, i, j] = dy[b, i] / dx[b, j]`.
 
     Reverse mode, `rows` rows of the Jacobian a pass: the batch is repeated `rows` times, the function evaluated once, and each
