@@ -152,7 +152,7 @@ def batch_jacobian(function: Function, x: tf.Tensor, rows: int | None = 1) -> tf
         function: `x -> y`, sample by sample; with more than one row it must take a batch of `rows * batch`
             (samples in order, repeated as a whole).
         x: `(batch, ...)`, float.
-        rows: rows of the Jacobian a pass, at least 1; one by default; `None` for as many as make some ten thousand numbers of `x`, and at
+        rows: rows of the Jacobian a pass, at least 1; `None` for as many as make some ten thousand numbers of `x`, and at
             most as many as `x` has.
 
     Returns:
