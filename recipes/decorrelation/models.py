@@ -122,7 +122,7 @@ class Decorrelator(keras.Model):
         with tf.GradientTape() as tape:
             z = self(x)
             if context.num_replicas_in_sync > 1:
-                z = context.all_gather(z, 0)
+                z = tf.ensure_shape(context.all_gather(z, 0), [None, *z.shape[1:]])
             loss = decorrelation_loss(z)
             share = loss / context.num_replicas_in_sync  # the gradients of all replicas are added up
         gradients = tape.gradient(share, [w.value for w in weights], unconnected_gradients=tf.UnconnectedGradients.ZERO)
