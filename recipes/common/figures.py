@@ -124,7 +124,8 @@ def draw_curves(
         marker = "o" if shown.sum() <= 12 else None
         line = np.where(shown, y, np.nan)
         style = _STYLES[i // len(PALETTE) % len(_STYLES)]
-        axes.plot(x, line, style, color=colour, lw=1.8, marker=marker, ms=4, label=name, solid_capstyle="round")
+        label = name if len(x) else None  # no values: its colour stays its own in other panels
+        axes.plot(x, line, style, color=colour, lw=1.8, marker=marker, ms=4, label=label, solid_capstyle="round")
         broken = x[~np.isfinite(y)]
         top = axes.get_xaxis_transform()
         axes.plot(broken, np.ones(len(broken)), "x", color=colour, ms=6, mew=1.6, transform=top, clip_on=False, in_layout=False)

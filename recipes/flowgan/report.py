@@ -55,14 +55,20 @@ def draw(
             lambda axes: figures.draw_curves(
                 axes, curves("reconstruction_error_max"), "Reconstruction error of 32 test images, max, l2", log=True
             ),
+            lambda axes: figures.draw_curves(
+                axes, {LABELS[n]: _conditions(results[n]) for n in names}, "Condition number at test images, float64", log=True
+            ),
+        ],
+        [
             lambda axes: figures.draw_curves(axes, curves("confident_share"), "Share of sure* samples"),
+            lambda axes: figures.draw_curves(axes, curves("bits_per_dim"), "Bits per dimension of the batches"),
         ],
         *([_passes(pictures[n], nine[n]) for n in names[i : i + 2]] for i in range(0, len(names), 2)),
         [_samples(pictures[n]["samples"], f"Samples\n{LABELS[n]}") for n in names],
         *([_on_the_way(on_the_way[n], LABELS[n]) for n in adversarial[i : i + 2]] for i in range(0, len(adversarial), 2)),
         [_samples(pictures[n]["refitted"], f"Refitted\n{LABELS[n]}") for n in names],
     ]
-    heights = [1.6, 2.6, *([3.2] * len(names[::2])), 2.2, *([3.2] * len(adversarial[::2])), 2.2]
+    heights = [1.6, 2.6, 2.6, *([3.2] * len(names[::2])), 2.2, *([3.2] * len(adversarial[::2])), 2.2]
     return figures.report(
         "Flow-GAN: what the objective does to the inverse",
         rows,
@@ -115,6 +121,13 @@ def _on_the_way(samples: dict[int, Any], label: str) -> Any:
 def _curve(history: list[dict[str, float]], key: str) -> Any:
     seen = [h for h in history if key in h]
     return [h["step"] for h in seen], [h[key] for h in seen]
+
+
+def _conditions(result: dict[str, Any]) -> Any:
+    """The looks, and in the end the trained model's, which is measured with more care."""
+    steps, values = _curve(result["history"], "condition_number")
+    end = [look["step"] for look in result["history"]][-1:]
+    return [*steps, *end], [*values, *[result["condition_number"]] * len(end)]
 
 
 def _table(results: dict[str, Any]) -> tuple[list[str], list[list[object]]]:

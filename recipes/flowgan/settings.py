@@ -64,10 +64,8 @@ class Config(RecipeConfig):
     """Weight of the likelihood (nats per image) in the hybrid objective."""
     gradient_penalty: Weight = 1.0
     """Weight of the discriminator's gradient penalty (10 in the papers)."""
-    log_every: Steps = 100
-    """Steps between summaries and checkpoints."""
-    look_every: Steps = 500
-    """Steps between full looks at the inverse, which cost as much as a hundred steps; trained models are looked at anyway."""
+    log_every: Steps | None = None
+    """Steps between checkpoints and looks at the inverse and the samples; None for a tenth of each training."""
     passes: Annotated[int, Within(1, 100)] = 9
     """Passes forward and back in the looks at the inverse."""
     fid_images: Annotated[int, Within(2, 10**6)] = 1000
@@ -78,6 +76,10 @@ class Config(RecipeConfig):
     def steps(self, objective: str) -> int:
         """Of an objective's training."""
         return {"mle": self.steps_mle, "hybrid": self.steps_hybrid, "adv": self.steps_adv}[objective]
+
+    def between_looks(self, objective: str) -> int:
+        """Steps from one look at a training to the next."""
+        return self.log_every or -(-self.steps(objective) // 10)
 
     def check_together(self) -> None:
         """This recipe trains by Keras' `fit`."""
@@ -101,7 +103,6 @@ _SMOKE = Config(
     steps_adv=4,
     head_start=1,
     log_every=2,
-    look_every=100,
     passes=2,
     fid_images=64,
     jacobian_images=1,
@@ -127,7 +128,6 @@ _PAPER = Config(
     head_start=0,
     gradient_penalty=10.0,
     log_every=1000,
-    look_every=1000,
     fid_images=5000,
 )
 PRESETS = {"smoke": _SMOKE, "small": Config(), "paper": _PAPER}

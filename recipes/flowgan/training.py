@@ -54,9 +54,10 @@ def train(
         losses = {**losses, "confident_share": confident_share(features, as_pixels(samples)[0]) or 0.0}
         errors = distances(x, flow.passes(x, 1)[1])
         losses["reconstruction_error_max"] = summarize(errors).max  # of the finite ones, as write_stability has it
-        if step % config.look_every or step == steps:  # trained, it is measured anyway
+        if step == steps:  # trained, it is measured with care
             return losses
-        numbers, _ = write_stability(stability, gan.block, x, step, passes=config.passes, samples=1, iterations=15)
+        jacobian = {"samples": 1, "iterations": 15, "precision": "float64"}
+        numbers, _ = write_stability(stability, gan.block, x, step, passes=config.passes, **jacobian)
         return {**losses, **numbers}
 
     def stream(step: int) -> tf.data.Dataset:
@@ -69,7 +70,7 @@ def train(
         parts |= {"discriminator": gan.discriminator, "discriminator_optimizer": gan.discriminator_optimizer}
     remedy = "Lower --rate-generator, or use --architecture stable."
     watch = Watch(folder, name, weights=gan.weights, trained=gan.block.trainable_weights, look=look, remedy=remedy, **parts)
-    fit_in_segments(gan, name, stream, watch.restore(), steps, config.log_every, watch.look)
+    fit_in_segments(gan, name, stream, watch.restore(), steps, config.between_looks(gan.objective), watch.look)
     return watch.finish()
 
 

@@ -177,3 +177,11 @@ def test_what_a_run_trains():
     assert experiment.trainings(one) == [("mle", "unstable"), ("adv", "unstable")]
     assert experiment.trainings(dataclasses.replace(one, warm_start=False)) == experiment.variants(one) == [("adv", "unstable")]
     assert [f"{o}_{a}" for o, a in experiment.trainings(small)] == list(experiment.PAIRS)
+
+
+def test_every_training_is_looked_at_ten_times():
+    small = PRESETS["small"]
+    for objective in ("mle", "hybrid", "adv"):
+        assert 10 <= -(-small.steps(objective) // small.between_looks(objective)) <= 11
+    assert dataclasses.replace(small, steps_adv=7).between_looks("adv") == 1
+    assert dataclasses.replace(small, log_every=200).between_looks("adv") == 200
