@@ -145,7 +145,7 @@ SLOW = {
         "test_a_regularizer_keeps_an_inverse",
         "test_under_a_strategy",
     ],
-    "tests/stability/test_two_sides.py": ["test_a_classifier_whose_body_pads"],
+    "tests/stability/test_two_sides.py": ["test_a_classifier_has_no_samples_of_its_own[2"],
     "tests/test_fresh_process.py": [
         "test_saved_models_load_with_tensorflow_alone[float64]",
         "test_an_empty_batch_of_images_keeps_its_shape_with_and_without_onednn[1]",

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from inntf.numerics.shared_traces import traced
+
 Function = Callable[[tf.Tensor], tf.Tensor]
 
 _NUMBERS_A_PASS = 2**16  # of all rows of a Jacobian that are computed at once
@@ -211,7 +213,7 @@ def _traced(function: Function) -> Function:
     """`(x, rows)` to the Jacobian, traced once for a `tf.function`."""
     if function not in _traces:
         known = weakref.ref(function)  # a strong one would keep the entry for ever
-        _traces[function] = tf.function(lambda x, rows: _in_passes(known(), x, rows), autograph=False, reduce_retracing=True)
+        _traces[function] = traced(lambda x, rows: _in_passes(known(), x, rows))
     return _traces[function]
 
 

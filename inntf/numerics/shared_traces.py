@@ -12,6 +12,20 @@ import tensorflow as tf
 _ENTRIES = 64  # keys; of those not used for longest, the traces are dropped
 
 
+def traced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A `tf.function` for tensors of any batch size, quiet where it is traced again: that is a new block here, not a mistake.
+
+    Source: inntf.
+
+    Example:
+        >>> float(traced(lambda x: x / 2)(tf.constant(3.0)))
+        1.5
+    """
+    made = tf.function(function, autograph=False, reduce_retracing=True)
+    made._omit_frequent_tracing_warning = True  # an attribute of TensorFlow's; another version that lacks it only warns
+    return made
+
+
 def run_shared(key: Hashable, function: Callable[..., Any], *tensors: Any) -> Any:
     """`function(*tensors)`, eagerly by a trace that all calls with an equal key share; as it is in a graph, or without a key.
 
@@ -46,7 +60,7 @@ class _Shared:
     def __init__(self) -> None:
         self._lent = threading.local()
         self._refused = False
-        self._traced = tf.function(lambda *tensors: self._lent.function(*tensors), autograph=False, reduce_retracing=True)
+        self._traced = traced(lambda *tensors: self._lent.function(*tensors))
 
     def __call__(self, function: Callable[..., Any], tensors: tuple[Any, ...]) -> Any:
         if self._refused:

@@ -13,6 +13,7 @@ from inntf.core import Block
 from inntf.core.refusals import marked_refusals, values_only
 from inntf.nets.lipschitz_cache import settings_of
 from inntf.numerics.extreme_singular_values import JacobianExtremes, lanczos_extremes, products_extremes
+from inntf.numerics.shared_traces import traced
 from inntf.stability.block_functions import BlockFunctions
 
 
@@ -88,7 +89,7 @@ class _Traces:
                 with backprop_mode("stored"), marked_refusals(), values_only():
                     return getattr(self._block(), name)(*tensors, **way)
 
-            self._functions[key] = tf.function(function, autograph=False, reduce_retracing=True)
+            self._functions[key] = traced(function)
         return self._functions[key](*tensors)
 
 

@@ -16,7 +16,7 @@ from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.density_error import DensityError, density_error, log_density
 from inntf.stability.precision import shared_float64_copy
 from inntf.stability.singular_values import SingularValues
-from inntf.stability.two_sides import Side, draw_latents
+from inntf.stability.two_sides import Side, draw_latents, no_samples
 from inntf.stability.verdict import Verdict, judge, which_case
 
 _SIXTEEN_BITS = ("float16", "bfloat16")
@@ -30,7 +30,7 @@ class Measurement:
         data: data there and back, behind leading blocks that round to levels.
         samples: the model's own latents there and back; `None` where it has none, `samples_missing` says why.
         data_wide, samples_wide: the same of a float64 copy; `None` where there is none, `float64_missing` says why.
-        density: error of the log-density against that copy; `None` without one, or where the block pads.
+        density: error of the log-density against that copy; `None` without one, or without samples.
         computes_in: the narrowest dtype that a part computes in.
         between_evaluations: relative errors `x -> z` by eager operations, `z -> x` in a graph, where a part computes in 16
             bits: there two evaluations of one network differ.  Otherwise `None`.
@@ -112,11 +112,10 @@ def measure(model: Any, maps: BlockFunctions, *, wide: bool = True) -> Measureme
         exact = log_density(model, maps.block, broad.z, broad.log_det)
         found = [density_error(log_density(model, maps.block, z, log_det), exact, size) for z, log_det in computed]
         density = max(found, key=lambda error: (error.wrong, error.nats.p99))
-    reason = "" if latents is not None else "The block pads: no density, and no samples."
     return Measurement(
         data=narrow.data,
         samples=narrow.samples,
-        samples_missing=reason,
+        samples_missing=no_samples(model, maps.block),
         data_wide=None if broad is None else broad.data,
         samples_wide=None if broad is None else broad.samples,
         float64_missing=missing,

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from inntf.core import Block
+from inntf.numerics.shared_traces import traced
 
 
 def traced_once(block: Block, key: Any, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,7 +26,7 @@ def traced_once(block: Block, key: Any, function: Callable[..., Any]) -> Callabl
     known = _traces[block][1]
     if key not in known:
         itself = weakref.ref(block)
-        known[key] = tf.function(lambda *tensors: function(itself(), *tensors), reduce_retracing=True, autograph=False)
+        known[key] = traced(lambda *tensors: function(itself(), *tensors))
     return known[key]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block
+from inntf.models import IResNetClassifier
 from inntf.models.flow_shapes import standard_normal
 from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.find_block import find_subject
@@ -54,14 +55,14 @@ class Side:
 def draw_latents(model: Any, maps: BlockFunctions, seed: int = 0) -> tf.Tensor | None:
     """Latents from the model's base, `(count, ...)`: a standard normal where the model has none of its own.
 
-    Their number is 1024, less for large events, and a multiple of the data's, so that conditions repeat.  `None` for a
-    block that pads: its latents have more numbers than its data, and most of them are the image of none.
+    Their number is 1024, less for large events, and a multiple of the data's, so that conditions repeat.  `None` where
+    `no_samples` says why.
     """
     block = maps.block
+    if no_samples(model, block):
+        return None
     latent = block._z_event_shape
     size = math.prod(latent)
-    if size != math.prod(block._x_event_shape):
-        return None
     count = int(np.clip(_LARGEST // max(size, 1), _FEWEST, _MOST))
     if maps.condition is not None:
         data = int(maps.x.shape[0])
@@ -70,6 +71,17 @@ def draw_latents(model: Any, maps: BlockFunctions, seed: int = 0) -> tf.Tensor |
     base = standard_normal(latent, block.variable_dtype) if isinstance(subject, Block) else subject.base
     drawn = tf.reshape(base.sample(count, seed=tf.constant([seed, 0])), [-1, *latent])
     return tf.cast(drawn[: count if maps.condition is not None else _MOST], block.variable_dtype)
+
+
+def no_samples(model: Any, block: Block) -> str:
+    """Why a model has no samples and no density of its own; empty where it has.
+
+    The latents of a block that pads have more numbers than its data, and most of them are the image of none; a classifier's
+    features follow no law that could be drawn from.
+    """
+    if math.prod(block._z_event_shape) != math.prod(block._x_event_shape):
+        return "The block pads: no density, and no samples."
+    return "A classifier: no density, and no samples." if isinstance(model, IResNetClassifier) else ""
 
 
 def relative_summary(errors: Any, x: Any) -> ErrorSummary:
