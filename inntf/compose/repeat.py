@@ -15,7 +15,7 @@ from inntf.compose.for_each_block import for_each_block
 from inntf.compose.linearized_scan import linearized_scan, scanned_product
 from inntf.compose.reversible_scan import recomputed, step_back
 from inntf.compose.scan import Scan, stored
-from inntf.compose.stacking import Same, Template, sources
+from inntf.compose.stacking import Same, Template, assign, sources
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.boxes import Box
@@ -224,8 +224,11 @@ class Repeat(Composition):
                 domain = self._template.block.image_box(domain)
         return domain
 
-    def unroll(self) -> Chain:
+    def unroll(self, into: Chain | None = None) -> Chain:
         """The equivalent `Chain` of `n` blocks with copies of the weights.
+
+        Args:
+            into: what an earlier call returned: it gets today's weights and is returned, which is cheaper than a new one.
 
         Raises:
             ValueError: if it is not built yet.
@@ -234,6 +237,10 @@ class Repeat(Composition):
             raise ValueError(
                 f"{self.name}.unroll: received an unbuilt Repeat, expected weights to copy. Call it on data, or ensure_built."
             )
+        if into is not None:
+            for block, slices in zip(into, self._slices(), strict=True):
+                assign(block, slices)
+            return into
         name = self._template.block.name
         chain = Chain([self._template.make(s, f"{name}_{i}") for i, s in enumerate(self._slices())], **self._common())
         return chain.ensure_built(self.event_shape, self.condition_shape)

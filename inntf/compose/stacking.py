@@ -56,9 +56,14 @@ class Template:
     def make(self, slices: Sequence[np.ndarray], name: str) -> Block:
         """A block of its own with these weights."""
         block = self.block.copy(name=name)
-        for variable, value in zip(block.variables, slices, strict=True):
-            variable.assign(value)
+        assign(block, slices)
         return block
+
+
+def assign(block: Block, values: Sequence[np.ndarray]) -> None:
+    """Give a block these values of its variables."""
+    for variable, value in zip(block.variables, values, strict=True):
+        variable.assign(value)
 
 
 class Same:

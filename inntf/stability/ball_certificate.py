@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from inntf.compose import Repeat
 from inntf.core import Block
-from inntf.core.blocks_in_turn import BlocksInTurn
 from inntf.core.errors import explain
 from inntf.core.local_maps import LocalMap
 from inntf.core.random_states import same_draws
@@ -20,6 +17,7 @@ from inntf.core.refusals import marked_refusals, values_only
 from inntf.numerics.norms.batched_norms import norms_from_above, spectral_norms
 from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.precision import shared_float64_copy
+from inntf.stability.unrolling import in_turn
 
 _NUMBERS_AT_ONCE = 2**22  # of the Jacobians of all points that are followed together
 _PRODUCTS_UP_TO = 128  # dimensions
@@ -107,7 +105,7 @@ def certify_balls(block: Any, at: Any, radius: Any, condition: Any = None) -> Ba
     radius = np.broadcast_to(np.asarray(radius, np.float64), (len(x),))
     if not (np.isfinite(radius).all() and (radius > 0).all()):
         raise ValueError(explain("certify_balls", received=f"radius={radius!r}", expected="positive, finite numbers"))
-    blocks = list(_in_turn(maps.block))
+    blocks = list(in_turn(maps.block))
     size = math.prod(x.shape[1:])
     step = max(1, _NUMBERS_AT_ONCE // max(1, size * size))
     found = []
@@ -256,14 +254,3 @@ class _Path:
 
 def _known(bound: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(bound), np.inf, bound)
-
-
-def _in_turn(block: Block) -> Iterator[Block]:
-    """The blocks that are applied one after the other, those of containers in their place."""
-    if isinstance(block, Repeat):
-        block = block.unroll()
-    if isinstance(block, BlocksInTurn):
-        for part in block.blocks_in_turn():
-            yield from _in_turn(part)
-    else:
-        yield block

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from inntf.compose import Repeat, backprop_mode
+from inntf.compose import backprop_mode
 from inntf.core import Block
 from inntf.core.refusals import marked_refusals, values_only
 from inntf.nets.lipschitz_cache import settings_of
 from inntf.numerics.extreme_singular_values import JacobianExtremes, lanczos_extremes, products_extremes
 from inntf.numerics.shared_traces import traced
 from inntf.stability.block_functions import BlockFunctions
+from inntf.stability.unrolling import with_repeated
 
 
 class BlockProducts:
@@ -75,7 +76,7 @@ class _Traces:
     @classmethod
     def of(cls, block: Block) -> _Traces:
         """Those known, or new ones."""
-        settings = [settings_of(part, held=False) for part in _with_repeated(block)]
+        settings = [settings_of(part, held=False) for part in with_repeated(block)]
         known = _known.get(block)
         if known is None or known[0] != settings:
             known = _known[block] = settings, cls(block)
@@ -91,14 +92,6 @@ class _Traces:
 
             self._functions[key] = traced(function)
         return self._functions[key](*tensors)
-
-
-def _with_repeated(block: Block) -> Iterator[Block]:
-    """The block, and those that each `Repeat` in it keeps out of sight."""
-    yield block
-    for layer in block._flatten_layers():
-        if isinstance(layer, Repeat):
-            yield from _with_repeated(layer.config_arguments()["make_block"])
 
 
 _known: weakref.WeakKeyDictionary[Block, tuple[Any, _Traces]] = weakref.WeakKeyDictionary()

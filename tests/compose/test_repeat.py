@@ -72,6 +72,11 @@ def test_equals_the_unrolled_chain(repeat):
     back, back_log_det = repeat.inverse_and_log_det(z)
     np.testing.assert_allclose(back, x, atol=1e-11)
     np.testing.assert_allclose(back_log_det, -log_det, atol=1e-11)
+    for weight in repeat.trainable_weights:
+        weight.assign(weight + 0.1)
+    assert repeat.unroll(into=chain) is chain
+    np.testing.assert_array_equal(chain.forward(tf.identity(x)), repeat.forward(tf.identity(x)))
+    assert np.abs(chain.forward(tf.identity(x)) - z).max() > 1e-3
 
 
 @pytest.mark.parametrize("mode", ["stored", "reversible"])

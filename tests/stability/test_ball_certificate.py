@@ -257,6 +257,16 @@ def test_the_largest_radius():
     assert (too_wide | (two >= 0.99)).all()
 
 
+def test_it_sees_todays_weights_of_a_repeat():
+    block = Repeat(AffineCoupling(conditioner=MLP((4,))), 3, dtype="float64").ensure_built((2,))
+    x = np.float64([[0.3, -1.2]])
+    before = certify(block, at=x, radius=1e-3)
+    for weight in block.trainable_weights:
+        weight.assign(weight + 0.3)
+    after, fresh = certify(block, at=x, radius=1e-3), certify(block.unroll(), at=x, radius=1e-3)
+    assert after.forward != before.forward and (after.forward, after.inverse) == (fresh.forward, fresh.inverse)
+
+
 def test_a_centre_that_is_lost_costs_the_others_nothing():
     block = mixed(lambda: AffineCoupling(conditioner=net(), scale=ExpScale(None)), 3)
     x = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)

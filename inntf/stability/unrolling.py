@@ -1,0 +1,43 @@
+"""The blocks of a composition one after the other, those that a `Repeat` keeps out of sight among them."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+from inntf.compose import Chain, Repeat
+from inntf.core import Block
+from inntf.core.blocks_in_turn import BlocksInTurn
+from inntf.nets.lipschitz_cache import settings_of
+
+
+def in_turn(block: Block) -> Iterator[Block]:
+    """The blocks that are applied one after the other, those of containers in their place."""
+    if isinstance(block, Repeat):
+        block = _unrolled(block)
+    if isinstance(block, BlocksInTurn):
+        for part in block.blocks_in_turn():
+            yield from in_turn(part)
+    else:
+        yield block
+
+
+def with_repeated(block: Block) -> Iterator[Block]:
+    """The block, and those that each `Repeat` in it keeps out of sight."""
+    yield block
+    for layer in block._flatten_layers():
+        if isinstance(layer, Repeat):
+            yield from with_repeated(layer.config_arguments()["make_block"])
+
+
+def _unrolled(block: Repeat) -> Chain:
+    """Its blocks with their weights of now, made once for as long as their settings are the same."""
+    settings = [settings_of(part, held=False) for part in with_repeated(block)]
+    known = _chains.get(block)
+    chain = block.unroll(known[1] if known is not None and known[0] == settings else None)
+    _chains[block] = settings, chain
+    return chain
+
+
+_chains: weakref.WeakKeyDictionary[Repeat, tuple[Any, Chain]] = weakref.WeakKeyDictionary()
