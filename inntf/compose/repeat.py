@@ -172,18 +172,7 @@ class Repeat(Composition):
 
     def waits_for_data(self) -> bool:
         """Whether a slice of the weights is still as it was made, where `initialize` would set it."""
-        if not (self.built and self.trainable):
-            return False
-        template = self._template
-        parts = [part for part in template.block._flatten_layers() if isinstance(part, Block)]
-        asked = {id(v) for part in parts if _decides(part) for v in part.variables}
-        pairs = [(v, s) for v, s in zip(template.variables, template.stacks, strict=True) if id(v) in asked]
-        columns = [(variable, tf.convert_to_tensor(stack)) for variable, stack in pairs]
-        for i in range(self.n if columns else 0):
-            with keras.StatelessScope([(v, column[i]) for v, column in columns], initialize_variables=False):
-                if template.block.waits_for_data():
-                    return True
-        return False
+        return self.built and self.trainable and self._template.waits_for_data(self.n)
 
     def for_each_inner_block(self, function: Callable[[Block], Any]) -> list[Any]:
         """See `inntf.compose.for_each_block.for_each_block`."""
@@ -292,11 +281,6 @@ class Repeat(Composition):
 
     def __len__(self) -> int:
         return self.n
-
-
-def _decides(block: Block) -> bool:
-    # Whether it looks at weights of its own, rather than asking its parts.
-    return type(block).waits_for_data is not Block.waits_for_data
 
 
 def _each(function: Callable | None, join: Callable[[Sequence[tf.Tensor]], tf.Tensor]) -> Callable | None:

@@ -53,6 +53,18 @@ class Template:
         fixed = {id(v) for block in _blocks(self.block) if _draws(block) for v in block._non_trainable_variables}
         return [j for j, v in enumerate(self.variables) if not v.trainable and id(v) not in fixed]
 
+    def waits_for_data(self, n: int) -> bool:
+        """Whether one of the `n` blocks waits for data with its slices."""
+        parts = [part for part in self.block._flatten_layers() if isinstance(part, Block)]
+        asked = {id(v) for part in parts if _decides(part) for v in part.variables}
+        pairs = [(v, s) for v, s in zip(self.variables, self.stacks, strict=True) if id(v) in asked]
+        columns = [(variable, tf.convert_to_tensor(stack)) for variable, stack in pairs]
+        for i in range(n if columns else 0):
+            with keras.StatelessScope([(v, column[i]) for v, column in columns], initialize_variables=False):
+                if self.block.waits_for_data():
+                    return True
+        return False
+
     def make(self, slices: Sequence[np.ndarray], name: str) -> Block:
         """A block of its own with these weights."""
         block = self.block.copy(name=name)
@@ -227,3 +239,8 @@ def _difference(first: Any, other: Any) -> str:
             if a != b:
                 return _difference(a, b)
     return f"{other!r}, not {first!r}" if other else str(first)
+
+
+def _decides(block: Block) -> bool:
+    # Whether it looks at weights of its own, rather than asking its parts.
+    return type(block).waits_for_data is not Block.waits_for_data
