@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from recipes.common.batches import batches
 from recipes.common.data import load_images
 from recipes.common.errors import UserError
 from recipes.common.image_data import ImageData
+from recipes.common.shrinking import shrunk
 
 
 def load(config: Config) -> ImageData:
@@ -32,22 +32,6 @@ def load(config: Config) -> ImageData:
         if wanted > there:
             raise UserError(f"{flag}: received {wanted} for {there} images of {data.name}")
     return data
-
-
-def shrunk(data: ImageData, size: int) -> ImageData:
-    """The images averaged over cells, `size` by `size`.
-
-    Raises:
-        UserError: if the images are smaller.
-    """
-    if size > data.shape[0]:
-        remedy = "Choose a smaller one, or None to leave them be."
-        raise UserError(f"--size: received {size}, expected at most {data.shape[0]} for {data.name}", remedy=remedy)
-
-    def small(images: np.ndarray) -> np.ndarray:
-        return tf.cast(tf.round(tf.image.resize(images, [size, size], "area")), tf.uint8).numpy()
-
-    return dataclasses.replace(data, train=small(data.train), test=small(data.test))
 
 
 def levels(pixels: np.ndarray, bits: int) -> np.ndarray:

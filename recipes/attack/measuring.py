@@ -11,7 +11,8 @@ from inntf.models import Flow
 from inntf.stability import amplification, attack, dequantization_bin, float64_copy, out_of_distribution, summarize
 from recipes.attack import images
 from recipes.attack.settings import Config
-from recipes.attack.training import Likelihood, noisy_test
+from recipes.attack.training import noisy_test
+from recipes.common.bits_per_dim import BitsPerDim
 from recipes.common.image_data import ImageData
 
 NOISE = ("gaussian", "uniform", "rademacher")
@@ -34,7 +35,7 @@ def measure(flow: Flow, data: ImageData, config: Config) -> tuple[dict[str, Any]
         flow, arrays["centre"][: config.certified], radius=config.ball, points=config.ball_points, steps=10, seed=config.seed
     )
     numbers = {
-        "bits_per_dim": Likelihood(flow, config)(test),
+        "bits_per_dim": BitsPerDim(flow, config.bits)(test),
         "weights": int(sum(np.prod(w.shape) for w in flow.block.trainable_weights)),
         "attack": attacked,
         "unlike": {

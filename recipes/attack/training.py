@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
 import keras
-import numpy as np
 import tensorflow as tf
 
 from inntf.models import DensityModel, Flow
@@ -14,6 +11,7 @@ from inntf.training import certify_spectral_norms
 from recipes.attack import images
 from recipes.attack.models import compile_model, make_flow
 from recipes.attack.settings import Config
+from recipes.common.bits_per_dim import BitsPerDim
 from recipes.common.errors import as_user_error
 from recipes.common.experiment import Run
 from recipes.common.image_data import ImageData
@@ -32,7 +30,7 @@ def train(name: str, config: Config, data: ImageData, run: Run) -> tuple[Flow, l
         model = DensityModel(make_flow(name, config, data.shape))
         compile_model(model, name, config)
     model.initialize(images.dequantized(tf.constant(data.train[:256]), config.bits, [config.seed, _INIT]))
-    likelihood, test = Likelihood(model.flow, config), noisy_test(data, config)
+    likelihood, test = BitsPerDim(model.flow, config.bits), noisy_test(data, config)
 
     def look(step: int, losses: dict[str, float], board: Summaries) -> dict[str, float]:
         numbers = {"loss": losses["loss"], "test_bits_per_dim": likelihood(test[:256])}
@@ -55,15 +53,3 @@ def train(name: str, config: Config, data: ImageData, run: Run) -> tuple[Flow, l
 def noisy_test(data: ImageData, config: Config) -> tf.Tensor:
     """Test images with the noise of dequantization, on the scale [0, 1)."""
     return images.dequantized(tf.constant(data.test[: config.test_images]), config.bits, [config.seed, _TEST])
-
-
-class Likelihood:
-    """Bits per dimension of quantized images, by one traced function."""
-
-    def __init__(self, flow: Flow, config: Config):
-        self._log_prob = tf.function(flow.log_prob, [tf.TensorSpec([None, *flow.event_shape], tf.float32)])
-        self._dim, self._bits = flow.dim, config.bits
-
-    def __call__(self, x: tf.Tensor, batch_size: int = 250) -> float:
-        parts = [self._log_prob(x[i : i + batch_size]).numpy().astype(np.float64) for i in range(0, len(x), batch_size)]
-        return float(-np.mean(np.concatenate(parts)) / (self._dim * math.log(2.0)) + self._bits)

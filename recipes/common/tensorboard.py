@@ -30,12 +30,18 @@ class Summaries:
         """
         self._writer = tf.summary.create_file_writer(str(folder)) if enabled else tf.summary.create_noop_writer()
 
-    def scalars(self, step: int, values: Mapping[str, Any], prefix: str = "") -> None:
-        """Write numbers under `prefix/name`; NaN and infinity are written too, TensorBoard marks them."""
+    def scalars(
+        self, step: int, values: Mapping[str, Any], prefix: str = "", descriptions: Mapping[str, str] | None = None
+    ) -> None:
+        """Write numbers under `prefix/name`, described where a text is given by name.
+
+        NaN and infinity are written too, TensorBoard marks them.
+        """
         with self._writer.as_default(step=int(step)):
             for name, value in values.items():
                 # A Python float beyond float32's range is an error, an array of float64 becomes infinite.
-                tf.summary.scalar(_tag(prefix, name), np.asarray(value, np.float64))
+                described = (descriptions or {}).get(name)
+                tf.summary.scalar(_tag(prefix, name), np.asarray(value, np.float64), description=described)
 
     def images(self, step: int, name: str, images: np.ndarray, columns: int | None = None) -> None:
         """Write images `(n, height, width, 1 or 3)`, 0 to 255, as one grid; pixels with NaN or infinity are pink."""

@@ -16,8 +16,9 @@ from recipes.common.errors import as_user_error
 from recipes.common.experiment import Findings, Run, conduct
 from recipes.common.exporting import export_once
 from recipes.common.numbers import cell, ratio
+from recipes.common.scaling import scaled
 from recipes.decorrelation import models
-from recipes.decorrelation.images import load, scaled
+from recipes.decorrelation.images import load
 from recipes.decorrelation.linear import TRAINED, measure_linear
 from recipes.decorrelation.measuring import Measurer
 from recipes.decorrelation.report import draw

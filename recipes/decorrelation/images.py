@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
-import numpy as np
 import tensorflow as tf
 
+from recipes.common import shrinking
 from recipes.common.batches import batches
 from recipes.common.data import load_images
 from recipes.common.errors import UserError
-from recipes.common.image_data import ImageData, crop_images
+from recipes.common.image_data import ImageData
+from recipes.common.scaling import scaled
 from recipes.decorrelation.settings import Config
 
 _DIGITS = 20  # digits of MNIST lie in a box of this side; the pixels around it are constant
@@ -40,30 +38,8 @@ def load(config: Config) -> ImageData:
 
 
 def shrunk(data: ImageData, size: int) -> ImageData:
-    """The images averaged over cells, `size` by `size`; of digits, the box that they lie in.
-
-    Raises:
-        UserError: if the images are smaller.
-    """
-    cut = _DIGITS if data.name in ("mnist", "mnist_5k") else data.shape[0]
-    if size > cut:
-        raise UserError(f"--size: received {size}, expected at most {cut} for {data.name}", remedy="Or None, to leave them be.")
-
-    def small(images: np.ndarray) -> np.ndarray:
-        return tf.cast(tf.round(tf.image.resize(crop_images(images, cut), [size, size], "area")), tf.uint8).numpy()
-
-    return dataclasses.replace(data, train=small(data.train), test=small(data.test))
-
-
-def scaled(pixels: Any, noise: float, seed: Any) -> tf.Tensor:
-    """Pixels 0 to 255 on the scale [-1/2, 1/2], with uniform noise of a width, the same for the same seed (two integers)."""
-    x = tf.cast(pixels, tf.float32) / 256 - 0.5
-    return x + noise * tf.random.stateless_uniform(tf.shape(x), seed)
-
-
-def to_pixels(x: Any) -> np.ndarray:
-    """Undo `scaled`: floats on the scale 0 to 255."""
-    return (np.asarray(x, np.float64) + 0.5) * 256
+    """The images averaged over cells, `size` by `size`; of digits, the box that they lie in."""
+    return shrinking.shrunk(data, size, cut=_DIGITS if data.name in ("mnist", "mnist_5k") else None)
 
 
 def stream(data: ImageData, config: Config, step: int) -> tf.data.Dataset:

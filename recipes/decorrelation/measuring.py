@@ -11,8 +11,8 @@ from inntf.core import Block
 from inntf.numerics import all_singular_values, batch_jacobian
 from inntf.stability import float64_copy, singular_values, summarize
 from recipes.common.image_data import ImageData
+from recipes.common.scaling import scaled
 from recipes.decorrelation.correlation import correlation_matrix, independent_loss, off_diagonal_norm, rank_bound
-from recipes.decorrelation.images import scaled
 from recipes.decorrelation.settings import Config
 
 SHOWN = 8

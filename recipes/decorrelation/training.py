@@ -12,9 +12,10 @@ from recipes.common import files
 from recipes.common.image_data import ImageData
 from recipes.common.keras_fit import fit_in_segments
 from recipes.common.run_folder import RunFolder
+from recipes.common.scaling import to_pixels
 from recipes.common.tensorboard import Summaries
 from recipes.common.watch import Watch
-from recipes.decorrelation.images import stream, to_pixels
+from recipes.decorrelation.images import stream
 from recipes.decorrelation.measuring import SHOWN, Measurer
 from recipes.decorrelation.models import Decorrelator
 from recipes.decorrelation.settings import Config

@@ -54,6 +54,8 @@ POSSIBLE = {
     "weight_nf": {"0", "1.5"},
     "weight_nf_strong": {"0", "1.5"},
     "crop": {"0"},
+    "others": {""},  # none
+    "lowest_scale": {"0"},
     "timed_every": {""},  # none
 }
 PLACES = ("out", "export_dir", "data_dir")  # any text may name a folder

@@ -19,7 +19,7 @@ from recipes.common.image_data import ImageData
 from recipes.common.run_folder import RunFolder
 from recipes.iresnet import models as iresnet_models
 
-NAMES = ("flowgan", "checkerboard", "iresnet", "attack", "decorrelation")
+NAMES = ("flowgan", "checkerboard", "iresnet", "attack", "decorrelation", "density")
 EXPORTS = {name: name for name in NAMES} | {"checkerboard": "checkerboard_residual", "iresnet": "iresnet_density"}
 OWN = {name: {} for name in NAMES} | {"checkerboard": {"model": "residual"}, "iresnet": {"task": "density"}}
 
@@ -73,6 +73,8 @@ def test_places_of_the_exports_are_proved_first(name, tmp_path, untrained):
         ("attack", {"batch_size": 257}, "--batch-size.*257 for 256"),
         ("attack", {"size": 30}, "--size.*at most 28"),
         ("decorrelation", {"batch_size": 257}, "--batch-size.*257 for 256"),
+        ("density", {"batch_size": 257}, "--batch-size.*257 for 256"),
+        ("density", {"size": 30}, "--size.*at most 28"),
     ],
 )
 def test_settings_that_do_not_fit_the_data_are_refused_and_the_folder_given_back(name, settings, said, tmp_path, untrained):
@@ -81,7 +83,7 @@ def test_settings_that_do_not_fit_the_data_are_refused_and_the_folder_given_back
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["flowgan", "iresnet", "attack", "decorrelation"])
+@pytest.mark.parametrize("name", ["flowgan", "iresnet", "attack", "decorrelation", "density"])
 def test_a_folder_of_data_that_is_not_there_is_refused(name, tmp_path, untrained):
     for dataset, where, said in (("mnist_5k", "none", "--data-dir"), ("fashion_mnist", ".", r"recipes\.prepare")):
         with pytest.raises(UserError, match=said):
@@ -115,6 +117,10 @@ def test_summaries_and_claims_take_any_number(value, tmp_path):
     attacked = {"start_error": error, "largest_error": value, "median_growth": value, "nonfinite_share": 0.5, "inside": True}
     unlike = {kind: {**error, "ratio": value} for kind in ("data", "gaussian", "uniform", "rademacher", "texture")}
     attacked = {"bits_per_dim": value, "attack": attacked, "unlike": unlike, "ball": {"ordered": True}}
+    row = {"nonfinite_share": 0.5, "max": value, "ratio": value}
+    density = {"bits_per_dim": value, "test_bits_per_dim": value, "condition_number": value, "condition_number_growth": value}
+    density |= {"condition_number_first": value, "largest_singular_value": value, "smallest_singular_value": value}
+    density |= {"untrained": {"test_bits_per_dim": value}, "unlike": dict.fromkeys(unlike, row)}
     linear = {"loss": value, "condition_number": value}
     names = ("rotation_back", "rotation_and_scaling_back", "trained_rotation", "trained_free", "trained_likelihood")
     network = {"loss_train": value, "loss_test": value, "loss_train_if_independent": 1.0, "condition_number": value}
@@ -125,6 +131,7 @@ def test_summaries_and_claims_take_any_number(value, tmp_path):
             "linear": {"condition_number_of_D": 10.0, **dict.fromkeys(names, linear)},
             "networks": dict.fromkeys(("additive_spectral", "affine", "affine_actnorm_both"), network),
         },
+        "density": dict.fromkeys(("affine", "additive", "residual"), density),
         "attack": {"affine_half": attacked, "residual": attacked},
         "flowgan": {**dict.fromkeys(gan_names[:-1], gan), gan_names[-1]: {**gan, "prior_refit": {"failed": "x"}}},
         "checkerboard": dict.fromkeys(("affine_sigmoid", "affine_half", "residual"), map_numbers),
