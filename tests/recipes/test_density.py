@@ -85,7 +85,7 @@ def test_colours_are_averaged_and_the_own_data_set_left_out():
 def test_bits_per_dim_of_uniform_noise_are_those_of_the_base():
     """With no blocks that do anything, -log p is that of a standard normal."""
     x = images.noisy(made().test, SMOKE, 0)
-    flow = make_flow("additive", dataclasses.replace(SMOKE, mixing="reverse"), SHAPE)
+    flow = make_flow("additive", dataclasses.replace(SMOKE, mixing="reverse", depth=1), SHAPE)
     normal = 0.5 * (np.mean(x.numpy().astype(np.float64) ** 2) + math.log(2 * math.pi)) / math.log(2)
     assert BitsPerDim(flow, 8)(x, batch_size=5) == pytest.approx(normal + 8, rel=1e-5)
 
@@ -125,8 +125,8 @@ def test_actnorm_inside_of_networks_and_optimizers():
 
 
 def test_a_look_measures_what_it_says():
-    data, config = made(), dataclasses.replace(SMOKE, jacobian_images=2)
-    flow = perturbed("affine")
+    data, config = made(), dataclasses.replace(SMOKE, jacobian_images=2, depth=1)
+    flow = perturbed("affine", config)
     measurer = Measurer(flow, config, data)
     found = measurer.look()
     x = measurer.watched.numpy().astype(np.float64)
@@ -141,17 +141,23 @@ def test_a_look_measures_what_it_says():
         jacobians.append(np.linalg.svd((ends[0] - ends[1]).T / 2e-6, compute_uv=False))
     conditions = [s[0] / s[-1] for s in jacobians]
     assert found["condition_number"] == pytest.approx(np.median(conditions), rel=0.02)
+    shown = scalars(found)
+    assert len(shown) == 6 and set(shown) == set(DESCRIPTIONS), "at most six numbers, each described"
+    assert 10 ** shown["log10_condition_number"] == pytest.approx(found["condition_number"])
     assert found["largest_singular_value"] == pytest.approx(max(s[0] for s in jacobians), rel=0.01)
     assert found["smallest_singular_value"] == pytest.approx(min(s[-1] for s in jacobians), rel=0.01)
 
 
-def test_an_inverse_that_is_lost_counts_as_infinite():
-    measurer = Measurer(perturbed("affine"), SMOKE, made())
+def test_an_inverse_that_is_lost_counts_as_infinite(monkeypatch):
+    spectrum = {"condition_number": 0.0, "largest_singular_value": 1.0, "smallest_singular_value": 0.0}
+    monkeypatch.setattr(Measurer, "spectrum", lambda self: spectrum)
+    measurer = Measurer(make_flow("affine", SMOKE, SHAPE), SMOKE, made())
+    measurer.bits_per_dim = lambda x: 3.0
     measurer.round_trip = lambda x: tf.where(tf.range(len(x))[:, None, None, None] == 1, math.nan, x)
     found = measurer.look()
     assert found["reconstruction_error"] == found["squared_error_per_pixel_max"] == math.inf
     assert found["nonfinite_share"] == 1 / 8 and found["squared_error_per_pixel"] == 0
-    assert scalars(found)["log10_reconstruction_error"] == math.inf
+    assert scalars(found)["log10_reconstruction_error"] == math.inf and scalars(found)["log10_condition_number"] == -20
 
 
 def test_training_goes_on_with_the_weights_that_it_had():
@@ -161,18 +167,9 @@ def test_training_goes_on_with_the_weights_that_it_had():
     measurer, before = Measurer(flow, SMOKE, made()), flow.block.get_weights()
     with contextlib.suppress(ZeroDivisionError), measurer.certified():
         assert max(certify_norms(flow.block).values()) <= SMOKE.coefficient
-        assert np.isfinite(measurer.round_trip(measurer.watched)).all()
         raise ZeroDivisionError
     for a, b in zip(before, flow.block.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-def test_at_most_six_scalars_each_described():
-    shown = scalars(Measurer(perturbed("additive"), SMOKE, made()).look())
-    assert len(shown) == 6 and set(shown) == set(DESCRIPTIONS)
-    assert (
-        scalars(dict.fromkeys(("test_bits_per_dim", *(n.removeprefix("log10_") for n in shown)), 0.0))["test_bits_per_dim"] == 0
-    )
 
 
 def test_a_row_of_the_table():
@@ -185,7 +182,7 @@ def test_a_row_of_the_table():
 
 @pytest.mark.parametrize("name", ["affine", "additive", "residual"])
 def test_what_is_proved_bounds_the_singular_values(name):
-    measurer = Measurer(perturbed(name), SMOKE, made())
+    measurer = Measurer(perturbed(name, config := dataclasses.replace(SMOKE, depth=1)), config, made())
     proved, found = certificate(measurer.flow), measurer.spectrum()
     assert proved["forward"] >= found["largest_singular_value"] and proved["inverse"] >= 1 / found["smallest_singular_value"]
     assert (proved["scope"] == "global") == (name == "residual") or name == "additive"
