@@ -108,9 +108,12 @@ class PerturbationSet:
         size = np.broadcast_to(radius, (len(wide),)).reshape(-1, *[1] * (wide.ndim - 1))
         low, high = (np.full_like(centre, side) for side in (-np.inf, np.inf))
         if norm == "linf":
-            # An ulp inwards: the box is open in the papers, and neither this difference nor a cast can then leave it.
-            low = np.minimum(np.nextafter((wide - size).astype(centre.dtype), np.inf, dtype=centre.dtype), centre)
-            high = np.maximum(np.nextafter((wide + size).astype(centre.dtype), -np.inf, dtype=centre.dtype), centre)
+            # An ulp inwards: the box is open in the papers, and neither this difference nor a cast can then leave it.  An ulp
+            # of the size as well: beside zero the next number is subnormal, and TensorFlow takes that for zero, the edge.
+            shorter = size * (1 - 2 * np.finfo(centre.dtype).eps)
+            low, high = (np.nextafter((wide + d).astype(centre.dtype), centre) for d in (-size, size))
+            low = np.minimum(np.maximum(low, (wide - shorter).astype(centre.dtype)), centre)
+            high = np.maximum(np.minimum(high, (wide + shorter).astype(centre.dtype)), centre)
         if data_range is not None:
             bottom, top = _inside(data_range, centre.dtype)
             if not ((centre >= bottom) & (centre <= top)).all():

@@ -88,6 +88,15 @@ def test_points_stay_in_the_range_of_data(norm):
         attack(block, x, radius=0.2, data_range=(-0.4, 0.4))
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_box_that_ends_at_zero_is_open_there(sign):
+    centre = tf.fill([1, 3], sign / 64)
+    region = PerturbationSet.of(centre, 1 / 64, "linf", None)
+    for side in (-1.0, 1.0):
+        away = np.abs(region.project(tf.fill([1, 3], side)).numpy().astype(np.float64) - sign / 64)
+        assert away.max() < 1 / 64 and away.max() > 0.99 / 64
+
+
 def test_it_stops_where_an_error_is_not_finite_and_says_when():
     x = np.float32([[0.5, 0.2], [-0.5, 0.2], [0.795, 0.2], [0.9, 0.0]])
     found = attack(Stretched(wall=0.8), x, radius=0.5, steps=50, step_size=0.01)
