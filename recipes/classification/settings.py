@@ -39,7 +39,7 @@ class Config(RecipeConfig):
     """Of the regularized networks: reversible recomputes activations by the inverse (the papers); the others always store."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """sgd with momentum 0.9 (Nesterov)."""
-    rate: Rate = 2e-3
+    rate: Rate = 1.5e-3
     """Highest learning rate."""
     weight_decay: Annotated[float, Within(0, 10)] = 0.0
     """Of all weights."""
@@ -47,7 +47,7 @@ class Config(RecipeConfig):
     """Learning rate: to zero by half a cosine, or a tenth after 30, 60 and 80 % of the steps."""
     batch_size: BatchSize = 64
     """Images per step."""
-    steps: Steps = 400
+    steps: Steps = 1500
     """Steps of each network."""
     crop: Annotated[int, Within(0, 32)] = 0
     """Pixels by which training images are moved at random (4 in the papers); they are mirrored where that makes sense."""
@@ -63,7 +63,7 @@ class Config(RecipeConfig):
     """Training batches whose gradients are compared with those of memory-saving backpropagation."""
     timed_every: Annotated[tuple[Steps, ...], Length(0, 5)] = (10,)
     """Steps from one application to the next for which the time of a step is measured."""
-    log_every: Steps = 40
+    log_every: Steps = 150
     """Steps between summaries and checkpoints."""
 
     def check_together(self) -> None:
