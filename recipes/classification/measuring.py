@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from inntf.models import IResNetClassifier
 from inntf.stability import SingularValues, gradient_angle, singular_summary, singular_values, summarize
+from inntf.stability.reconstruction import most_changed
 from inntf.training import write_stability
 from recipes.classification.models import Standardization, make_classifier
 from recipes.classification.settings import Config
@@ -29,12 +30,12 @@ def measure(
     fixed: Iterable[Any],
     stability: tf.summary.SummaryWriter,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Numbers of one trained classifier, and the reconstructions of some test images, pixels."""
+    """Numbers of one trained classifier, and the test images that reconstruction changes most, pixels."""
     test, labels = data.test[: config.test_images], data.test_labels[: config.test_images]
     x = scale(data.test[: config.reconstructed]).numpy()
     again = there_and_back(model, x)
     errors = np.linalg.norm((x.astype(np.float64) - again).reshape(len(x), -1), axis=1)
-    _, verdict = write_stability(stability, model.body, x[:32], config.steps, samples=1)
+    _, verdict = write_stability(stability, model, x[:32], config.steps, samples=1, precision="float64")
     spectrum = singular_summary(spectra(model, x[: config.jacobian_images]))
     angle = gradient_angle(model, fixed, cross_entropy)
     bounds = model.body.lipschitz_bounds()
@@ -56,7 +57,8 @@ def measure(
         "certified_inverse": float(bounds.inverse),
         "weights": int(sum(np.prod(w.shape) for w in model.trainable_weights)),
     }
-    return numbers, {"data": scale.pixels(x[:SHOWN]), "again": scale.pixels(again[:SHOWN])}
+    shown = most_changed(errors[None], SHOWN)
+    return numbers, {"data": scale.pixels(x[shown]), "again": scale.pixels(again[shown])}
 
 
 def spectra(model: IResNetClassifier, x: np.ndarray) -> SingularValues:

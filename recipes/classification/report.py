@@ -28,8 +28,8 @@ def draw(config: Config, data: ImageData, results: dict[str, Any], pictures: dic
     for body in config.bodies:
         names = [name for name in results if name.startswith(body)]
         label = body.replace("_", ", ")
-        rows.append([_curves(results, body, names, key, f"{title}: {label}", log) for key, title, log in _CURVES])
-        heights.append(2.6)
+        rows.append([_curves(results, body, names, key, f"{title}\n{label}", log) for key, title, log in _CURVES])
+        heights.append(2.8)
     rows.append([_angles(results)])
     heights.append(2.6)
     for i in range(0, len(results), 3):
@@ -40,8 +40,8 @@ def draw(config: Config, data: ImageData, results: dict[str, Any], pictures: dic
         rows,
         subtitle=f"{config.dataset}, {'x'.join(map(str, data.shape))}, {config.levels} levels of {config.depth} steps, "
         f"{config.hidden} hidden channels, preset {config.preset}, seed {config.seed}",
-        footer="Condition numbers in the table are of one test image, float64; those of the curves of float32, which hides\n"
-        "what is below 1e-7 of the largest singular value.  Crosses at the upper edge, pink: NaN or infinite.",
+        footer="Condition numbers are of one test image, in float64; errors of float32.  Crosses at the upper edge, pink:\n"
+        "NaN or infinite.  Shown are the test images that reconstruction changes most.",
         heights=heights,
     )
 

@@ -26,10 +26,10 @@ def train(
     """Train from the newest checkpoint if there is one; returns the logged numbers."""
     stability = tf.summary.create_file_writer(str(folder.logs / name))
     x = scale(data.test[:WATCHED])
-    looked_at = {"passes": 1, "samples": 1, "iterations": 20, "tolerance": 0.1, "float64_copy": False}
+    looked_at = {"passes": 1, "samples": 1, "iterations": 20, "tolerance": 0.1, "precision": "float64"}
 
     def look(step: int, losses: dict[str, float], board: Summaries) -> dict[str, float]:
-        numbers, _ = write_stability(stability, model.body, x, step, **looked_at)
+        numbers, _ = write_stability(stability, model, x, step, **looked_at)
         numbers |= {**losses, "test_accuracy": accuracy(model, scale, data.test[:500], data.test_labels[:500])}
         board.scalars(step, {"loss": losses["loss"], "test_accuracy": numbers["test_accuracy"]}, prefix="train")
         return numbers
