@@ -1,13 +1,14 @@
 """Many small trained models: does `certify(model, at=x, radius=r)` ever lie below what is found in a ball, and how near is it?
 
     python -m benchmarks.ball_certificates [--count 1000] [--seed 0] [--out ball_certificates.jsonl]
+        [--families spline maf ...] [--depths 1 2 ...] [--tables normal ...] [--exponents -6 0]
 
 Each model is drawn (family, depth, data, learning rate, steps) and really trained, as in `benchmarks.trained_models`.  Two data
-points get a ball each, of a radius from 1e-6 to 1 times the spread of the data.  60 points of each ball, most of them on its
-surface, and those that two steps of gradient ascent reach (in residual flows further random ones) must have no larger slope
-than is certified, forward and inverse (float64, exact Jacobians).  One line a model is appended to `--out`; models that are
-there already are skipped.  The last lines tell violations and, by family, the median of certificate over finding.  The exit
-status is 1 unless there are no violations.
+points get a ball each, of a radius from 1e-6 to 1 times the spread of the data (powers of ten by `--exponents`).  60 points of
+each ball, most of them on its surface, and those that two steps of gradient ascent reach (in residual flows further random
+ones) must have no larger slope than is certified, forward and inverse (float64, exact Jacobians).  One line a model is appended
+to `--out`; models that are there already are skipped.  The last lines tell violations and, by family, the median of certificate
+over finding.  The exit status is 1 unless there are no violations.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from inntf.numerics import batch_jacobian
 from inntf.stability.ball_certificate import certify_balls
 
 FAMILIES = ("additive", "affine-exp", "affine-sigmoid", "affine-softplus", "affine-unbounded", "two-sided", "residual", "image")
+FAMILIES += ("spline",)
 DEPTHS = (1, 2, 4, 8)
 POINTS = 60
 
@@ -80,7 +82,9 @@ class Searcher:
         return found
 
 
-def one(searcher: Searcher, kind: str, rate: float, steps: int, rng: np.random.Generator) -> dict:
+def one(
+    searcher: Searcher, kind: str, rate: float, steps: int, exponents: tuple[float, float], rng: np.random.Generator
+) -> dict:
     """Train a model, certify it round two points, search there."""
     shop = searcher.shop
     shop.restart(rng)
@@ -92,7 +96,7 @@ def one(searcher: Searcher, kind: str, rate: float, steps: int, rng: np.random.G
     searcher.wide.set_weights(shop.block.get_weights())
     at = x[:2].astype(np.float64)
     spread = float(np.std(x)) or 1.0
-    exponent = float(rng.uniform(-6, 0))
+    exponent = float(rng.uniform(*exponents))
     radius = spread * 10.0**exponent
     found = certify_balls(searcher.wide, at, radius)
     z = searcher.value(tf.constant(at), False).numpy()
@@ -114,10 +118,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("ball_certificates.jsonl"))
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES)
+    parser.add_argument("--depths", nargs="+", type=int, default=DEPTHS)
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
+    parser.add_argument("--exponents", nargs=2, type=float, default=(-6.0, 0.0))
     options = parser.parse_args(argv)
     lines = options.out.read_text().splitlines() if options.out.exists() else []
     done = {(r["family"], r["depth"], r["number"]): r for r in map(json.loads, lines)}
-    cells = [(family, depth) for family in FAMILIES for depth in DEPTHS]
+    cells = [(family, depth) for family in options.families for depth in options.depths]
     each = -(-options.count // len(cells))
     for family, depth in cells:
         wanted = [n for n in range(each) if (family, depth, n) not in done]
@@ -126,15 +134,15 @@ def main(argv: list[str] | None = None) -> int:
         searcher = Searcher(family, depth)
         for number in wanted:
             rng = np.random.default_rng([options.seed, zlib.crc32(family.encode()), depth, number])
-            kind, rate = str(rng.choice(TABLES)), float(rng.choice(RATES))
+            kind, rate = str(rng.choice(options.tables)), float(rng.choice(RATES))
             row = {"family": family, "depth": depth, "number": number, "table": kind, "rate": rate}
-            row |= one(searcher, kind, rate, int(rng.integers(20, 120)), rng)
+            row |= one(searcher, kind, rate, int(rng.integers(20, 120)), options.exponents, rng)
             done[family, depth, number] = row
             with options.out.open("a") as file:
                 file.write(json.dumps(row) + "\n")
         print(f"{family}, depth {depth}: {len(wanted)} models", flush=True)
     rows = list(done.values())
-    for family in FAMILIES:
+    for family in options.families:
         ratios = collections.defaultdict(list)
         for row in rows:
             if row["family"] == family:

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from inntf.blocks.entries_local import entries_in_balls
 from inntf.core.local_maps import LocalMap
 from inntf.nets.conditioning import merge_condition
 from inntf.nets.linear_maps import linear_maps
 from inntf.nets.local_network import local_network
-from inntf.numerics.intervals import around, middle_and_half
-from inntf.numerics.norms.batched_norms import norms_from_above
 
 
 def coupling_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: Any, inverse: bool) -> LocalMap | str:
@@ -51,36 +50,21 @@ def coupling_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: 
     if not close_where_finite(net.value, expected.numpy().reshape(n, -1)):
         return f"{block.conditioner.name} computes something else than its layers in turn"
     places = _Places(block, event, seen, expected)
-    reach = net.reach(radius)
-    raw = [around(net.value[:, k], reach[:, k]) for k in places.raw]
-    centre = entries.numpy().reshape(n, -1)
-    slack = 1e-12 * (1 + np.abs(centre))
-    own, by_raw = block.transformer.derivative_ranges(around(centre, radius[:, None] + slack), raw, inverse)
-    known = np.all([np.isfinite(end).all(1) for pair in (own, *by_raw) for end in pair], 0)
-    if not known.any():
+    found = entries_in_balls(block.transformer, entries.numpy().reshape(n, -1), net, places.raw, radius, inverse)
+    if not np.isfinite(found.deviation).any():
         return f"{block.name}: the derivatives of {type(block.transformer).__name__} have no known range there"
-    own, *by_raw = (tuple(np.where(known[:, None], end, 0.0) for end in pair) for pair in (own, *by_raw))
-    middles, halves = zip(*map(middle_and_half, by_raw), strict=True)
-    own_middle, own_half = middle_and_half(own)
 
     size = math.prod(event)
     jacobian = np.zeros([n, size, size])
     jacobian[:, places.identity, places.identity] = 1.0
-    jacobian[:, places.entries, places.entries] = own_middle
-    below = sum(m[:, :, None] * net.jacobian[:, k][:, :, places.columns] for m, k in zip(middles, places.raw, strict=True))
+    jacobian[:, places.entries, places.entries] = found.own
+    shown = net.jacobian[:, :, places.columns]
+    below = sum(m[:, :, None] * shown[:, k] for m, k in zip(found.by_raw, places.raw, strict=True))
     jacobian[:, places.entries[:, None], places.sources[None]] = below
-    by_network = np.sqrt(sum(m**2 for m in middles).max(1)) * net.deviation
-    rows = np.linalg.norm(net.jacobian, axis=2) + net.row_deviation
-    whole = norms_from_above(net.jacobian) + net.deviation if max(h.max() for h in halves) > 0 else net.deviation
-    by_transformer = sum(
-        np.minimum(np.sqrt(((half * rows[:, k]) ** 2).sum(1)), half.max(1) * whole)
-        for half, k in zip(halves, places.raw, strict=True)
-    )
     way = block.untransform if inverse else block.transform
     moved = way(entries, block.split.parameters(expected))[0]
     value = block.split.join(identity, moved).numpy()
-    deviation = np.hypot(by_network + by_transformer, own_half.max(1))
-    return LocalMap(value, jacobian, np.where(known, deviation, np.inf))
+    return LocalMap(value, jacobian, found.deviation)
 
 
 def close_where_finite(a: np.ndarray, b: np.ndarray) -> bool:

@@ -76,8 +76,8 @@ def certify_balls(block: Any, at: Any, radius: Any, condition: Any = None) -> Ba
     All of it in float64, rounding counted in; about the cost of `dim` Jacobian columns and some spectral norms a block.
 
     Args:
-        block: a built block, or a model around one.  Blocks that know only a global bound (splines, autoregressive and
-            continuous ones) enter with it; leading blocks that round to levels are left out.
+        block: a built block, or a model around one.  Blocks that know only a global bound (autoregressive and continuous ones)
+            enter with it; leading blocks that round to levels are left out.
         at: data, `(n, *event)`.
         radius: of the balls, positive; a number, or one for each point.
         condition: of the block, if it has one; it is held fixed.

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
 from inntf.core.errors import explain
+from inntf.numerics.intervals import Interval
+from inntf.numerics.transformers.spline_ranges import spline_derivative_ranges, spline_second_derivatives
 from inntf.numerics.transformers.splines import spline_forward, spline_inverse, spline_slope_bounds
-from inntf.numerics.transformers.transformer import Transformer
+from inntf.numerics.transformers.transformer import SecondDerivatives, Transformer
 
 
 @keras.saving.register_keras_serializable("inntf")
 class SplineTransform(Transformer):
     """`v = spline(u; raw)`, a monotone rational-quadratic spline on `[-bound, bound]`, the identity outside.
 
-    Its slopes have a bound only where the knots' slopes have one, and its dependence on the knots has none that is useful.
+    Its slopes have a bound only where the knots' slopes have one, and its dependence on the knots has none that is useful: for
+    all inputs nothing is certified, in balls round data its derivatives are known to first order (`spline_derivative_ranges`).
 
     Args:
         num_bins: number of bins; `raw` holds as many widths, as many heights and one slope less.
@@ -57,3 +62,13 @@ class SplineTransform(Transformer):
     def slopes(self, magnitude: float) -> tuple[float, float]:
         """Those of `spline_slope_bounds`."""
         return spline_slope_bounds(num_bins=self.num_bins)
+
+    def derivative_ranges(
+        self, entries: Interval, raw: Sequence[Interval], inverse: bool = False
+    ) -> tuple[Interval, list[Interval]]:
+        """Those of `spline_derivative_ranges`."""
+        return spline_derivative_ranges(entries, raw, num_bins=self.num_bins, bound=self.bound, inverse=inverse)
+
+    def second_derivatives(self, entries: Interval, raw: Sequence[Interval], inverse: bool = False) -> SecondDerivatives:
+        """Those of `spline_second_derivatives`."""
+        return spline_second_derivatives(entries, raw, num_bins=self.num_bins, bound=self.bound, inverse=inverse)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ import tensorflow as tf
 from inntf.core.configured import Configured
 from inntf.core.upper_bounds import upper_product, upper_reciprocal
 from inntf.numerics.intervals import Interval
+
+SecondDerivatives = tuple[Interval, Iterable[tuple[np.ndarray, Interval]]]
 
 
 class Transformer(Configured):
@@ -73,6 +75,23 @@ class Transformer(Configured):
         if inverse:
             low, high, reach = upper_reciprocal(high), upper_reciprocal(low), upper_product(reach, upper_reciprocal(low))
         return (np.full(shape, low), np.full(shape, high)), [(np.full(shape, -reach), np.full(shape, reach)) for _ in raw]
+
+    def second_derivatives(self, entries: Interval, raw: Sequence[Interval], inverse: bool = False) -> SecondDerivatives | None:
+        """First derivatives at the middle of each box, and second ones in every smooth piece that it reaches, if known.
+
+        With them a local certificate weighs parameters that move together, where ranges take each at its worst.  The first
+        derivatives must be continuous.
+
+        Args:
+            entries: as in `derivative_ranges`, `(n,)`.
+            raw: as there.
+            inverse: of the inverse map.
+
+        Returns:
+            `None` for nothing known; or intervals `(n, 1 + parameters)`, by value and raw parameters, and, for each piece, the
+            entries `(m,)` that reach it and intervals `(m, 1 + parameters, 1 + parameters)`.
+        """
+        return None
 
     def from_channels(self, raw: tf.Tensor, like: tf.Tensor) -> Any:
         """`raw`, as `forward` takes it, from a conditioner's `(..., channels * parameters)`: those of a channel together."""
