@@ -122,7 +122,7 @@ def _models(results: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
         proved = m["certificate"]
         bounds = [_short(proved[way]) if np.isfinite(float(proved[way])) else "none" for way in ("forward", "inverse")]
         where = {"global": "everywhere"}.get(proved["scope"], "on the data's box") if "none" not in bounds else "-"
-        rows.append([LABELS[name], m["weights"], _short(m["bits_per_dim"]), *numbers, _short(noise), *bounds, where])
+        rows.append([LABELS[name], m["weights"], f"{float(m['bits_per_dim']):.3f}", *numbers, _short(noise), *bounds, where])
     return header, rows
 
 

@@ -231,6 +231,12 @@ def test_claims_are_held_against_their_bars():
     assert len(experiment.table(bad)) == 3
 
 
+def test_the_likeliest_model_that_loses_nothing_is_exported():
+    affine, additive, residual = numbers(bits=1.0, error=1.0), numbers(bits=2.0), numbers(bits=3.0)
+    assert experiment.best({"affine": affine, "additive": additive, "residual": residual}) == "additive"
+    assert experiment.best({"affine": affine, "residual": numbers(bits=3.0, share=0.1)}) == "affine"
+
+
 def test_growth_is_counted_from_the_first_look_in_training():
     looks = [{"step": s, "condition_number": c, "test_bits_per_dim": 3.0 - s} for s, c in ((0, 1.0), (1, 4.0), (2, 8.0))]
     found = experiment.over_training(looks)
