@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -78,12 +79,13 @@ def measure_attack(flow: Flow, data: ImageData, config: Config) -> tuple[dict[st
     exact = np.linalg.norm((wide.inverse_and_log_det(z)[0].numpy() - found.adversarial).reshape(len(centre), -1), axis=1)
     away = np.abs(found.adversarial.astype(np.float64) - centre)  # exact: both are float32
     everywhere = np.where(np.isfinite(found.error), found.error, np.inf)
+    growth = found.growth[np.isfinite(found.start_error)]  # what is lost at the centre already does not grow
     numbers = {
         "start_error": summarize(found.start_error)._asdict(),
         "error": summarize(found.error)._asdict(),
         "largest_error": float(everywhere.max()),
-        "median_growth": float(np.median(found.growth)),
-        "least_growth": float(found.growth.min()),
+        "median_growth": float(np.median(growth)) if growth.size else math.nan,
+        "least_growth": float(growth.min()) if growth.size else math.nan,
         "nonfinite_share": found.nonfinite_share,
         "nonfinite_at": found.broken_at.tolist(),
         "inside": bool((away < radius).all()),

@@ -26,11 +26,11 @@ class Config(RecipeConfig):
     """Margin of the logit in front of the flows."""
     levels: Annotated[int, Within(1, 5)] = 2
     """Squeezes, each followed by blocks; nothing is factored out."""
-    depth_affine: Depth = 8
+    depth_affine: Depth = 32
     """Couplings per level of the affine flows."""
     depth_residual: Depth = 4
     """Residual blocks per level."""
-    hidden_affine: Width = 32
+    hidden_affine: Width = 16
     """Hidden channels of the couplings' networks."""
     hidden_residual: Width = 16
     """Hidden channels of the residual blocks' networks."""
@@ -48,11 +48,11 @@ class Config(RecipeConfig):
     """Terms of its log-determinants that always count (8 in the paper); the estimates are unbiased with any number."""
     batch_size: BatchSize = 32
     """Images per step."""
-    steps_affine: Steps = 1000
+    steps_affine: Steps = 3000
     """Steps of each affine flow."""
     steps_residual: Steps = 300
     """Steps of the residual flow."""
-    rate_affine: Rate = 1e-2
+    rate_affine: Rate = 2e-2
     """Highest learning rate of the affine flows (Adamax)."""
     rate_residual: Rate = 1e-2
     """Highest learning rate of the residual flow (Adam)."""
@@ -62,8 +62,8 @@ class Config(RecipeConfig):
     """Steps before a constant rate is reached."""
     clip_norm: Annotated[float, Within(1e-6, 1e9)] | None = 100.0
     """Largest norm of a gradient over all weights, None for none."""
-    log_every: Steps = 100
-    """Steps between looks and checkpoints."""
+    log_every: Steps | None = None
+    """Steps between looks and checkpoints; None for a tenth of each training."""
     attacked: Images = 4
     """Training images that are attacked."""
     attack_steps: Steps = 200
@@ -80,16 +80,20 @@ class Config(RecipeConfig):
     """Images of each kind of noise, and of the test set beside them."""
     passes: Annotated[int, Within(1, 100)] = 9
     """Passes forward and back through them."""
-    certified: Images = 2
+    certified: Images = 1
     """Attacked images round which the inverse is certified in balls."""
     ball: Annotated[float, Within(0, 1e3, above=True)] = 1e-3
     """Radius of the balls, l2, in the latent."""
-    ball_points: Annotated[int, Within(1, 10**4)] = 4
+    ball_points: Annotated[int, Within(1, 10**4)] = 2
     """Points of each ball at which the slope is measured."""
 
     def steps(self, name: str) -> int:
         """Of a model's training."""
         return self.steps_residual if name == "residual" else self.steps_affine
+
+    def between_looks(self, name: str) -> int:
+        """Steps from one look at a model's training to the next."""
+        return self.log_every or -(-self.steps(name) // 10)
 
     def check_together(self) -> None:
         """No model twice; images that are there; training by Keras' `fit`."""
