@@ -108,7 +108,7 @@ def test_impossible_values_end_in_one_line_and_code_2(name, share, capsys):
         ("checkerboard", "--dataset mnist_5k", "mnist_5k"),
         ("checkerboard", "-1", "-1"),
         ("attack", "--size 6", "multiple of 4"),
-        ("attack", "--attacked 1", "--certified"),
+        ("attack", "--attacked 1 --certified 2", "--certified"),
         ("attack", "--models residual residual", "no two alike"),
         ("checkerboard", "@file", "@file"),
     ],
