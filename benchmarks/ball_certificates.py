@@ -30,7 +30,7 @@ from inntf.numerics import batch_jacobian
 from inntf.stability.ball_certificate import certify_balls
 
 FAMILIES = ("additive", "affine-exp", "affine-sigmoid", "affine-softplus", "affine-unbounded", "two-sided", "residual", "image")
-FAMILIES += ("spline",)
+FAMILIES += ("spline", "maf", "iaf", "maf-spline", "multiscale")
 DEPTHS = (1, 2, 4, 8)
 POINTS = 60
 

@@ -89,15 +89,15 @@ class Workshop:
     """One architecture with its compiled training step, sampling and reconstruction; many models are trained in it."""
 
     def __init__(self, family: str, depth: int):
-        if depth <= 4 or family in (
-            "mixed",
-            "affine-softplus",
-        ):  # graphs of a chain grow with its depth, those of a scan do not
+        if family == "multiscale":
+            level = lambda: compose.Chain([blocks.Squeeze(), *(part for i in range(depth) for part in step("image", i))])  # noqa: E731
+            block = compose.Multiscale([level(), level()], priors="learned")
+        elif depth <= 4 or family in ("mixed", "affine-softplus"):  # graphs of a chain grow with its depth, not those of a scan
             block = compose.Chain([part for i in range(depth) for part in step(family, i)])
         else:
             numbers = iter(range(depth + 1))
             block = compose.Repeat(lambda: compose.Chain(step(family, next(numbers) % depth)), depth)
-        self.event = IMAGE if family == "image" else (DIM,)
+        self.event = IMAGE if family in ("image", "multiscale") else (DIM,)
         self.flow = inntf.Flow(block, event_shape=self.event)
         self.block = self.flow.block
         self.fresh = self.block.get_weights()

@@ -98,7 +98,7 @@ class Multiscale(Composition):
     def build(self, input_shape: Shape) -> None:
         """Build level after level; the network for the condition first."""
         self._shapes = self._level_shapes(tuple(input_shape[1:]))
-        conditions = self._conditions(
+        conditions = self.level_conditions(
             None if self.condition_shape is None else tf.zeros([1, *self.condition_shape], self.variable_dtype)
         )
         shape = tuple(input_shape[1:])
@@ -139,8 +139,8 @@ class Multiscale(Composition):
             raise ValueError(explain(self.name, received=received, expected=expected, remedy=remedy))
         return tf.TensorShape(self._x_event_shape)
 
-    def _conditions(self, condition: tf.Tensor | None) -> list[tf.Tensor | None]:
-        # One condition a level.
+    def level_conditions(self, condition: tf.Tensor | None) -> list[tf.Tensor | None]:
+        """One condition a level."""
         if condition is None:
             return [None] * len(self.levels)
         sizes = [shape[:2] for shape in self._shapes]
@@ -156,7 +156,7 @@ class Multiscale(Composition):
         log_dets = []
 
         def forward(i: int, x: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
-            x, log_det = self._through(self._stage(i), x, condition)
+            x, log_det = self._through(self.stage(i), x, condition)
             log_dets.append(log_det)
             return x
 
@@ -168,7 +168,7 @@ class Multiscale(Composition):
         log_dets = []
 
         def back(i: int, x: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
-            x, log_det = self._through(self._stage(i), x, condition, inverse=True)
+            x, log_det = self._through(self.stage(i), x, condition, inverse=True)
             log_dets.append(log_det)
             return x
 
@@ -179,7 +179,7 @@ class Multiscale(Composition):
         points = [None] * len(self.levels)
 
         def visit(i: int, value: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
-            value, points[i] = linearized_in_turn(self._stage(i), value, condition, inverse)
+            value, points[i] = linearized_in_turn(self.stage(i), value, condition, inverse)
             return value
 
         return (self._ascend if inverse else self._descend)(visit, value, condition), points
@@ -190,7 +190,7 @@ class Multiscale(Composition):
         """As in `Block`, level after level; to part channels and to join them are transposes of each other."""
 
         def visit(i: int, vector: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
-            return product_in_turn(self._stage(i), points[i], vector, condition, inverse, transposed)
+            return product_in_turn(self.stage(i), points[i], vector, condition, inverse, transposed)
 
         return (self._ascend if inverse != transposed else self._descend)(visit, vector, condition)
 
@@ -198,7 +198,7 @@ class Multiscale(Composition):
         """Initialize level after level; returns `forward(x)`."""
 
         def start(i: int, x: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
-            for block in self._stage(i):
+            for block in self.stage(i):
                 x = block.initialize(x, condition)
             return x
 
@@ -206,7 +206,7 @@ class Multiscale(Composition):
 
     def _descend(self, visit: Callable[..., tf.Tensor], x: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
         # Level after level, half of the channels leaving after each but the last.
-        conditions, left = self._conditions(condition), []
+        conditions, left = self.level_conditions(condition), []
         for i in range(len(self.levels)):
             x = visit(i, x, conditions[i])
             if i < len(self.levels) - 1:
@@ -216,7 +216,7 @@ class Multiscale(Composition):
 
     def _ascend(self, visit: Callable[..., tf.Tensor], z: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
         # The other way: the last level first, and before each what left after it.
-        conditions, pieces = self._conditions(condition), tf.split(z, self._sizes(), -1)
+        conditions, pieces = self.level_conditions(condition), tf.split(z, self._sizes(), -1)
         x = tf.reshape(pieces[-1], [-1, *self._shapes[-1]])
         for i in reversed(range(len(self.levels))):
             if i < len(self.levels) - 1:
@@ -224,8 +224,8 @@ class Multiscale(Composition):
             x = visit(i, x, conditions[i])
         return x
 
-    def _stage(self, i: int) -> list[Block]:
-        # A level, and what standardizes those of its channels that leave.
+    def stage(self, i: int) -> list[Block]:
+        """A level, and what standardizes those of its channels that leave."""
         return [self.levels[i], *self.exits[i : i + 1]]
 
     def _half(self, i: int) -> Shape:
@@ -242,7 +242,7 @@ class Multiscale(Composition):
         parts, box = [], domain
         for i in range(len(self.levels)):
             bounds = LipschitzBounds(1.0, 1.0)
-            for block in self._stage(i):
+            for block in self.stage(i):
                 bounds, box = bounds.then(block.lipschitz_bounds(box)), block.image_box(box)
             parts.append(bounds)
             box = self._halves(i, box)[0]
@@ -258,7 +258,7 @@ class Multiscale(Composition):
             return None
         pieces, box = [], domain
         for i in range(len(self.levels)):
-            for block in self._stage(i):
+            for block in self.stage(i):
                 box = block.image_box(box)
             stays, leaves = self._halves(i, box)
             pieces.append(box if i == len(self.levels) - 1 else leaves)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from inntf.core import Block
+from inntf.compose.multiscale_in_turn import MapInTurn
 from inntf.core.errors import explain
 from inntf.core.local_maps import LocalMap
 from inntf.core.random_states import same_draws
@@ -76,8 +76,9 @@ def certify_balls(block: Any, at: Any, radius: Any, condition: Any = None) -> Ba
     All of it in float64, rounding counted in; about the cost of `dim` Jacobian columns and some spectral norms a block.
 
     Args:
-        block: a built block, or a model around one.  Blocks that know only a global bound (autoregressive and continuous ones)
-            enter with it; leading blocks that round to levels are left out.
+        block: a built block, or a model around one.  Blocks that know only a global bound (continuous ones, and those with
+            networks or transformers whose derivatives are not known) enter with it; leading blocks that round to levels are
+            left out.
         at: data, `(n, *event)`.
         radius: of the balls, positive; a number, or one for each point.
         condition: of the block, if it has one; it is held fixed.
@@ -180,7 +181,9 @@ class _Followed:
     reasons: tuple[str, ...]
 
 
-def _follow(blocks: list[Block], x: np.ndarray, radius: np.ndarray, condition: tf.Tensor | None, inverse: bool) -> _Followed:
+def _follow(
+    blocks: list[MapInTurn], x: np.ndarray, radius: np.ndarray, condition: tf.Tensor | None, inverse: bool
+) -> _Followed:
     path = _Path(len(x), math.prod(x.shape[1:]))
     reasons: dict[str, None] = {}
     for block in blocks:
@@ -195,7 +198,7 @@ def _follow(blocks: list[Block], x: np.ndarray, radius: np.ndarray, condition: t
     return _Followed(x, np.where(whole, bound, np.inf), np.where(whole, at_centre, np.nan), tuple(reasons))
 
 
-def _where_finite(block: Block, x: np.ndarray, reach: np.ndarray, condition: tf.Tensor | None, inverse: bool) -> LocalMap:
+def _where_finite(block: MapInTurn, x: np.ndarray, reach: np.ndarray, condition: tf.Tensor | None, inverse: bool) -> LocalMap:
     """`block.local_map`; of centres that are lost and balls without an end nothing is known."""
     whole = np.isfinite(x).reshape(len(x), -1).all(1)
     known = whole & np.isfinite(reach)

@@ -6,19 +6,22 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from inntf.compose import Chain, Repeat
+from inntf.compose import Chain, Multiscale, Repeat
+from inntf.compose.multiscale_in_turn import MapInTurn, multiscale_in_turn
 from inntf.core import Block
 from inntf.core.blocks_in_turn import BlocksInTurn
 from inntf.nets.lipschitz_cache import settings_of
 
 
-def in_turn(block: Block) -> Iterator[Block]:
+def in_turn(block: Block) -> Iterator[MapInTurn]:
     """The blocks that are applied one after the other, those of containers in their place."""
     if isinstance(block, Repeat):
         block = _unrolled(block)
     if isinstance(block, BlocksInTurn):
         for part in block.blocks_in_turn():
             yield from in_turn(part)
+    elif type(block) is Multiscale:
+        yield from multiscale_in_turn(block, in_turn)
     else:
         yield block
 
