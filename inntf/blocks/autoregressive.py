@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -9,9 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.blocks.autoregressive_local import autoregressive_in_balls
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
+from inntf.core.local_maps import LocalMap
 from inntf.core.protocols import Sequential
 from inntf.core.shapes import Shape, sum_event
 from inntf.core.upper_bounds import upper_product, upper_reciprocal
@@ -157,6 +160,13 @@ class MaskedAutoregressive(Block):
         if local:
             magnitude, reason = self._reach(magnitude, lipschitz)
         return self._triangular(magnitude, lipschitz, scope, reason).inverted()
+
+    def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:
+        """As in `Block`: the network's slopes that can change in a ball, the transformer's, and what they do to the inverse."""
+        found = autoregressive_in_balls(self, x, radius, condition, inverse)
+        if isinstance(found, LocalMap):
+            return found
+        return dataclasses.replace(super().local_map(x, radius, condition, inverse), reason=found)
 
     def _triangular(self, magnitude: float, lipschitz: float, scope: str, reason: str = "") -> LipschitzBounds:
         """Bounds of the direction that takes one evaluation, where the entries it reads are no larger than `magnitude`."""

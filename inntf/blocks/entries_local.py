@@ -31,7 +31,14 @@ class LocalEntries:
 
 
 def entries_in_balls(
-    transformer: Transformer, u: np.ndarray, net: LocalNetwork, raw: Sequence[np.ndarray], radius: np.ndarray, inverse: bool
+    transformer: Transformer,
+    u: np.ndarray,
+    net: LocalNetwork,
+    raw: Sequence[np.ndarray],
+    radius: np.ndarray,
+    inverse: bool,
+    *,
+    shared: bool = False,
 ) -> LocalEntries:
     r"""What a transformer and the network of its parameters do in balls.
 
@@ -42,10 +49,11 @@ def entries_in_balls(
     Args:
         transformer: `T`.
         u: `(n, m)`, centres; of the values that `T` returns if `inverse`.
-        net: of the parameters; its inputs are other entries than `u_i`.
+        net: of the parameters; those of entry `i` do not depend on `u_i`.
         raw: for each parameter its outputs in `net`, `(m,)`.
         radius: `(n,)`.
         inverse: of the inverse of `T`.
+        shared: whether the network reads entries that are moved, too.
 
     Source: inntf.
     """
@@ -55,7 +63,8 @@ def entries_in_balls(
     known, own, by_raw = _finite(*transformer.derivative_ranges(*boxes, inverse))
     (own_middle, own_half), by_raw = middle_and_half(own), [middle_and_half(part) for part in by_raw]
     middles, halves = zip(*by_raw, strict=True)
-    moved = np.hypot(_by_network(middles, net, raw) + _by_ranges(halves, net, raw), own_half.max(1))
+    moved = _by_network(middles, net, raw) + _by_ranges(halves, net, raw)
+    moved = moved + own_half.max(1) if shared else np.hypot(moved, own_half.max(1))
     first = LocalEntries(own_middle, middles, np.where(known, moved, np.inf))
     flat = np.ravel(boxes[0][0]), np.ravel(boxes[0][1])
     second = transformer.second_derivatives(flat, [(np.ravel(low), np.ravel(high)) for low, high in boxes[1]], inverse)
