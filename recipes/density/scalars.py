@@ -9,7 +9,7 @@ _SMALLEST = 1e-20  # zeros are drawn there
 
 _LOGS = {
     "squared_error_per_pixel": "Test images, forward and back: mean of the squared differences, median over images; log10. "
-    "It is 1e-5 of a pixel level's square at -10; images are on [-1/2, 1/2].",
+    "One pixel level, 1/256, has -4.8; images are on [-1/2, 1/2].",
     "reconstruction_error": "Test images, forward and back: the largest l2 error of all, infinite if one is; log10. "
     "An image's norm is some units.",
     "condition_number": "Largest over smallest singular value of the Jacobian in float64, median over some test images; log10. "
