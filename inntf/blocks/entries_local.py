@@ -13,6 +13,7 @@ from inntf.numerics.norms.batched_norms import norms_from_above, spectral_norms
 from inntf.numerics.transformers.transformer import SecondDerivatives, Transformer
 
 _SLACK = 1e-12  # of values and parameters, for the rounding of their evaluation
+_LARGEST = 1e100  # deviation that is told; what is beyond overflows soon
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +62,13 @@ def entries_in_balls(
     slack = _SLACK * (1 + np.abs(u))
     boxes = around(u, radius[:, None] + slack), [around(net.value[:, k], reach[:, k]) for k in raw]
     known, own, by_raw = _finite(*transformer.derivative_ranges(*boxes, inverse))
-    (own_middle, own_half), by_raw = middle_and_half(own), [middle_and_half(part) for part in by_raw]
-    middles, halves = zip(*by_raw, strict=True)
-    moved = _by_network(middles, net, raw) + _by_ranges(halves, net, raw)
-    moved = moved + own_half.max(1) if shared else np.hypot(moved, own_half.max(1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        (own_middle, own_half), by_raw = middle_and_half(own), [middle_and_half(part) for part in by_raw]
+        middles, halves = zip(*by_raw, strict=True)
+        moved = _by_network(middles, net, raw) + _by_ranges(halves, net, raw)
+        moved = moved + own_half.max(1) if shared else np.hypot(moved, own_half.max(1))
+    known &= moved < _LARGEST
+    own_middle, *middles = (np.where(known[:, None], part, 0.0) for part in (own_middle, *middles))
     first = LocalEntries(own_middle, middles, np.where(known, moved, np.inf))
     flat = np.ravel(boxes[0][0]), np.ravel(boxes[0][1])
     second = transformer.second_derivatives(flat, [(np.ravel(low), np.ravel(high)) for low, high in boxes[1]], inverse)
@@ -72,7 +76,7 @@ def entries_in_balls(
         return first
     rounding = np.stack([slack, *(_SLACK * (1 + np.abs(net.value[:, k])) for k in raw)], 2)
     other = _by_curvature(second, rounding, net, raw, radius)
-    better = other.deviation < first.deviation
+    better = (other.deviation < first.deviation) | ~known  # without a range the derivatives at the centre are still told
     return LocalEntries(
         np.where(better[:, None], other.own, first.own),
         [np.where(better[:, None], a, b) for a, b in zip(other.by_raw, first.by_raw, strict=True)],

@@ -191,7 +191,8 @@ def _follow(
         reach = radius if block.tags.affine else path.slope()[0] * radius * (1 + 1e-12) + path.astray
         found = _where_finite(block, x, reach, condition, inverse)
         reasons |= {found.reason: None} if found.reason else {}
-        path.add(found.jacobian, found.deviation, np.abs(found.value).reshape(len(x), -1).max(1, initial=0.0))
+        largest = [np.abs(side).reshape(len(x), -1).max(1, initial=0.0) for side in (x, found.value)]
+        path.add(found.jacobian, found.deviation, *largest)
         x = found.value
     bound, at_centre = path.slope()
     whole = np.isfinite(x).reshape(len(x), -1).all(1)
@@ -236,8 +237,8 @@ class _Path:
             self._slope = _known(np.minimum(_known(norm + away), self._product)), norm
         return self._slope
 
-    def add(self, jacobian: np.ndarray, deviation: np.ndarray, largest: np.ndarray) -> None:
-        """One more block: its Jacobian, how far that can be off, and the largest entry that it returns."""
+    def add(self, jacobian: np.ndarray, deviation: np.ndarray, taken: np.ndarray, returned: np.ndarray) -> None:
+        """One more block: its Jacobian, how far that can be off, and the largest entries that it takes and returns."""
         own = spectral_norms(jacobian)
         frobenius = [np.linalg.norm(matrix, axis=(1, 2)) for matrix in (jacobian, self._matrix)]
         before = self.slope()[0] if deviation.any() else None
@@ -248,7 +249,9 @@ class _Path:
             self._sources.append((first, _known(deviation * before)))
         self._rounding = _known(own * self._rounding + (self._size + 2) * _EPS * frobenius[0] * frobenius[1])
         self._product = _known(self._product * (own + deviation)) * (1 + 4 * _EPS)
-        self.astray = _known((own + deviation) * self.astray) + 64 * _EPS * (1 + largest) * math.sqrt(self._size)
+        # What it takes is lost to rounding in its last digits, as if it had been another, and so is what it returns.
+        before, after = (64 * _EPS * (1 + largest) * math.sqrt(self._size) for largest in (taken, returned))
+        self.astray = _known((own + deviation) * (self.astray + before)) + after
         self._matrix, self._slope = jacobian @ self._matrix, None
 
     def _norm(self, behind: np.ndarray) -> np.ndarray:
