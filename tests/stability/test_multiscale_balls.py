@@ -33,7 +33,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * ("three" in name)) for name in CASES])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * ("levels" in name)) for name in CASES])
 def test_nothing_in_the_ball_is_above(name):
     block = shaken(CASES[name](), (4, 4, 2))
     x = np.random.default_rng(3).uniform(0.2, 0.8, size=(2, 4, 4, 2)).astype(np.float32)

@@ -21,7 +21,7 @@ def test_nothing_in_the_ball_is_above(activation, gain):
         assert small < 1.1 and middle < 5
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_at_knots_at_edges_and_outside(dtype):
     block = Coupling(transformer=SplineTransform(4, 2.0), conditioner=net(), split="halves", dtype=dtype)
     shaken(block, (4,), gain=0.4)
@@ -30,7 +30,7 @@ def test_at_knots_at_edges_and_outside(dtype):
     knots = np.cumsum(1e-3 + (1 - 4e-3) * share, 1) * 4 - 2
     moved = [knots[:, 0], knots[:, 1], [2.0, -2.0], [2.0, 1.9999], [5.0, 0.0]]
     x = np.concatenate([np.zeros([5, 2]), moved], 1).astype(dtype)
-    middle, _ = check(block, x, [1e-3, 0.1], count=3)
+    middle, _ = check(block, x, [1e-3, 0.1], count=2)
     assert middle < 1.5
 
 
