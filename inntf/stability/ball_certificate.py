@@ -14,14 +14,14 @@ from inntf.core.errors import explain
 from inntf.core.local_maps import LocalMap
 from inntf.core.random_states import same_draws
 from inntf.core.refusals import marked_refusals, values_only
-from inntf.numerics.norms.batched_norms import norms_from_above, spectral_norms
+from inntf.stability.ball_path import BallPath
 from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.precision import shared_float64_copy
 from inntf.stability.unrolling import in_turn
 
 _NUMBERS_AT_ONCE = 2**22  # of the Jacobians of all points that are followed together
-_PRODUCTS_UP_TO = 128  # dimensions
-_EPS = float(np.finfo(np.float64).eps)
+# Bound over slope at the centre, up to which that slope is known well enough: it is no further off than the bound.
+_TIGHT = 1.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +32,8 @@ class BallCertificate:
         radius: of the balls, round each point `x` and, for the inverse, round each `z = forward(x)`.
         forward: bounds of `|F(a) - F(b)| / |a - b|` for `a`, `b` in the ball round `x`.
         inverse: the same of the inverse, in the ball round `z`.
-        forward_at_centre: the slope at `x` itself, the largest singular value there: no bound can be lower; NaN (and the bound
-            infinite) where a block sends the centre out of range.
+        forward_at_centre: the slope at `x` itself, the largest singular value there, within 1 %: no bound can be lower; NaN
+            (and the bound infinite) where a block sends the centre out of range.  What is bounded only globally counts as zero.
         inverse_at_centre: that of the inverse at `z`.
         reasons: what of the model is bounded only globally, or not at all.
         everywhere: the `Certificate` for all inputs, block by block, where `certify` made this one.
@@ -116,7 +116,12 @@ def certify_balls(block: Any, at: Any, radius: Any, condition: Any = None) -> Ba
             given = None if maps.condition is None else maps.condition[part]
             there = _follow(blocks, x[part], radius[part], given, inverse=False)
             back = _follow(blocks[::-1], there.value, radius[part], given, inverse=True)
-            found.append((there, back))
+            found.append(
+                (
+                    _seen_at_centres(there, blocks, x[part], given, inverse=False),
+                    _seen_at_centres(back, blocks[::-1], there.value, given, inverse=True),
+                )
+            )
     reasons = dict.fromkeys(reason for pair in found for one in pair for reason in one.reasons)
     forward, inverse = zip(*found, strict=True) if found else ((), ())
     return BallCertificate(
@@ -184,7 +189,7 @@ class _Followed:
 def _follow(
     blocks: list[MapInTurn], x: np.ndarray, radius: np.ndarray, condition: tf.Tensor | None, inverse: bool
 ) -> _Followed:
-    path = _Path(len(x), math.prod(x.shape[1:]))
+    path = BallPath(len(x), math.prod(x.shape[1:]))
     reasons: dict[str, None] = {}
     for block in blocks:
         # An affine block asks for no radius, so nothing has to be known of the path up to there.
@@ -199,6 +204,19 @@ def _follow(
     return _Followed(x, np.where(whole, bound, np.inf), np.where(whole, at_centre, np.nan), tuple(reasons))
 
 
+def _seen_at_centres(
+    found: _Followed, blocks: list[MapInTurn], x: np.ndarray, condition: tf.Tensor | None, inverse: bool
+) -> _Followed:
+    """With the slopes at the centres: in large balls the Jacobian that was followed is that of the middle of ranges."""
+    loose = found.bound > _TIGHT * found.at_centre
+    if not loose.any():
+        return found
+    given = None if condition is None else tf.boolean_mask(condition, loose)
+    slopes = found.at_centre.copy()
+    slopes[loose] = _follow(blocks, x[loose], np.zeros(int(loose.sum())), given, inverse).at_centre
+    return dataclasses.replace(found, at_centre=slopes)
+
+
 def _where_finite(block: MapInTurn, x: np.ndarray, reach: np.ndarray, condition: tf.Tensor | None, inverse: bool) -> LocalMap:
     """`block.local_map`; of centres that are lost and balls without an end nothing is known."""
     whole = np.isfinite(x).reshape(len(x), -1).all(1)
@@ -209,54 +227,3 @@ def _where_finite(block: MapInTurn, x: np.ndarray, reach: np.ndarray, condition:
         found.value if whole.all() else found.value + np.where(whole, 0.0, np.nan).reshape(-1, *[1] * (found.value.ndim - 1))
     )
     return dataclasses.replace(found, value=value, deviation=np.where(known, found.deviation, np.inf))
-
-
-class _Path:
-    r"""The composition up to some block, for a batch of balls.
-
-    Its true Jacobian is $V_n = (J_n + \Delta_n) V_{n-1}$ with $\|\Delta_n\| \le e_n$, the known one $M_n = J_n M_{n-1}$, so
-
-    $$ \|V_n - M_n\| \le \sum_i \| J_n \cdots J_{i+1} \| \, e_i \, \|V_{i-1}\| . $$
-
-    Attributes:
-        astray: how far the computed centre can be from the true image of the first one, `(n,)`.
-    """
-
-    def __init__(self, n: int, size: int):
-        self._size, self._keep = size, size <= _PRODUCTS_UP_TO
-        self._matrix = np.eye(size)[None]
-        self._sources: list[tuple[np.ndarray, np.ndarray]] = []  # the product behind a block (or its norm), and e_i |V_{i-1}|
-        self._product, self._rounding, self.astray = np.ones(n), np.zeros(n), np.zeros(n)
-        self._slope: tuple[np.ndarray, np.ndarray] | None = None
-
-    def slope(self) -> tuple[np.ndarray, np.ndarray]:
-        """A bound of the slope anywhere in the ball, and the slope at its centre, `(n,)` each."""
-        if self._slope is None:
-            norm = spectral_norms(self._matrix) + np.zeros_like(self.astray)
-            away = sum((self._norm(behind) * share for behind, share in self._sources), self._rounding)
-            self._slope = _known(np.minimum(_known(norm + away), self._product)), norm
-        return self._slope
-
-    def add(self, jacobian: np.ndarray, deviation: np.ndarray, taken: np.ndarray, returned: np.ndarray) -> None:
-        """One more block: its Jacobian, how far that can be off, and the largest entries that it takes and returns."""
-        own = spectral_norms(jacobian)
-        frobenius = [np.linalg.norm(matrix, axis=(1, 2)) for matrix in (jacobian, self._matrix)]
-        before = self.slope()[0] if deviation.any() else None
-        step = jacobian if self._keep else own
-        self._sources = [(step @ behind if self._keep else step * behind, share) for behind, share in self._sources]
-        if before is not None:
-            first = np.eye(self._size)[None] if self._keep else np.ones(1)
-            self._sources.append((first, _known(deviation * before)))
-        self._rounding = _known(own * self._rounding + (self._size + 2) * _EPS * frobenius[0] * frobenius[1])
-        self._product = _known(self._product * (own + deviation)) * (1 + 4 * _EPS)
-        # What it takes is lost to rounding in its last digits, as if it had been another, and so is what it returns.
-        before, after = (64 * _EPS * (1 + largest) * math.sqrt(self._size) for largest in (taken, returned))
-        self.astray = _known((own + deviation) * (self.astray + before)) + after
-        self._matrix, self._slope = jacobian @ self._matrix, None
-
-    def _norm(self, behind: np.ndarray) -> np.ndarray:
-        return norms_from_above(behind) if self._keep else behind
-
-
-def _known(bound: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(bound), np.inf, bound)

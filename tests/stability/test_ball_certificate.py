@@ -160,7 +160,7 @@ def test_hidden_layers_too_large_to_be_followed_whole(monkeypatch):
     x = np.random.default_rng(3).uniform(size=(2, 4, 4, 1)).astype(np.float32)
     exact = certify_balls(block, x, 1e-2)
     monkeypatch.setattr("inntf.nets.local_network._EXPLICIT_UP_TO", 0)
-    monkeypatch.setattr("inntf.stability.ball_certificate._PRODUCTS_UP_TO", 0)
+    monkeypatch.setattr("inntf.stability.ball_path._PRODUCTS_UP_TO", 0)
     coarse = certify_balls(block, x, 1e-2)
     assert (exact.forward <= coarse.forward * (1 + 1e-9)).all() and (coarse.forward < 3 * exact.forward).all()
     small, _ = check(block, x, [1e-4, 0.1], count=3)
@@ -251,6 +251,17 @@ def test_the_largest_radius():
     wider = certify_balls(block, x, np.minimum(3 * two, 1.0))
     too_wide = (wider.forward > 2 * wider.forward_at_centre) | (wider.inverse > 2 * wider.inverse_at_centre)
     assert (too_wide | (two >= 0.99)).all()
+
+
+@pytest.mark.parametrize("radius", [1e-6, 0.3, 3.0])
+def test_slopes_at_the_centres_are_those_of_the_jacobian(radius):
+    block = shaken(mixed(lambda: AdditiveCoupling(conditioner=net()), 3), (4,))
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    found, wide = certify_balls(block, x, radius), float64_copy(block)
+    z = wide.forward(tf.constant(x, tf.float64))
+    for seen, way, at in ((found.forward_at_centre, wide.forward, x), (found.inverse_at_centre, wide.inverse, z)):
+        jacobian = batch_jacobian(way, tf.cast(tf.identity(at), tf.float64))
+        np.testing.assert_allclose(seen, np.linalg.norm(jacobian.numpy(), 2, axis=(1, 2)), rtol=0.01)
 
 
 def test_it_sees_todays_weights_of_a_repeat():
