@@ -16,6 +16,7 @@ from recipes.common import figures
 from recipes.common.image_data import ImageData
 
 LABELS = {"affine_sigmoid": "affine, (0, 1)", "affine_half": "affine, (0.5, 1)", "residual": "residual flow"}
+_SHORT = {"data": "test", "gaussian": "Gauss", "rademacher": "±", "texture": "wave"}
 COLOURS = dict(zip(LABELS, figures.PALETTE, strict=False))
 
 
@@ -79,14 +80,14 @@ def _images(found: dict[str, np.ndarray], label: str) -> Any:
     columns = [found[key][:SHOWN] for key in ("centre", "adversarial", "reconstructed")]
     with np.errstate(invalid="ignore"):
         columns.append(np.abs(columns[2] - columns[1]))
-    labels = ["x", "x'", "F⁻¹(F(x'))", "|difference|"]
+    labels = ["x", "x'", "x' back", "|error|"]
     return lambda axes: figures.draw_passes(axes, [to_pixels(c) for c in columns], f"Attacked: {label}", labels)
 
 
 def _unlike_images(found: dict[str, np.ndarray], label: str) -> Any:
     sets = [key for key in ("unlike_data", "unlike_gaussian", "unlike_rademacher", "unlike_texture") if key in found]
     columns = [to_pixels(part) for key in sets for part in found[key]]
-    labels = [text for key in sets for text in (key.removeprefix("unlike_").replace("data", "test"), "back")]
+    labels = [text for key in sets for text in (_SHORT[key.removeprefix("unlike_")], "back")]
     return lambda axes: figures.draw_passes(axes, columns, f"Unlike the data: {label}", labels)
 
 
@@ -95,7 +96,7 @@ def _balls(ball: dict[str, Any], label: str) -> Any:
 
     def panel(axes: Axes) -> None:
         slopes.draw(axes)
-        figures.style(axes, "image", "slope of the inverse", f"Attack ≤ truth ≤ certificate: {label}")
+        figures.style(axes, "image", "slope of the inverse", f"Attack ≤ truth ≤ certificate\n{label}")
         axes.set_xticks(range(1, len(slopes.sampled) + 1))
 
     return panel

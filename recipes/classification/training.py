@@ -11,6 +11,7 @@ from recipes.classification.measuring import accuracy
 from recipes.classification.models import Standardization
 from recipes.classification.settings import Config
 from recipes.common.batches import batches
+from recipes.common.errors import UserError
 from recipes.common.image_data import ImageData
 from recipes.common.keras_fit import fit_in_segments
 from recipes.common.run_folder import RunFolder
@@ -37,8 +38,16 @@ def train(
     remedy = "Lower --rate, or regularize more (--coefficient-fd, --weight-nf)."
     parts = {"model": model.variables, "optimizer": model.optimizer}
     watch = Watch(folder, name, weights=model.weights, trained=model.trainable_weights, look=look, remedy=remedy, **parts)
-    start = watch.restore()
-    fit_in_segments(model, name, lambda i: stream(config, data, scale, i), start, config.steps, config.log_every, watch.look)
+    cuts = watch.restore(), config.steps, config.log_every
+    try:
+        fit_in_segments(model, name, lambda i: stream(config, data, scale, i), *cuts, watch.look)
+    except tf.errors.InvalidArgumentError as error:
+        if "penalties that are not finite" not in str(error):
+            raise
+        raise UserError(
+            f"{name}: its inverse was lost in training, so that the finite differences are not finite",
+            remedy="Apply them more often (--every), regularize more (--coefficient-fd), or lower --rate; with another --out.",
+        ) from error
     return watch.finish()
 
 

@@ -96,3 +96,11 @@ def test_a_run_leaves_its_results_and_goes_on(tmp_path):
     experiment.run(dataclasses.replace(config, resume=True))
     again = json.loads((tmp_path / "run/result.json").read_text())
     assert again["metrics"] == result["metrics"]
+
+
+@pytest.mark.slow
+def test_an_inverse_lost_in_training_is_the_users_to_mend(tmp_path):
+    out = {"out": tmp_path / "run", "export_dir": tmp_path / "saved"}
+    config = dataclasses.replace(PRESETS["smoke"], preset="smoke", rate=30.0, regularizers=("fd",), **out)
+    with pytest.raises(UserError, match="its inverse was lost.*--every"):
+        experiment.run(config)
