@@ -82,7 +82,7 @@ class Config(RecipeConfig):
     """Passes forward and back through them."""
     certified: Images = 1
     """Attacked images round which the inverse is certified in balls."""
-    ball: Annotated[float, Within(0, 1e3, above=True)] = 1e-5
+    ball: Annotated[float, Within(0, 1e3, above=True)] = 1e-3
     """Radius of the balls, l2, in the latent."""
     ball_points: Annotated[int, Within(1, 10**4)] = 2
     """Points of each ball at which the slope is measured."""
