@@ -70,6 +70,8 @@ def entries_in_balls(
     known &= moved < _LARGEST
     own_middle, *middles = (np.where(known[:, None], part, 0.0) for part in (own_middle, *middles))
     first = LocalEntries(own_middle, middles, np.where(known, moved, np.inf))
+    if not radius.any() and known.all():
+        return first
     flat = np.ravel(boxes[0][0]), np.ravel(boxes[0][1])
     second = transformer.second_derivatives(flat, [(np.ravel(low), np.ravel(high)) for low, high in boxes[1]], inverse)
     if second is None:

@@ -69,13 +69,21 @@ def local_network(maps: Sequence[LinearMap], centre: np.ndarray, radius: np.ndar
     n, size = centre.shape
     maps = [*maps, IdentityMap(np.zeros(1), None)] if maps[-1].activation is not None else list(maps)
     columns = np.broadcast_to(np.eye(size), (n, size, size))  # C transposed: (n, in, neurons)
-    value, known = centre, _Slopes([], [], [])
+    value, known, still = centre, _Slopes([], [], []), not radius.any()
     for index, layer in enumerate(maps):
         value = layer.image(value) + layer.bias
         columns = layer.image(columns.reshape(n * size, -1)).reshape(n, size, -1)
-        rows, whole = _deviation(maps[: index + 1], known, *columns.shape[::2])
+        if still:  # one point each: nothing moves
+            rows, whole = np.zeros(columns.shape[::2]), np.zeros(n)
+        else:
+            rows, whole = _deviation(maps[: index + 1], known, *columns.shape[::2])
         if index == len(maps) - 1:
             break
+        if still:
+            low, high = slope_range(layer.activation, value, value)
+            value = layer.activate(value)
+            columns = columns * ((low + high) / 2)[:, None, :]
+            continue
         reach = (np.linalg.norm(columns, axis=1) + rows) * radius[:, None] * (1 + _SLACK) + _SLACK * (1 + np.abs(value))
         low, high = slope_range(layer.activation, value - reach, value + reach)
         half = (high - low) / 2 + _SLACK * np.maximum(np.abs(low), np.abs(high))

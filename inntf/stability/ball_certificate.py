@@ -14,6 +14,7 @@ from inntf.core.errors import explain
 from inntf.core.local_maps import LocalMap
 from inntf.core.random_states import same_draws
 from inntf.core.refusals import marked_refusals, values_only
+from inntf.numerics.norms.batched_norms import spectral_norms
 from inntf.stability.ball_path import BallPath
 from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.precision import shared_float64_copy
@@ -212,8 +213,12 @@ def _seen_at_centres(
     if not loose.any():
         return found
     given = None if condition is None else tf.boolean_mask(condition, loose)
-    slopes = found.at_centre.copy()
-    slopes[loose] = _follow(blocks, x[loose], np.zeros(int(loose.sum())), given, inverse).at_centre
+    x, still, slopes = x[loose], np.zeros(int(loose.sum())), found.at_centre.copy()
+    matrix = np.eye(math.prod(x.shape[1:]))[None]
+    for block in blocks:  # in balls of radius zero little has to be known
+        here = _where_finite(block, x, still, given, inverse)
+        matrix, x = here.jacobian @ matrix, here.value
+    slopes[loose] = spectral_norms(matrix)
     return dataclasses.replace(found, at_centre=slopes)
 
 
