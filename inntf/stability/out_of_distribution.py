@@ -68,6 +68,8 @@ class OutOfDistribution:
 
     def ratio(self, name: str) -> float:
         """Median error of a set over that of the data, infinite where either says so."""
+        if np.isinf(self.sets[name].median):
+            return float("inf")
         with np.errstate(all="ignore"):
             found = np.float64(self.sets[name].median) / np.float64(self.sets["data"].median)
         return 1.0 if np.isnan(found) else float(found)

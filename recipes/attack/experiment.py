@@ -73,7 +73,8 @@ def claims(metrics: dict[str, Any]) -> dict[str, Any]:
             out["residual: largest error of the converged inverse in the bins"] = error
             out["residual: below 1e-3"] = error < LARGEST_ERROR
             out["residual: error on noise over that on test images, largest"] = max(ratios)
-            out["residual: at most 3"] = max(ratios) <= UNLIKE_RESIDUAL
+            lost = max(float(m["unlike"][kind]["nonfinite_share"]) for kind in NOISE)
+            out["residual: at most 3, and nothing lost"] = max(ratios) <= UNLIKE_RESIDUAL and lost == 0
             continue
         out[f"{name}: growth of the error in the bins, median"] = float(found["median_growth"])
         out[f"{name}: share of images that become not finite in their bins"] = found["nonfinite_share"]

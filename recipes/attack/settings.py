@@ -93,7 +93,7 @@ class Config(RecipeConfig):
 
     def between_looks(self, name: str) -> int:
         """Steps from one look at a model's training to the next."""
-        return self.log_every or -(-self.steps(name) // 10)
+        return self.log_every or max(1, self.steps(name) // 10)
 
     def check_together(self) -> None:
         """No model twice; images that are there; training by Keras' `fit`."""

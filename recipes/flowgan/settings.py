@@ -79,7 +79,7 @@ class Config(RecipeConfig):
 
     def between_looks(self, objective: str) -> int:
         """Steps from one look at a training to the next."""
-        return self.log_every or -(-self.steps(objective) // 10)
+        return self.log_every or max(1, self.steps(objective) // 10)
 
     def check_together(self) -> None:
         """This recipe trains by Keras' `fit`."""

@@ -68,3 +68,12 @@ def test_a_condition_reaches_every_level():
     jacobian = batch_jacobian(lambda v: wide.forward_and_log_det(v, given)[0], tf.cast(x, tf.float64))
     seen = np.linalg.norm(jacobian.numpy(), 2, axis=(1, 2))
     assert (found.forward >= seen).all() and (found.forward < 1.1 * seen).all()
+
+
+def test_one_in_another_enters_as_one_block():
+    inner = Multiscale([Squeeze(), ActNorm()])
+    block = Multiscale([Squeeze(), inner]).ensure_built((4, 4, 1))
+    found = certify_balls(block, np.zeros([1, 4, 4, 1], np.float32), 1e-3)
+    for bound in (found.forward, found.inverse):
+        assert np.isfinite(bound).all() and (bound >= 1).all()
+    assert any(inner.name in reason or "multiscale" in reason for reason in found.reasons)

@@ -33,7 +33,7 @@ class SplineBox:
         """Half-widths, rounding of the positions counted in."""
         middle = self.middle().ends[0]
         half = np.maximum(self.ends[1] - middle, middle - self.ends[0]) * (1 + SLACK)
-        half[:, 0] += ROUNDED * self.bound
+        half[:, 0] += 2 * ROUNDED * self.bound  # as far outside of a piece as one is taken there
         return half
 
     def at_middle(self) -> Interval:
