@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from recipes.common.cli import RecipeConfig
 from recipes.common.errors import UserError
+from recipes.common.numbers import tenth
 from recipes.common.ranges import BatchSize, Contraction, Depth, Images, Length, Rate, Steps, Weight, Width, Within
 
 Model = Literal["affine_sigmoid", "affine_half", "residual"]
@@ -93,7 +94,7 @@ class Config(RecipeConfig):
 
     def between_looks(self, name: str) -> int:
         """Steps from one look at a model's training to the next."""
-        return self.log_every or max(1, self.steps(name) // 10)
+        return self.log_every or tenth(self.steps(name))
 
     def check_together(self) -> None:
         """No model twice; images that are there; training by Keras' `fit`."""

@@ -1,4 +1,4 @@
-"""Numbers of a result, which may be infinite, NaN or missing, on the terminal."""
+"""Numbers of a run: how often to look, and how results that may be infinite, NaN or missing stand on the terminal."""
 
 from __future__ import annotations
 
@@ -37,3 +37,12 @@ def claim_lines(claims: dict[str, Any]) -> list[str]:
     """
     words = {True: "yes", False: "NO"}
     return [f"{words[v] if isinstance(v, bool) else cell(v, 10, '.3g'):>10s}  {k}" for k, v in claims.items()]
+
+
+def tenth(steps: int) -> int:
+    """Steps between looks so that a training has ten at least, or as many as it has steps.
+
+    >>> tenth(500), tenth(19), tenth(7)
+    (50, 1, 1)
+    """
+    return max(1, steps // 10)

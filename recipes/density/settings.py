@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from recipes.common.cli import RecipeConfig
 from recipes.common.errors import UserError
+from recipes.common.numbers import tenth
 from recipes.common.ranges import BatchSize, Contraction, Depth, Images, Length, Rate, Steps, Width, Within
 
 Model = Literal["affine", "additive", "residual"]
 Other = Literal["mnist_5k", "fashion_mnist", "mnist", "cifar10"]
-LOOKS = 10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Config(RecipeConfig):
         >>> Config(steps=500, log_every=100).every("affine"), Config(steps=5000).every("affine")
         (50, 100)
         """
-        return min(self.log_every, max(1, self.steps_of(name) // LOOKS))
+        return min(self.log_every, tenth(self.steps_of(name)))
 
     def check_together(self) -> None:
         """No model twice; images that are there; training by Keras' `fit`."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from recipes.common.cli import RecipeConfig
 from recipes.common.errors import UserError
+from recipes.common.numbers import tenth
 from recipes.common.ranges import BatchSize, Depth, Images, Rate, Steps, Weight, Width, Within
 
 
@@ -79,7 +80,7 @@ class Config(RecipeConfig):
 
     def between_looks(self, objective: str) -> int:
         """Steps from one look at a training to the next."""
-        return self.log_every or max(1, self.steps(objective) // 10)
+        return self.log_every or tenth(self.steps(objective))
 
     def check_together(self) -> None:
         """This recipe trains by Keras' `fit`."""
