@@ -1,0 +1,1 @@
+"""Models of posteriors; a user's own is a class and an entry in `registry.METHODS`."""

@@ -1,0 +1,82 @@
+"""Conditional flows: x to z, given y (eq. 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from inntf.blocks import ActNorm, Permutation, SplineCoupling
+from inntf.compose import Chain
+from inntf.models import Flow, autoregressive_flow, real_nvp
+from inntf.nets import MLP
+from recipes.inverse_problems.methods.method import Method, mlp_weights, width_for
+
+
+class ConditionalFlow(Method):
+    """`-log p(x | y)` of a flow that is given y in each of its networks: `|z|^2 / 2 - log|det J|` (eq. 5)."""
+
+    likelihood = True
+    has_density = True
+    flow: Flow
+
+    def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
+        """Mean negative log-likelihood, nats per entry."""
+        return -tf.reduce_mean(self.log_prob(x, y)) / self.dim_x
+
+    def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The inverse of standard normal latents."""
+        z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_x], seed)
+        return self.flow.block.inverse_and_log_det(z, condition=y)[0]
+
+    def log_prob(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """The flow's."""
+        return self.flow.log_prob(x, condition=y)
+
+    def prepare(self, x: tf.Tensor, y: tf.Tensor) -> None:
+        """ActNorms by the first batch."""
+        self.flow.block.initialize(x, condition=y)
+
+    def invertible_block(self) -> Any:
+        """The flow's block."""
+        return self.flow.block
+
+
+class ConditionalInn(ConditionalFlow):
+    """The cINN: affine couplings, y concatenated to the input of each network."""
+
+    title = "cINN"
+
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 8):
+        super().__init__(dim_x, dim_y, weights_wanted)
+        kept = dim_x - dim_x // 2
+
+        def weights(width: int) -> int:
+            return depth * mlp_weights(kept + dim_y, [width, width], 2 * kept)
+
+        width = width_for(weights_wanted, weights)
+        self.flow = real_nvp(
+            event_shape=dim_x, depth=depth, hidden=(width, width), activation="silu", condition_shape=dim_y, repeat=True
+        )
+
+
+class ConditionalSplineMaf(ConditionalFlow):
+    """A masked autoregressive flow of rational-quadratic splines: today's yardstick."""
+
+    title = "spline MAF"
+
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 4):
+        super().__init__(dim_x, dim_y, weights_wanted)
+
+        def weights(width: int) -> int:
+            return depth * mlp_weights(dim_x + dim_y, [width, width], 23 * dim_x)
+
+        width = width_for(weights_wanted, weights)
+        self.flow = autoregressive_flow(
+            event_shape=dim_x,
+            depth=depth,
+            hidden=(width, width),
+            transformer="spline",
+            activation="silu",
+            condition_shape=dim_y,
+        )
