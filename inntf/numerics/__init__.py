@@ -20,9 +20,12 @@ from inntf.numerics.grids import round_to_grid as round_to_grid
 from inntf.numerics.grids import snap_to_grid
 from inntf.numerics.jacobian import Linearization as Linearization
 from inntf.numerics.jacobian import batch_jacobian, jvp, vjp
+from inntf.numerics.kernels import X_SIDE_KERNEL, Z_SIDE_KERNEL, Gaussian, InverseMultiquadric, InverseQuadratic
 from inntf.numerics.log_dets import ExactLogDet, Geometric, LogDetEstimator, Poisson, PowerSeries, RussianRoulette
 from inntf.numerics.log_dets import log_det_interval as log_det_interval
 from inntf.numerics.log_dets import truncation_bound as truncation_bound
+from inntf.numerics.mmd import mmd_squared
+from inntf.numerics.mmd_permutations import MmdTest, mmd_test
 from inntf.numerics.norms.conv_norms import circular_conv_norm as circular_conv_norm
 from inntf.numerics.norms.conv_norms import conv_norm_bound
 from inntf.numerics.norms.gram_bounds import conv_gram_bound as conv_gram_bound
@@ -47,12 +50,18 @@ from inntf.numerics.transformers.splines import spline_inverse as spline_inverse
 from inntf.numerics.transformers.splines import spline_slope_bounds as spline_slope_bounds
 
 __all__ = [
+    "X_SIDE_KERNEL",
+    "Z_SIDE_KERNEL",
     "AffineTransform",
     "ExactLogDet",
     "ExpScale",
     "FixedPoint",
+    "Gaussian",
     "Geometric",
+    "InverseMultiquadric",
+    "InverseQuadratic",
     "LogDetEstimator",
+    "MmdTest",
     "OdeSolution",
     "Poisson",
     "PowerSeries",
@@ -69,6 +78,8 @@ __all__ = [
     "conv_norm_bound",
     "induced_norm_bound",
     "jvp",
+    "mmd_squared",
+    "mmd_test",
     "snap_to_grid",
     "solve_fixed_point",
     "solve_ode",
