@@ -8,6 +8,13 @@ from inntf.models.ffjord import ffjord
 from inntf.models.flow import Flow
 from inntf.models.flow_gan import FlowGan
 from inntf.models.i_resnet_classifier import i_resnet_classifier
+from inntf.models.inverse_losses import (
+    backward_mmd_loss,
+    cycle_loss,
+    joint_negative_log_likelihood,
+    l2_loss,
+    latent_mmd_loss,
+)
 from inntf.models.invertible_classifier import IResNetClassifier, Reconstruction
 from inntf.models.prior_refit import RefittedPrior, refit_prior
 from inntf.models.residual_flow import residual_flow
@@ -21,9 +28,14 @@ __all__ = [
     "Reconstruction",
     "RefittedPrior",
     "autoregressive_flow",
+    "backward_mmd_loss",
+    "cycle_loss",
     "ffjord",
     "glow",
     "i_resnet_classifier",
+    "joint_negative_log_likelihood",
+    "l2_loss",
+    "latent_mmd_loss",
     "real_nvp",
     "refit_prior",
     "residual_flow",
