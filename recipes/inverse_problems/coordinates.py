@@ -29,8 +29,8 @@ class Coordinates:
         """Mean and standard deviation of `n` simulated pairs; constant entries keep a deviation of 1."""
         x, y = simulate(problem, n, seed)
         u = to_real(problem, x, tf.random.stateless_uniform(tf.shape(x), [seed, 1])).numpy()
-        sd = [np.where(a.std(0) > 0, a.std(0), 1.0).astype(np.float32) for a in (u, y.numpy())]
-        return cls(problem, u.mean(0), sd[0], y.numpy().mean(0), sd[1])
+        x_mean, x_sd = _moments(u, 1)
+        return cls(problem, x_mean, x_sd, *_moments(y.numpy(), problem.draws))
 
     def standardized(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Parameters to model coordinates; the noise of counts is drawn by the seed."""
@@ -70,3 +70,10 @@ def to_real(problem: Problem, x: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     """Each parameter by the map of its support."""
     columns = zip(problem.supports, tf.unstack(x, axis=-1), tf.unstack(noise, axis=-1), strict=True)
     return tf.stack([s.to_real(x_i, n_i) for s, x_i, n_i in columns], axis=-1)
+
+
+def _moments(a: np.ndarray, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    # Independent draws share theirs, so that their order does not matter in standardized coordinates either.
+    parts = a.reshape(len(a) * draws, -1)
+    sd = parts.std(0)
+    return np.tile(parts.mean(0), draws), np.tile(np.where(sd > 0, sd, 1.0).astype(np.float32), draws)

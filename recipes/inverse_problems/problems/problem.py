@@ -21,6 +21,7 @@ class Problem(abc.ABC):
         parameters, observations: names of the entries of x and y.
         supports: where each parameter lives, in their order; models work on the transform of it to the real line.
         deterministic: whether y is a function of x.
+        draws: of how many equal parts y consists that are independent, and alike distributed, given x.
     """
 
     name: ClassVar[str]
@@ -28,6 +29,7 @@ class Problem(abc.ABC):
     observations: ClassVar[tuple[str, ...]]
     supports: ClassVar[tuple[Support, ...]]
     deterministic: ClassVar[bool] = True
+    draws: int = 1
 
     @abc.abstractmethod
     def prior(self, n: int, seed: tf.Tensor) -> tf.Tensor:
@@ -60,6 +62,14 @@ class Problem(abc.ABC):
         """
         del seed
         return y
+
+    def log_prior(self, x: tf.Tensor) -> tf.Tensor:
+        """`log p(x)` within the support, `(n,)`; for methods that learn the likelihood.
+
+        Raises:
+            NotImplementedError: by default.
+        """
+        raise NotImplementedError(f"{self.name}: the density of the prior is not given; write log_prior")
 
     @property
     def dim_x(self) -> int:
