@@ -1,7 +1,7 @@
 """Invertible neural networks for TensorFlow whose inverse you can trust."""
 
 import inntf._backend  # noqa: F401  (first: refuses a Keras backend other than TensorFlow)
-from inntf import blocks, compose, core, models, nets, numerics, serving, stability, training
+from inntf import blocks, calibration, compose, core, models, nets, numerics, serving, stability, training
 from inntf._version import __version__
 from inntf.core import Block, LipschitzBounds
 from inntf.models import Flow
@@ -12,6 +12,7 @@ __all__ = [
     "LipschitzBounds",
     "__version__",
     "blocks",
+    "calibration",
     "compose",
     "core",
     "models",

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).parents[2]
-ROOMS = ("core", "numerics", "nets", "blocks", "compose", "models", "stability", "training", "serving")
+ROOMS = ("core", "numerics", "nets", "blocks", "compose", "models", "stability", "calibration", "training", "serving")
 
 
 def files(package: str) -> list[pathlib.Path]:
