@@ -27,6 +27,11 @@ def checked_pools(function: str, samples: Any, truth: Any) -> np.ndarray:
     return np.concatenate([truth[:, None], samples], 1)
 
 
+def parameter_names(pools: np.ndarray) -> list[str]:
+    """`x1`, `x2`, ..."""
+    return [f"x{i + 1}" for i in range(pools.shape[-1])]
+
+
 def pool_ranks(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Rank of each member of a pool, from 0, by its score; ties at random.
 

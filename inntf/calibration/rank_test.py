@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,6 +24,7 @@ class RankTest:
     Attributes:
         p_value: of all curves together: the probability of a statistic as large if the posterior is right.
         statistic: the largest of `statistics`.
+        labels: of the curves, such as `x1` for the first parameter.
         statistics: `(curves,)`, Anderson-Darling distances of the ranks from uniform ones.
         p_values: `(curves,)`, corrected for the number of curves: the smallest is `p_value`.
         ranks: `(n_simulations, curves)`, from 0 to `n_samples`.
@@ -35,6 +37,7 @@ class RankTest:
 
     p_value: float
     statistic: float
+    labels: tuple[str, ...]
     statistics: np.ndarray
     p_values: np.ndarray
     ranks: np.ndarray
@@ -46,7 +49,7 @@ class RankTest:
     level: float
 
 
-def rank_test(function: str, scores: np.ndarray, seed: int, draws: int, level: float) -> RankTest:
+def rank_test(function: str, scores: np.ndarray, labels: Sequence[str], seed: int, draws: int, level: float) -> RankTest:
     r"""Test whether the first member of each pool is one of the others.
 
     If the posterior is right, truth and samples of a simulation are exchangeable.  So any member may stand for the truth: the
@@ -57,6 +60,7 @@ def rank_test(function: str, scores: np.ndarray, seed: int, draws: int, level: f
     Args:
         function: name in errors.
         scores: `(n_simulations, 1 + n_samples, curves)`, the truth first; each made by a rule that does not tell which it is.
+        labels: of the curves.
         seed: of ties and of the null distribution.
         draws: of the null distribution.
         level: of the band.
@@ -85,6 +89,7 @@ def rank_test(function: str, scores: np.ndarray, seed: int, draws: int, level: f
     return RankTest(
         p_value=float(p_values.min()),
         statistic=float(given.max()),
+        labels=tuple(labels),
         statistics=given[0],
         p_values=p_values,
         ranks=ranks[:, 0].copy(),

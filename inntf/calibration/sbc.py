@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from inntf.calibration.pools import checked_pools, pool_ranks
+from inntf.calibration.pools import checked_pools, parameter_names, pool_ranks
 from inntf.calibration.rank_test import RankTest, rank_test
 
 
@@ -65,4 +65,5 @@ def sbc_test(samples: Any, truth: Any, *, seed: int = 0, draws: int = 1999, leve
         >>> sbc_test(samples, truth).p_value > 0.05, sbc_test(1.4 * samples, truth).p_value < 0.01
         (True, True)
     """
-    return rank_test("sbc_test", checked_pools("sbc_test", samples, truth), seed, draws, level)
+    pools = checked_pools("sbc_test", samples, truth)
+    return rank_test("sbc_test", pools, parameter_names(pools), seed, draws, level)

@@ -74,4 +74,6 @@ def tarp(
     points = np.broadcast_to(points, (number, *points.shape[-2:])) / deviation
     pools = pools / deviation
     squares = (pools**2).sum(-1)[:, :, None] + (points**2).sum(-1)[:, None]
-    return rank_test("tarp", squares - 2 * pools @ np.swapaxes(points, 1, 2), seed, draws, level)
+    scores = squares - 2 * pools @ np.swapaxes(points, 1, 2)
+    labels = [f"reference {i + 1}" for i in range(points.shape[1])]
+    return rank_test("tarp", scores, labels, seed, draws, level)
