@@ -16,7 +16,7 @@ from recipes.common.tensorboard import Summaries
 from recipes.common.watch import Watch
 from recipes.inverse_problems.coordinates import Coordinates
 from recipes.inverse_problems.methods.method import Method
-from recipes.inverse_problems.problems.problem import Problem, simulate
+from recipes.inverse_problems.problems.problem import simulate
 
 _INIT = 4096  # pairs of data-dependent initialization
 _CLIP = 10.0  # of the gradients' norm
@@ -82,6 +82,8 @@ def train(
         strategy: of the run.
         folder: of the run; without one nothing is kept.
     """
+    if not coordinates.problem.deterministic:
+        method.noise_of_y = 0.0
     method.prepare(tf.constant(pairs.x[:_INIT]), tf.constant(pairs.y[:_INIT]))
     with strategy.scope():
         optimizer = keras.optimizers.Adam(warm_cosine(how.rate, how.steps), beta_2=0.99, global_clipnorm=_CLIP)

@@ -25,12 +25,14 @@ class Method(keras.Model, abc.ABC):
             that of the noisy ones: a map of x can only be smooth.
         likelihood: whether its objective is a likelihood.
         has_density: whether `log_prob` is there.
+        noise_of_y: how much of `losses.noise_sd` is added to y in training; the training sets it to 0 where y has noise anyway.
     """
 
     title: ClassVar[str]
     supervised: ClassVar[bool] = False
     likelihood: ClassVar[bool] = False
     has_density: ClassVar[bool] = False
+    noise_of_y = 1.0
 
     def __init__(self, dim_x: int, dim_y: int, weights_wanted: int):
         super().__init__()
@@ -77,6 +79,10 @@ class Method(keras.Model, abc.ABC):
     def invertible_block(self) -> Any:
         """The `inntf.Block` whose stability is reported; `None` for a model that has none."""
         return None
+
+    def condition_of(self, y: tf.Tensor) -> tf.Tensor:
+        """What that block gets as its condition for y: y itself by default."""
+        return y
 
     def count_weights(self) -> int:
         """Number of trained weights."""

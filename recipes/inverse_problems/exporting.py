@@ -1,0 +1,79 @@
+"""The sampler of a problem as a SavedModel with one signature: `sample_posterior(y, n, seed)`."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import uuid
+from typing import Any
+
+import tensorflow as tf
+
+from inntf.serving.card import write_card
+from recipes.common.experiment import Run
+from recipes.inverse_problems.posterior import Posterior
+
+
+class PosteriorSampler(tf.Module):
+    """`sample_posterior(y, n, seed)`: `(batch, dim y)`, a count and an integer to `(batch, n, dim x)`, in the problem's units.
+
+    The graph needs TensorFlow alone.  The same seed gives the same samples.
+    """
+
+    def __init__(self, posterior: Posterior):
+        super().__init__()
+        method, coordinates = posterior.method, posterior.coordinates
+        self._weights = [v.value if hasattr(v, "value") else v for v in method.variables]
+        rounded = not method.supervised
+
+        def sample(y: tf.Tensor, n: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+            good = tf.debugging.Assert((n >= 0) & tf.reduce_all(tf.math.is_finite(y)), ["n must be >= 0 and y finite", n, y])
+            with tf.control_dependencies([good]):
+                rows = tf.repeat(coordinates.observed(y), n, axis=0)
+            v = method.sample_posterior(rows, tf.stack([seed, 0]))
+            x = coordinates.parameters(v, rounded=rounded)
+            return {"x": tf.reshape(x, [tf.shape(y)[0], n, method.dim_x])}
+
+        spec = tf.TensorSpec([None, method.dim_y], tf.float32, "y"), *(tf.TensorSpec([], tf.int32, k) for k in ("n", "seed"))
+        self.sample_posterior = tf.function(sample, input_signature=spec)
+
+
+def export_sampler(run: Run, name: str, posterior: Posterior, numbers: dict[str, Any], training: str) -> str:
+    """Write `exports/NAME/VERSION`, beside its place and renamed; a run that goes on finds what it has exported."""
+    done = run.folder.strings("exported")
+    if name in done and pathlib.Path(done[name]).is_dir():
+        return done[name]
+    folder = run.exports / name
+    folder.mkdir(parents=True, exist_ok=True)
+    version = 1 + max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=0)
+    beside = folder / f".partial-{uuid.uuid4().hex}"
+    try:
+        sampler = PosteriorSampler(posterior)
+        tf.saved_model.save(
+            sampler,
+            str(beside),
+            signatures={"sample_posterior": sampler.sample_posterior, "serving_default": sampler.sample_posterior},
+        )
+        write_card(beside, card(posterior, numbers, training, run))
+        os.replace(beside, folder / str(version))
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    where = str((folder / str(version)).absolute())
+    run.folder.note_progress(**{**run.folder.progress(), "exported": {**done, name: where}})
+    return where
+
+
+def card(posterior: Posterior, numbers: dict[str, Any], training: str, run: Run) -> dict[str, Any]:
+    """What `card.json` says."""
+    problem, config = posterior.coordinates.problem, run.folder.config
+    return {
+        "problem": problem.name,
+        "model": posterior.method.title,
+        "training": training,
+        "preset": config.preset,
+        "parameters": list(problem.parameters),
+        "observations": list(problem.observations),
+        "signature": "sample_posterior: y (batch, dim y) float32, n int32, seed int32 -> x (batch, n, dim x) float32",
+        "measured": {key: value for key, value in numbers.items() if key != "history"},
+    }

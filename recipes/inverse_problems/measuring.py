@@ -1,0 +1,73 @@
+"""Everything that is measured of a trained method, and the arrays that figures need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recipes.inverse_problems.evaluation import calibration
+from recipes.inverse_problems.evaluation.ground_truth import GroundTruth
+from recipes.inverse_problems.evaluation.posterior_errors import milliseconds, posterior_errors
+from recipes.inverse_problems.evaluation.stability import stability
+from recipes.inverse_problems.posterior import Posterior
+from recipes.inverse_problems.problems.problem import Problem
+from recipes.inverse_problems.problems.supports import Count
+from recipes.inverse_problems.settings import Config
+from recipes.inverse_problems.training import Pairs
+
+SHOWN = 500  # samples of the observation that figures show
+
+
+def measure(
+    problem: Problem, posterior: Posterior, truth: GroundTruth, held_out: Pairs, config: Config, seed: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Numbers for the table, and arrays for the figures.
+
+    A model that was trained on noisy counts gives noisy counts: its own samples are the raw ones.  That of a conditional model,
+    whose density is over the cells of counts, are rounded.  Both are measured of all.
+
+    Args:
+        problem: the problem.
+        posterior: of the trained method.
+        truth: the ground truth.
+        held_out: unseen pairs in the method's coordinates.
+        config: settings.
+        seed: of samples.
+    """
+    method = posterior.method
+    samples = posterior.sample(truth.y, config.samples, seed)
+    errors = posterior_errors(problem, samples, truth)
+    numbers: dict[str, Any] = errors.means()
+    raw = errors
+    if any(isinstance(s, Count) for s in problem.supports):
+        raw = posterior_errors(problem, posterior.sample(truth.y, config.samples, seed, rounded=False), truth)
+    numbers |= {f"{key}_raw": value for key, value in raw.means().items() if key in ("posterior", "resimulation", "invalid")}
+    own = raw if method.supervised else errors
+    numbers |= {"own_posterior": float(own.posterior.mean()), "own_resimulation": float(own.resimulation.mean())}
+    tests = calibration.calibration(problem, posterior, config.calibration, config.calibration_samples, seed)
+    numbers |= calibration.p_values(tests)
+    numbers |= stability(method, held_out)
+    numbers |= {
+        "milliseconds": milliseconds(posterior, truth.y, config.samples),
+        "weights": method.count_weights(),
+        "dim_z": method.dim_z,
+        "likelihood": method.likelihood,
+        "supervised": method.supervised,
+        "title": method.title,
+    }
+    arrays = {
+        "posterior": own.posterior,
+        "resimulation": own.resimulation,
+        "samples": posterior.sample(shown(problem), SHOWN, seed)[0],
+        **calibration.curves(tests),
+    }
+    return numbers, arrays
+
+
+def shown(problem: Problem) -> np.ndarray:
+    """The observation of the figures, `(1, dim y)`: the paper's for its two problems, else one drawn."""
+    fixed = {"kinematics": [0.0, 1.5], "ballistics": [5.0]}.get(problem.name)
+    if fixed is not None:
+        return np.asarray([fixed], np.float32)
+    return calibration.one_observation(problem)

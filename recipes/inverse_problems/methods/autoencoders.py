@@ -1,0 +1,126 @@
+"""Autoencoders `x -> [y, z] -> x` without a bottleneck: two networks, or one with transposed weights (eq. 7)."""
+
+from __future__ import annotations
+
+import itertools
+
+import keras
+import tensorflow as tf
+
+from inntf.nets import MLP
+from recipes.inverse_problems.methods import losses
+from recipes.inverse_problems.methods.method import Method, mlp_weights, width_for
+
+
+class CycleMethod(Method):
+    """L2 of y, MMD of z, and the cycle loss `|x - decode(encode(x))|^2` (eq. 7)."""
+
+    supervised = True
+    z_weight = 30.0
+    cycle_weight = 3.0
+    x_weight = 10.0
+
+    @property
+    def dim_z(self) -> int:
+        """What x has more than y."""
+        return self.dim_x - self.dim_y
+
+    def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
+        """Eq. 7; with the backward MMD as an option."""
+        out = self.encode(x)
+        loss = losses.fit_and_latent(out, y, seed, self.z_weight)
+        loss += self.cycle_weight * tf.reduce_mean(tf.reduce_sum(tf.square(x - self.decode(out)), -1))
+        if self.x_weight:
+            z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_z], seed + 1)
+            latent = tf.concat([y, z], -1)
+            back = self.decode(latent)
+            loss += self.x_weight * losses.backward(back, x, y)
+            loss += self.cycle_weight * tf.reduce_mean(tf.reduce_sum(tf.square(latent - self.encode(back)), -1))
+        return loss
+
+    def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The decoder of y and standard normal z."""
+        z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_z], seed)
+        return self.decode(tf.concat([y, z], -1))
+
+    def encode(self, x: tf.Tensor) -> tf.Tensor:
+        """`[y, z]`."""
+        raise NotImplementedError
+
+    def decode(self, latent: tf.Tensor) -> tf.Tensor:
+        """The parameters."""
+        raise NotImplementedError
+
+
+class Autoencoder(CycleMethod):
+    """Two feed-forward networks."""
+
+    title = "autoencoder"
+
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, layers: int = 3):
+        super().__init__(dim_x, dim_y, weights_wanted)
+        width = width_for(weights_wanted, lambda w: 2 * mlp_weights(dim_x, [w] * layers, dim_x))
+        self.encoder, self.decoder = (
+            MLP([width] * layers, out_channels=dim_x, activation="silu", zero_last=False) for _ in range(2)
+        )
+        for net in (self.encoder, self.decoder):
+            net.build((None, dim_x))
+
+    def encode(self, x: tf.Tensor) -> tf.Tensor:
+        """The encoder's."""
+        return self.encoder(x)
+
+    def decode(self, latent: tf.Tensor) -> tf.Tensor:
+        """The decoder's."""
+        return self.decoder(latent)
+
+
+class InvAuto(CycleMethod):
+    """Layers `h -> act(W h) + b` whose inverse uses the transpose of W: exact once the W are orthogonal.
+
+    The activation doubles what is positive and halves what is negative, its inverse the other way round.  The cycle loss
+    makes the weights orthogonal.
+
+    Source: Teng et al., "Invertible Autoencoder for Domain Adaptation" (2018).
+    """
+
+    title = "InvAuto"
+
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, layers: int = 4):
+        super().__init__(dim_x, dim_y, weights_wanted)
+        width = width_for(weights_wanted, lambda w: mlp_weights(dim_x, [w] * layers, dim_x))
+        sizes = [dim_x, *[width] * layers, dim_x]
+        orthogonal = keras.initializers.Orthogonal
+        self.kernels = [
+            self.add_weight(shape=(a, b), initializer=orthogonal(seed=i), name=f"kernel_{i}")
+            for i, (a, b) in enumerate(itertools.pairwise(sizes))
+        ]
+        self.biases = [self.add_weight(shape=(b,), initializer="zeros", name=f"bias_{i}") for i, b in enumerate(sizes[1:])]
+        self.back_biases = [
+            self.add_weight(shape=(b,), initializer="zeros", name=f"back_{i}") for i, b in enumerate(sizes[:-1])
+        ]
+
+    def encode(self, x: tf.Tensor) -> tf.Tensor:
+        """Layer by layer; no activation after the last."""
+        for i, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
+            x = tf.matmul(x, kernel) + bias
+            if i < len(self.kernels) - 1:
+                x = _stretch(x)
+        return x
+
+    def decode(self, latent: tf.Tensor) -> tf.Tensor:
+        """The layers' inverses, last one first."""
+        h = latent
+        for i in reversed(range(len(self.kernels))):
+            if i < len(self.kernels) - 1:
+                h = _shrink(h)
+            h = tf.matmul(h - self.biases[i], self.kernels[i], transpose_b=True)
+        return h
+
+
+def _stretch(h: tf.Tensor) -> tf.Tensor:
+    return tf.where(h > 0, 2.0 * h, 0.5 * h)
+
+
+def _shrink(h: tf.Tensor) -> tf.Tensor:
+    return tf.where(h > 0, 0.5 * h, 2.0 * h)

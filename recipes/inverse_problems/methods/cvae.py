@@ -1,0 +1,60 @@
+"""The conditional variational autoencoder (eq. 8)."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from inntf.nets import MLP
+from recipes.inverse_problems.methods import losses
+from recipes.inverse_problems.methods.method import Method, mlp_weights, width_for
+
+
+class ConditionalVae(Method):
+    """Encoder `q(z | x, y) = N(mean, diag(var))`, decoder `x hat(z, y)`, `|x - x hat|^2 / (2 s^2) + KL(q | N(0, I))`.
+
+    Eq. 8's weight alpha is `2 s^2` here and learned: `s` is the deviation of x around the decoder, whose best value is the
+    reconstruction error, so that the loss is a bound of the likelihood at every step (with the constant `log s`), and neither
+    term has to be weighed by hand.  Samples add the deviation's noise.
+
+    Source: Sohn et al., "Learning Structured Output Representation" (2015); Rybkin et al., "Simple and Effective VAE
+    Training with Calibrated Decoders" (2021), section 3, for the learned deviation.
+    """
+
+    title = "cVAE"
+    lowest_sd = 0.02
+
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, layers: int = 3):
+        super().__init__(dim_x, dim_y, weights_wanted)
+
+        def weights(w: int) -> int:
+            return mlp_weights(dim_x + dim_y, [w] * layers, 2 * dim_x) + mlp_weights(dim_x + dim_y, [w] * layers, dim_x)
+
+        width = width_for(weights_wanted, weights)
+        self.encoder = MLP([width] * layers, out_channels=2 * dim_x, activation="silu", zero_last=False)
+        self.decoder = MLP([width] * layers, out_channels=dim_x, activation="silu", zero_last=False)
+        for net in (self.encoder, self.decoder):
+            net.build((None, dim_x + dim_y))
+        self.log_sd = self.add_weight(shape=(dim_x,), initializer="zeros", name="log_sd")
+
+    def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
+        """The negative evidence bound, nats per entry."""
+        seeds = tf.random.split(seed, 2)
+        y = losses.noisy(y, self.noise_of_y * losses.noise_sd(progress), seeds[0])
+        mean, log_variance = tf.split(self.encoder(tf.concat([x, y], -1)), 2, -1)
+        log_variance = tf.clip_by_value(log_variance, -14.0, 3.0)
+        z = mean + tf.exp(0.5 * log_variance) * tf.random.stateless_normal(tf.shape(mean), seeds[1])
+        log_sd = self._log_sd()
+        fit = 0.5 * tf.square((x - self.decoder(tf.concat([z, y], -1))) * tf.exp(-log_sd)) + log_sd
+        kl = 0.5 * (tf.square(mean) + tf.exp(log_variance) - 1.0 - log_variance)
+        return tf.reduce_mean(tf.reduce_sum(fit + kl, -1)) / self.dim_x + 0.5 * math.log(2 * math.pi)
+
+    def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The decoder of y and standard normal z, and its noise."""
+        seeds = tf.random.split(seed, 2)
+        z, e = (tf.random.stateless_normal([tf.shape(y)[0], self.dim_x], s) for s in tf.unstack(seeds))
+        return self.decoder(tf.concat([z, y], -1)) + tf.exp(self._log_sd()) * e
+
+    def _log_sd(self) -> tf.Tensor:
+        return tf.maximum(self.log_sd, math.log(self.lowest_sd))

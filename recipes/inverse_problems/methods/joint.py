@@ -1,0 +1,168 @@
+"""Invertible maps `x -> [y, z]`: INN, i-ResNet, MAF and IAF; by likelihood (eq. 4, 6) or by distances (eq. 3)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import tensorflow as tf
+
+from inntf.models import Flow, autoregressive_flow, real_nvp, residual_flow
+from inntf.nets import MLP
+from inntf.training import certify_spectral_norms, update_spectral_norms
+from recipes.inverse_problems.methods import losses
+from recipes.inverse_problems.methods.method import Method, mlp_weights, width_for
+
+Objective = Literal["likelihood", "distances"]
+
+
+class JointFlow(Method):
+    """`[y, z] = forward(x)`; a posterior sample is `inverse([y, z])` with z from the standard normal.
+
+    By likelihood (eq. 4) y is normal around the observed one, whose deviation falls in training; by distances (eq. 3) y is
+    fitted by least squares, and MMD makes z standard normal and independent of y.
+    """
+
+    supervised = True
+    by: ClassVar[Objective] = "likelihood"
+    first_sd = 0.1
+    z_weight = 30.0
+    x_weight = 0.0
+    flow: Flow
+
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int):
+        super().__init__(dim_x, dim_y, weights_wanted)
+        if dim_x < dim_y:
+            raise ValueError(f"{self.title}: received dim y = {dim_y} above dim x = {dim_x}, expected at most that")
+
+    @property
+    def dim_z(self) -> int:
+        """What x has more than y."""
+        return self.dim_x - self.dim_y
+
+    def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
+        """Eq. 4, or eq. 3 with the backward MMD as an option."""
+        if self.by == "likelihood":
+            return self.likelihood_of(*self.flow.block.forward_and_log_det(x), y, seed, progress)
+        out = self.flow.block.value(x)
+        loss = losses.fit_and_latent(out, y, seed, self.z_weight)
+        if self.x_weight:
+            z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_z], seed + 1)
+            back = self.flow.block.inverse_and_log_det(tf.concat([y, z], -1))[0]
+            loss += self.x_weight * losses.backward(back, x, y)
+        return loss
+
+    def likelihood_of(
+        self, out: tf.Tensor, log_det: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor
+    ) -> tf.Tensor:
+        """Eq. 4, y noisy by the deviation that the likelihood assumes: then the right forward process is the best fit."""
+        sd = losses.noise_sd(progress, self.first_sd)
+        return losses.joint_likelihood(out, log_det, losses.noisy(y, sd, seed), sd)
+
+    def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The inverse of y and standard normal z."""
+        z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_z], seed)
+        return self.flow.block.inverse_and_log_det(tf.concat([y, z], -1))[0]
+
+    def prepare(self, x: tf.Tensor, y: tf.Tensor) -> None:
+        """ActNorms by the first batch."""
+        self.flow.block.initialize(x)
+
+    def invertible_block(self) -> Any:
+        """The flow's block."""
+        return self.flow.block
+
+
+class Inn(JointFlow):
+    """Affine couplings, trained by likelihood (eq. 4)."""
+
+    title = "INN"
+    likelihood = True
+
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 16):
+        super().__init__(dim_x, dim_y, weights_wanted)
+        kept = dim_x - dim_x // 2
+        width = width_for(weights_wanted, lambda w: depth * mlp_weights(kept, [w, w], 2 * kept))
+        self.flow = real_nvp(event_shape=dim_x, depth=depth, hidden=(width, width), activation="silu")
+
+
+class InnMmd(Inn):
+    """The same couplings, trained by least squares and MMD (eq. 3), the backward MMD included."""
+
+    title = "INN (L2 + MMD)"
+    likelihood = False
+    by = "distances"
+    x_weight = 10.0
+
+
+class IResNet(JointFlow):
+    """Residual blocks of Lipschitz constant below 1, by likelihood with the exact log-determinant."""
+
+    title = "i-ResNet"
+    likelihood = True
+
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 16):
+        super().__init__(dim_x, dim_y, weights_wanted)
+        width = width_for(weights_wanted, lambda w: depth * mlp_weights(dim_x, [w, w], dim_x))
+        self.flow = residual_flow(
+            event_shape=dim_x, depth=depth, hidden=(width, width), coefficient=0.97, log_det="exact", max_iterations=2
+        )
+
+    def after_step(self) -> None:
+        """One power iteration more."""
+        update_spectral_norms(self.flow)
+
+    def finish(self) -> None:
+        """From here on the norms hold exactly."""
+        certify_spectral_norms(self.flow, rescale=True)
+
+
+class IResNetMmd(IResNet):
+    """The same residual blocks by least squares and MMD, as in the paper (eq. 3)."""
+
+    title = "i-ResNet (L2 + MMD)"
+    likelihood = False
+    by = "distances"
+
+
+class WithDecoder(JointFlow):
+    """An autoregressive flow and a feed-forward decoder for the other direction (eq. 6)."""
+
+    likelihood = True
+    kind: ClassVar[str]
+    cycle_weight = 10.0
+
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 6):
+        super().__init__(dim_x, dim_y, weights_wanted)
+        half = weights_wanted // 2
+        width = width_for(half, lambda w: depth * mlp_weights(dim_x, [w, w], 2 * dim_x))
+        self.flow = autoregressive_flow(
+            event_shape=dim_x, depth=depth, hidden=(width, width), kind=self.kind, activation="silu", permutation="shuffle"
+        )
+        width = width_for(half, lambda w: mlp_weights(dim_x, [w, w, w], dim_x))
+        self.decoder = MLP([width] * 3, out_channels=dim_x, activation="silu", zero_last=False)
+        self.decoder.build((None, dim_x))
+
+    def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
+        """Eq. 6."""
+        out, log_det = self.flow.block.forward_and_log_det(x)
+        cycle = tf.reduce_mean(tf.square(x - self.decoder(tf.stop_gradient(out))))
+        return self.likelihood_of(out, log_det, y, seed, progress) + self.cycle_weight * cycle
+
+    def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The decoder's, not the flow's own inverse: as in the paper, one pass."""
+        z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_z], seed)
+        return self.decoder(tf.concat([y, z], -1))
+
+
+class MafDecoder(WithDecoder):
+    """A masked autoregressive flow."""
+
+    title = "MAF + decoder"
+    kind = "maf"
+
+
+class IafDecoder(WithDecoder):
+    """An inverse autoregressive flow: its networks read [y, z], so the map of x goes entry by entry."""
+
+    title = "IAF + decoder"
+    kind = "iaf"

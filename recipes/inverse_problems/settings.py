@@ -1,0 +1,76 @@
+"""Settings of `python -m recipes.inverse_problems`, and its presets."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Literal
+
+from recipes.common.cli import RecipeConfig
+from recipes.common.errors import UserError
+from recipes.common.ranges import BatchSize, Length, Rate, Steps, Within
+
+Count = Annotated[int, Within(1, 10**9)]
+PAPER_METHODS = ("inn", "inn_mmd", "cinn", "iaf_decoder", "maf_decoder", "iresnet", "invauto", "autoencoder", "cvae", "mdn")
+TODAY = ("spline_maf",)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RecipeConfig):
+    """Train every model on every problem, and compare their posteriors with the ground truth."""
+
+    dataset: Literal["simulated"] = "simulated"
+    """Drawn by the seed; --data-dir is not used."""
+    problems: Annotated[tuple[str, ...], Length(1, 8)] = ("kinematics", "ballistics")
+    """Problems by name, see recipes/inverse_problems/problems."""
+    methods: Annotated[tuple[str, ...], Length(1, 32)] = (*PAPER_METHODS, *TODAY)
+    """Models by name, see recipes/inverse_problems/methods; your own as module:Class.  With --resume more can be added."""
+    repeats: Annotated[int, Within(1, 100)] = 3
+    """Trainings of each model, with seeds from --seed on."""
+    weights: Annotated[int, Within(100, 10**8)] = 300_000
+    """About how many weights a model has (3,000,000 in the paper)."""
+    simulations: Count = 1_000_000
+    """Pairs to train on, the same for all models."""
+    steps: Steps = 6000
+    """Steps of each training, the same for all models."""
+    batch_size: BatchSize = 512
+    """Pairs in a batch."""
+    rate: Rate = 2e-3
+    """Highest learning rate (Adam; up from zero in a twentieth of the steps, then down to zero by half a cosine)."""
+    observations: Annotated[int, Within(1, 10**5)] = 1000
+    """Observations on which posteriors are compared."""
+    samples: Annotated[int, Within(2, 10**5)] = 1000
+    """Samples of each posterior, of the models and of the ground truth."""
+    pool: Count = 40_000_000
+    """Draws of the prior from which the ground truth takes the nearest."""
+    calibration: Annotated[int, Within(50, 10**5)] = 500
+    """Fresh simulations on which posteriors are checked for calibration."""
+    calibration_samples: Annotated[int, Within(10, 10**4)] = 200
+    """Samples of each of them."""
+    log_every: Steps = 500
+    """Steps between summaries and checkpoints."""
+
+    def check_together(self) -> None:
+        """Names must be different, and the pool must hold the samples."""
+        for flag, names in (("--problems", self.problems), ("--methods", self.methods)):
+            if len(set(names)) < len(names):
+                raise UserError(f"{flag}: received {names}, expected different names")
+        if self.pool < self.samples:
+            raise UserError(f"--pool: received {self.pool}, expected at least --samples {self.samples}")
+
+
+_SMOKE = Config(
+    methods=("cinn", "autoencoder", "mdn"),
+    repeats=1,
+    weights=3000,
+    simulations=5000,
+    steps=20,
+    batch_size=64,
+    observations=5,
+    samples=50,
+    pool=20_000,
+    calibration=50,
+    calibration_samples=20,
+    log_every=10,
+)
+_PAPER = Config(weights=3_000_000, steps=50_000, batch_size=1000, pool=100_000_000, log_every=1000)
+PRESETS = {"smoke": _SMOKE, "small": Config(), "paper": _PAPER}
