@@ -6,10 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from inntf.blocks import ActNorm, Permutation, SplineCoupling
-from inntf.compose import Chain
-from inntf.models import Flow, autoregressive_flow, real_nvp
-from inntf.nets import MLP
+from inntf.models import Flow, real_nvp
+from recipes.inverse_problems.methods import losses
 from recipes.inverse_problems.methods.method import Method, mlp_weights, width_for
 
 
@@ -22,6 +20,7 @@ class ConditionalFlow(Method):
 
     def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
         """Mean negative log-likelihood, nats per entry."""
+        y += losses.noise_sd(progress) * self.noise_of_y * tf.random.stateless_normal(tf.shape(y), seed)
         return -tf.reduce_mean(self.log_prob(x, y)) / self.dim_x
 
     def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -57,26 +56,4 @@ class ConditionalInn(ConditionalFlow):
         width = width_for(weights_wanted, weights)
         self.flow = real_nvp(
             event_shape=dim_x, depth=depth, hidden=(width, width), activation="silu", condition_shape=dim_y, repeat=True
-        )
-
-
-class ConditionalSplineMaf(ConditionalFlow):
-    """A masked autoregressive flow of rational-quadratic splines: today's yardstick."""
-
-    title = "spline MAF"
-
-    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 4):
-        super().__init__(dim_x, dim_y, weights_wanted)
-
-        def weights(width: int) -> int:
-            return depth * mlp_weights(dim_x + dim_y, [width, width], 23 * dim_x)
-
-        width = width_for(weights_wanted, weights)
-        self.flow = autoregressive_flow(
-            event_shape=dim_x,
-            depth=depth,
-            hidden=(width, width),
-            transformer="spline",
-            activation="silu",
-            condition_shape=dim_y,
         )
