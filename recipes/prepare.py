@@ -3,6 +3,8 @@
     python -m recipes.prepare fashion_mnist --source DIR [--data-dir DIR]
 
 fashion_mnist and mnist want the four IDX files, plain or .gz; cifar10 the six binary batches, or their tar.gz.
+sbibm wants its wheel (`pip download --no-deps sbibm==1.1.0`), of which reference posteriors are read and nothing imported; they
+become DATA_DIR/sbibm/TASK.npz.
 Nothing is downloaded, and nothing that is there is overwritten.
 Cost: about half a minute for each data set, on one core.
 """
@@ -21,16 +23,17 @@ from recipes.common import cli
 from recipes.common.flags import read_flags
 from recipes.common.makers_files import read_makers_files
 from recipes.common.quiet import quiet_import
+from recipes.common.sbibm_wheel import prepare_sbibm
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Turn the makers' own files of a data set into a directory of tensorflow-datasets."""
 
-    name: tyro.conf.Positional[Literal["fashion_mnist", "mnist", "cifar10"]]
+    name: tyro.conf.Positional[Literal["fashion_mnist", "mnist", "cifar10", "sbibm"]]
     """The data set."""
     source: pathlib.Path
-    """Folder with the makers' files: four IDX files (plain or .gz), or CIFAR-10's binary batches (or their tar.gz)."""
+    """Folder with the makers' files: four IDX files (plain or .gz), CIFAR-10's batches (or their tar.gz), sbibm's wheel."""
     data_dir: pathlib.Path | None = None
     """Directory of tensorflow-datasets to write to; by default its own."""
     partial: bool = False
@@ -49,6 +52,11 @@ def run(config: Config) -> pathlib.Path:
     Raises:
         UserError: if a file is missing or wrong, or the data set is there already.
     """
+    if config.name == "sbibm":
+        data_dir = config.data_dir or quiet_import("recipes.common.tfds_store").default_data_dir()
+        folder = prepare_sbibm(config.source.expanduser(), data_dir.expanduser())
+        print(f"sbibm: reference posteriors of five tasks in {folder}")
+        return folder
     data = read_makers_files(config.name, config.source.expanduser(), config.partial)
     tfds_store = quiet_import("recipes.common.tfds_store")  # heavy; bad files are known by now
     folder = tfds_store.store(data, (config.data_dir or tfds_store.default_data_dir()).expanduser())
