@@ -16,7 +16,7 @@ from recipes.inverse_problems.coordinates import Coordinates
 from recipes.inverse_problems.evaluation import calibration
 from recipes.inverse_problems.evaluation.ground_truth import GroundTruth, kept_ground_truth
 from recipes.inverse_problems.exporting import export_sampler
-from recipes.inverse_problems.measuring import measure
+from recipes.inverse_problems.measuring import measure, shown
 from recipes.inverse_problems.methods.method import Method
 from recipes.inverse_problems.methods.registry import method_named
 from recipes.inverse_problems.posterior import Posterior
@@ -59,7 +59,12 @@ def work(config: Config, run: Run) -> Findings:
         problem = PROBLEMS[problem_name]()
         coordinates = Coordinates.of(problem)
         truth = truths[problem_name] = kept_ground_truth(
-            run.folder.path / f"ground_truth_{problem_name}.npz", problem, config.observations, config.samples, config.pool
+            run.folder.path / f"ground_truth_{problem_name}.npz",
+            problem,
+            config.observations,
+            config.samples,
+            config.pool,
+            shown(problem)[0],
         )
         data = {kind: _pairs(coordinates, config, supervised=kind) for kind in (False, True)}
         numbers[problem_name], arrays[problem_name] = {}, {}

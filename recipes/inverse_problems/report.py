@@ -13,7 +13,7 @@ from recipes.common.figures import INK, MUTED, PALETTE, report, style
 from recipes.common.run_folder import RunFolder
 from recipes.inverse_problems import figures, leaderboard
 from recipes.inverse_problems.evaluation.ground_truth import GroundTruth
-from recipes.inverse_problems.measuring import SHOWN, shown
+from recipes.inverse_problems.measuring import SHOWN
 from recipes.inverse_problems.problems import PROBLEMS
 from recipes.inverse_problems.settings import Config
 
@@ -73,7 +73,7 @@ def _words(config: Config, truths: Mapping[str, GroundTruth]) -> str:
     return (
         f"Preset {config.preset}: {config.simulations:,} pairs, {config.steps:,} steps of {config.batch_size}, about "
         f"{config.weights:,} weights, {config.repeats} training(s) a model from seed {config.seed} on; numbers are medians over "
-        "them.  Err_post: unbiased squared MMD with the x-side inverse multiquadric kernels (0.2, 0.1), (0.2, 0.5), (0.2, 2), "
+        "them.  Err_post: unbiased squared MMD, x-side inverse multiquadric kernels (0.2, 0.1), (0.2, 0.5), (0.2, 2), "
         f"mean over {config.observations} observations of {config.samples} samples; raw: counts not rounded.  "
         f"Ground truth: the nearest of {'; '.join(found)}."
     )
@@ -83,23 +83,18 @@ def posteriors(
     problem_name: str, table: Mapping[str, Any], arrays: Mapping[str, Mapping[str, np.ndarray]], truth: GroundTruth
 ) -> Figure:
     """A panel a model, and one of the ground truth (figures 2 and 3)."""
-    problem, y = PROBLEMS[problem_name](), shown(PROBLEMS[problem_name]())
-    panels = {"ground truth": nearest(truth, y[0])}
+    problem, y = PROBLEMS[problem_name](), truth.shown_y
+    panels = {"ground truth": truth.shown[:SHOWN]}
     panels |= {name: arrays[next(k for k in arrays if k.startswith(f"{name}-seed"))]["samples"] for name in table}
     across = -(-len(panels) // _COLUMNS)
     figure = Figure(figsize=(11, 2.7 * across), facecolor="white", layout="constrained")
     grid = figure.subplots(across, _COLUMNS, squeeze=False).ravel()
     for axes, (name, samples) in zip(grid, panels.items(), strict=False):
-        if not figures.posterior_panel(axes, problem, samples, y[0], name):
+        if not figures.posterior_panel(axes, problem, samples, y, name):
             _first_two(axes, samples, problem.parameters, name)
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     return figure
-
-
-def nearest(truth: GroundTruth, y: np.ndarray) -> np.ndarray:
-    """Samples of the ground truth's observation that is nearest to y."""
-    return truth.samples[np.argmin(((truth.y - y) ** 2).sum(-1))][:SHOWN]
 
 
 def calibration_curves(problem: str, table: Mapping[str, Any], arrays: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
@@ -126,8 +121,7 @@ def _pooled(arrays: Mapping[str, Mapping[str, np.ndarray]], name: str) -> tuple[
 
 def _corner(problem_name: str, best: str, found: Mapping[str, np.ndarray], truth: GroundTruth) -> Figure:
     problem = PROBLEMS[problem_name]()
-    reference = nearest(truth, shown(problem)[0])
-    return figures.corner(found["samples"], reference, problem.parameters, f"{problem_name}: {best}")
+    return figures.corner(found["samples"], truth.shown[:SHOWN], problem.parameters, f"{problem_name}: {best}")
 
 
 def _first_two(axes: Any, samples: np.ndarray, names: tuple[str, ...], title: str) -> None:

@@ -77,7 +77,8 @@ def train(
         method: built or not; its variables are made under the strategy's scope.
         name: of the training in bars, logs and checkpoints.
         coordinates: of the problem, for its symmetries.
-        pairs, held_out: training and test pairs.
+        pairs: to train on.
+        held_out: to test on.
         how: steps, batch, rate, seed.
         strategy: of the run.
         folder: of the run; without one nothing is kept.

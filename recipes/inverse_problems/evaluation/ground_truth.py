@@ -25,6 +25,7 @@ class GroundTruth:
         y: `(observations, dim y)`.
         samples: `(observations, n, dim x)`, the nearest of the pool.
         radius: `(observations,)`, distance of the farthest of them from the observation, entries of y as they are.
+        shown_y, shown: `(dim y,)` and `(n, dim x)`, one observation more, which figures show.
         pool: number of draws.
     """
 
@@ -32,6 +33,8 @@ class GroundTruth:
     y: np.ndarray
     samples: np.ndarray
     radius: np.ndarray
+    shown_y: np.ndarray
+    shown: np.ndarray
     pool: int
 
     def summary(self) -> dict[str, float]:
@@ -45,7 +48,9 @@ class GroundTruth:
         }
 
 
-def ground_truth(problem: Problem, observations: int, n: int, pool: int, *, chunk: int = _CHUNK) -> GroundTruth:
+def ground_truth(
+    problem: Problem, observations: int, n: int, pool: int, shown: np.ndarray, *, chunk: int = _CHUNK
+) -> GroundTruth:
     """Draw observations by prior and forward process, and the nearest `n` of `pool` further draws for each.
 
     Args:
@@ -53,30 +58,34 @@ def ground_truth(problem: Problem, observations: int, n: int, pool: int, *, chun
         observations: how many.
         n: samples of each posterior.
         pool: draws of the prior; memory does not grow with it.
+        shown: `(dim y,)`, one observation more.
         chunk: draws held at a time.
 
     Returns:
         The posteriors; the seeds are fixed, so that every run compares with the same.
     """
     x_true, y_true = (t.numpy() for t in simulate(problem, observations, _SEED_OBSERVED))
-    nearest = np.full((observations, n), np.inf)
-    samples = np.zeros((observations, n, problem.dim_x), np.float32)
+    targets = np.concatenate([y_true, np.asarray(shown, np.float32)[None]])
+    nearest = np.full((len(targets), n), np.inf)
+    samples = np.zeros((len(targets), n, problem.dim_x), np.float32)
     sizes = [min(chunk, pool - begin) for begin in range(0, pool, chunk)]
     for turn, size in enumerate(tqdm(sizes, desc=f"{problem.name}: ground truth", unit="chunk", mininterval=1.0)):
         x, y = (t.numpy() for t in simulate(problem, size, _SEED_POOL + turn))
-        distance, index = cKDTree(y).query(y_true, k=min(n, size))
-        found = np.where(np.isfinite(distance), index, 0).reshape(observations, -1)
-        nearest, samples = _merged(nearest, samples, distance.reshape(observations, -1), x[found], n)
-    return GroundTruth(x_true, y_true, samples, nearest[:, -1], pool)
+        distance, index = cKDTree(y).query(targets, k=min(n, size))
+        found = index.reshape(len(targets), -1)
+        nearest, samples = _merged(nearest, samples, distance.reshape(len(targets), -1), x[found], n)
+    return GroundTruth(x_true, y_true, samples[:-1], nearest[:-1, -1], targets[-1], samples[-1], pool)
 
 
-def kept_ground_truth(path: pathlib.Path, problem: Problem, observations: int, n: int, pool: int) -> GroundTruth:
+def kept_ground_truth(
+    path: pathlib.Path, problem: Problem, observations: int, n: int, pool: int, shown: np.ndarray
+) -> GroundTruth:
     """The ground truth in a file, or one made now and kept there."""
     if path.exists():
         with np.load(path) as file:
             kept = GroundTruth(**{f.name: file[f.name] for f in dataclasses.fields(GroundTruth)})
         return dataclasses.replace(kept, pool=int(kept.pool))
-    made = ground_truth(problem, observations, n, pool)
+    made = ground_truth(problem, observations, n, pool, shown)
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.atomic(path) as beside:
         np.savez_compressed(beside, **{f.name: getattr(made, f.name) for f in dataclasses.fields(GroundTruth)})

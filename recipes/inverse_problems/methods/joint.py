@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, Literal
 
+import keras
 import tensorflow as tf
 
 from inntf.models import Flow, autoregressive_flow, real_nvp, residual_flow
@@ -18,13 +20,12 @@ Objective = Literal["likelihood", "distances"]
 class JointFlow(Method):
     """`[y, z] = forward(x)`; a posterior sample is `inverse([y, z])` with z from the standard normal.
 
-    By likelihood (eq. 4) y is normal around the observed one, whose deviation falls in training; by distances (eq. 3) y is
+    By likelihood (eq. 4) y is normal around the observed one, with a learned deviation; by distances (eq. 3) y is
     fitted by least squares, and MMD makes z standard normal and independent of y.
     """
 
     supervised = True
     by: ClassVar[Objective] = "likelihood"
-    first_sd = 0.1
     z_weight = 30.0
     x_weight = 0.0
     flow: Flow
@@ -33,6 +34,8 @@ class JointFlow(Method):
         super().__init__(dim_x, dim_y, weights_wanted)
         if dim_x < dim_y:
             raise ValueError(f"{self.title}: received dim y = {dim_y} above dim x = {dim_x}, expected at most that")
+        if self.by == "likelihood":
+            self.log_sd = self.add_weight(shape=(dim_y,), initializer=keras.initializers.Constant(-1.0), name="log_sd")
 
     @property
     def dim_z(self) -> int:
@@ -54,9 +57,9 @@ class JointFlow(Method):
     def likelihood_of(
         self, out: tf.Tensor, log_det: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor
     ) -> tf.Tensor:
-        """Eq. 4, y noisy by the deviation that the likelihood assumes: then the right forward process is the best fit."""
-        sd = losses.noise_sd(progress, self.first_sd)
-        return losses.joint_likelihood(out, log_det, losses.noisy(y, sd, seed), sd)
+        """Eq. 4."""
+        del seed, progress
+        return losses.joint_likelihood(out, log_det, y, tf.exp(tf.maximum(self.log_sd, math.log(losses.LAST_SD))))
 
     def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The inverse of y and standard normal z."""
