@@ -6,6 +6,10 @@ By file, prefixes of test names; conftest.py gives them the mark. A prefix that 
 from __future__ import annotations
 
 SLOW = {
+    "tests/recipes/inverse_problems/test_estimators.py": [
+        "test_fitting_keeps_the_best_averaged_weights",
+        "test_density_integrates_to_one_and_fits_the_samples[matching]",
+    ],
     "tests/blocks/test_residual.py": [
         "test_a_certified_block_on_a_tiny_image_is_inverted_in_a_graph_too",
     ],

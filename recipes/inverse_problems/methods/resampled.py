@@ -24,13 +24,14 @@ class LikelihoodFlow(keras.Model):
     Args:
         dim_x, dim_y, weights_wanted: as in `Method`.
         draws: independent draws in y given x.
+        depth: of the flow.
     """
 
-    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, draws: int = 1):
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, draws: int = 1, depth: int = 3):
         super().__init__()
         self.draws, self.each = draws, dim_y // draws
         self.dim_x = dim_y  # what the loss is divided by
-        self.flow = ConditionalSplineMaf(self.each, dim_x, weights_wanted, squash=True)
+        self.flow = ConditionalSplineMaf(self.each, dim_x, weights_wanted, depth, squash=True)
 
     def log_prob(self, y: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """`(n,)`."""
@@ -65,6 +66,7 @@ class ResampledFlow(Method):
         draws: independent draws in y given x.
         members: flows in each mixture.
         candidates: for each sample, a multiple of the members.
+        depth: of each flow.
 
     Source: sampling-importance resampling: Rubin (1988); likelihood surrogates: Papamakarios et al., "Sequential Neural
     Likelihood" (2019); mixtures of trainings: Hermans et al., "A crisis in simulation-based inference?" (2022).
@@ -84,11 +86,12 @@ class ResampledFlow(Method):
         draws: int = 1,
         members: int = 1,
         candidates: int = 32,
+        depth: int = 3,
     ):
         super().__init__(dim_x, dim_y, weights_wanted)
         share = weights_wanted // (2 * members)
-        self.posteriors = [ConditionalSplineMaf(dim_x, dim_y, share, draws=draws) for _ in range(members)]
-        self.likelihoods = [LikelihoodFlow(dim_x, dim_y, share, draws=draws) for _ in range(members)]
+        self.posteriors = [ConditionalSplineMaf(dim_x, dim_y, share, depth, draws=draws) for _ in range(members)]
+        self.likelihoods = [LikelihoodFlow(dim_x, dim_y, share, draws, depth) for _ in range(members)]
         self.power = self.add_weight(shape=(), initializer="ones", trainable=False, name="power")
         self.candidates, self.log_prior = candidates, log_prior
 
