@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from inntf.blocks.coupling_local import close_where_finite
 from inntf.blocks.entries_local import entries_in_balls
-from inntf.core.local_maps import LocalMap
+from inntf.core.local_maps import LocalMap, inverses
 from inntf.nets.masked import MaskedMLP
 from inntf.nets.masked_maps import masked_in_balls
+from inntf.nets.slope_ranges import why_no_slopes
 from inntf.numerics.norms.batched_norms import spectral_norms
 
 _GUESSES = (1.2, 2.0, 5.0)  # of the slope in a ball, over that at its centre
@@ -45,6 +46,8 @@ def autoregressive_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condi
     """
     if type(block.conditioner) is not MaskedMLP:
         return f"{block.conditioner.name} ({type(block.conditioner).__name__}) is no network whose slopes are known"
+    if unknown := why_no_slopes(block.conditioner.activation):
+        return f"{block.conditioner.name}: {unknown}"
     n, dim = x.shape
     at_once = inverse == (block.reads == "latent")
     way = block.inverse_and_log_det if inverse else block.forward_and_log_det
@@ -71,13 +74,13 @@ def autoregressive_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condi
     # The centre is where `image` really goes, which is as far from `x` as it was lost by rounding.
     missed = np.linalg.norm(back(tf.constant(image), condition)[0].numpy() - x, axis=1)
     radius = (radius + missed) * (1 + 1e-9) + 1e-12 * (1 + np.abs(x).max(1))
-    jacobian, deviation = _inverted(first.jacobian), np.full(n, np.inf)
+    jacobian, deviation = inverses(first.jacobian), np.full(n, np.inf)
     q = spectral_norms(jacobian)
     for guess in _GUESSES:
         slope = q * guess
         for _ in range(2):  # once with a slope that may be one, then with the one that it gives
             inner = analysed(radius * np.where(np.isfinite(slope), slope, 1.0))
-            turned = _inverted(inner.jacobian)
+            turned = inverses(inner.jacobian)
             norm = spectral_norms(turned)
             # What is left after inverting counts as a deviation, too.
             part = norm * inner.deviation + spectral_norms(inner.jacobian @ turned - np.eye(dim)) + 1e-13 * dim
@@ -102,10 +105,3 @@ def _or_globally(block: Any, found: LocalMap, inverse: bool) -> LocalMap:
     if np.isfinite(bound):
         jacobian = np.where(unknown[:, None, None], 0.0, jacobian)
     return LocalMap(found.value, jacobian, np.where(unknown, bound, found.deviation), reason)
-
-
-def _inverted(matrices: np.ndarray) -> np.ndarray:
-    """Inverses; NaN where there is none."""
-    whole = np.isfinite(matrices).all((1, 2)) & (np.abs(np.einsum("nii->ni", matrices)) > 0).all(1)
-    found = np.linalg.inv(np.where(whole[:, None, None], matrices, np.eye(matrices.shape[1])))
-    return np.where(whole[:, None, None], found, np.nan)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.blocks.coupling_local import close_where_finite
-from inntf.core.local_maps import LocalMap
+from inntf.core.local_maps import LocalMap, inverses
 from inntf.nets.conditioning import merge_condition
 from inntf.nets.linear_maps import linear_maps
 from inntf.nets.local_network import local_network
@@ -21,7 +21,7 @@ def residual_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: 
 
     A ball of radius `r` round `z` comes from one of radius `r K` round `x`, where `K` bounds the slope of the inverse: first
     the global bound, then what it gives in that ball, $q / (1 - q e)$ with $q = \|(I + C)^{-1}\|$ and $\|V - C\| \le e$.  There
-    $\|(I + V)^{-1} - (I + C)^{-1}\| \le q^2 e / (1 - q e)$.
+    $\|(I + V)^{-1} - (I + C)^{-1}\| \le q^2 e / (1 - q e)$.  A branch that is no contraction has no inverse that is known.
 
     Args:
         block: a `ResidualBlock`, built, in float64.
@@ -44,6 +44,9 @@ def residual_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: 
     n, size = len(x), math.prod(x.shape[1:])
     start = tf.constant(x, tf.float64)
     value, error = start, np.zeros(n)
+    bounds = block.lipschitz_bounds()
+    if inverse and not np.isfinite(bounds.inverse):  # no contraction: the block refuses to be inverted
+        return LocalMap(np.full(x.shape, np.nan), np.full([n, size, size], np.nan), np.full(n, np.inf), bounds.reason)
     if inverse:
         value, _, certificate = block.inverse_with_certificate(start, condition)
         error = certificate.error_bound.numpy().reshape(n)
@@ -62,10 +65,10 @@ def residual_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: 
     if not inverse:
         branch, jacobian, deviation = analysed(radius)
     else:
-        slope = block.lipschitz_bounds().inverse
+        slope = bounds.inverse
         for _ in range(2):
             branch, matrix, deviation = analysed(radius * slope * (1 + 1e-9) + error)
-            jacobian = np.linalg.inv(matrix)
+            jacobian = inverses(matrix)
             q = spectral_norms(jacobian)
             # What is left after inverting counts as a deviation, too.
             left = spectral_norms(matrix @ jacobian - np.eye(size))
@@ -74,7 +77,7 @@ def residual_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: 
     if not close_where_finite(branch, block.branch(value, condition).numpy().reshape(n, size)):
         return f"{block.network.name} computes something else than its layers in turn"
     image = value.numpy() if inverse else value.numpy() + branch.reshape(x.shape)
-    return LocalMap(image, jacobian, deviation)
+    return LocalMap(image, jacobian, deviation, bound=bounds.inverse if inverse else bounds.forward)
 
 
 def _over(value: np.ndarray, part: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ class LocalMap:
         jacobian: `(n, out, in)` float64, events flattened; `(1, out, in)` where it is the same for all.
         deviation: `(n,)`, infinite where nothing is known.
         reason: why it is infinite or a global bound, empty otherwise.
+        bound: of every `|DF(y)|_2`, where one is known that may be smaller than what these make.
 
     Source: inntf.
 
@@ -35,6 +36,7 @@ class LocalMap:
     jacobian: np.ndarray
     deviation: np.ndarray
     reason: str = ""
+    bound: float = math.inf
 
 
 def affine_map(function: Values, x: np.ndarray) -> LocalMap:
@@ -75,7 +77,7 @@ def entrywise_map(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> Local
 
 
 def bounded_map(function: Values, x: np.ndarray, lipschitz: float, reason: str) -> LocalMap:
-    """A function of which only a Lipschitz constant is known: every Jacobian is that far from zero.
+    """A function of which only a Lipschitz constant is known: every Jacobian is that far from zero; NaN where it is infinite.
 
     Source: inntf.
 
@@ -85,7 +87,27 @@ def bounded_map(function: Values, x: np.ndarray, lipschitz: float, reason: str) 
     """
     value = function(x)
     sizes = math.prod(value.shape[1:]), math.prod(x.shape[1:])
-    return LocalMap(value, np.zeros([1, *sizes]), np.full(len(x), lipschitz), reason)
+    jacobian = np.full([1, *sizes], 0.0 if math.isfinite(lipschitz) else np.nan)
+    return LocalMap(value, jacobian, np.full(len(x), lipschitz), reason)
+
+
+def inverses(matrices: np.ndarray) -> np.ndarray:
+    """Inverses of `(n, size, size)`; NaN where there is none.
+
+    Source: inntf.
+
+    Example:
+        >>> inverses(np.array([[[2.0]], [[0.0]], [[np.inf]]])).ravel().tolist()
+        [0.5, nan, nan]
+    """
+    whole = np.isfinite(matrices).all((1, 2))
+    size = matrices.shape[1]
+    try:
+        found = np.linalg.inv(np.where(whole[:, None, None], matrices, np.eye(size)))
+    except np.linalg.LinAlgError:  # one that is singular to the last digit fails all
+        whole[whole] = np.linalg.slogdet(matrices[whole])[0] != 0
+        found = np.linalg.inv(np.where(whole[:, None, None], matrices, np.eye(size)))
+    return np.where(whole[:, None, None], found, np.nan)
 
 
 def of_block(block: Any, x: np.ndarray, radius: np.ndarray, condition: Any, inverse: bool) -> LocalMap:

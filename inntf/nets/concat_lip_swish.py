@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -68,3 +69,30 @@ class ConcatLipSwish(LipSwish):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Twice the channels."""
         return (*input_shape[:-1], 2 * input_shape[-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class SwishHalf:
+    r"""One half of `concat_lip_swish`, entry by entry: $x\,\mathrm{sigmoid}(\beta x) / 1.1044$.
+
+    Attributes:
+        beta: positive.
+
+    Source: as `concat_lip_swish`.
+
+    Example:
+        >>> SwishHalf(1.0)(tf.constant([2.0])).numpy().round(4).tolist()
+        [1.5951]
+    """
+
+    beta: float
+    divisor = _SHRINK
+
+    @classmethod
+    def of(cls, layer: ConcatLipSwish) -> SwishHalf:
+        """That of a layer, with the sharpness that it has now."""
+        return cls(float(sharpness(layer.raw_beta, "float64")))
+
+    def __call__(self, x: Any) -> Any:
+        """Of every entry."""
+        return x * tf.sigmoid(self.beta * x) / _SHRINK

@@ -1,9 +1,8 @@
-"""The layers of a network as linear maps in float64: images, transposed images, norms of rows."""
+"""The layers of a network as linear maps in float64, with activations between them."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
@@ -11,132 +10,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.nets.concat_lip_swish import ConcatLipSwish, SwishHalf
 from inntf.nets.convnet import ConvNet
 from inntf.nets.fold import as_convolution
 from inntf.nets.layers_in_turn import LayersInTurn
+from inntf.nets.linear_map_kinds import ConvMap, DenseMap, IdentityMap, LinearMap, MirrorMap
 from inntf.nets.lipschitz import weights_as_applied
 from inntf.nets.orthogonal_net import OrthogonalNet
+from inntf.nets.slope_ranges import why_no_slopes
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
-from inntf.numerics.norms.conv_norms import conv_norm_bound
-from inntf.numerics.norms.power_iteration import spectral_norm
-
-
-@dataclasses.dataclass(frozen=True)
-class LinearMap:
-    """`W` of `y = W x + b` followed by an activation, sample by sample; events are flattened.
-
-    Attributes:
-        bias: `(out,)`.
-        activation: what follows, `None` for nothing.
-    """
-
-    bias: np.ndarray
-    activation: Any
-
-    @functools.cached_property
-    def norm(self) -> float:
-        """An upper bound of `|W|_2`."""
-        raise NotImplementedError
-
-    def image(self, x: np.ndarray) -> np.ndarray:
-        """`W x` of `(n, in)`: `(n, out)`."""
-        raise NotImplementedError
-
-    def transposed(self, y: np.ndarray) -> np.ndarray:
-        """`W^T y` of `(n, out)`: `(n, in)`."""
-        raise NotImplementedError
-
-    def squared(self, weights: np.ndarray) -> np.ndarray:
-        """`sum_j W_kj^2 weights_j` of `(n, in)`: squared norms of the rows of `W diag(sqrt(weights))`, `(n, out)`."""
-        raise NotImplementedError
-
-    def activate(self, x: np.ndarray) -> np.ndarray:
-        """The activation, in float64."""
-        if self.activation is None:
-            return x
-        function = keras.activations.get(self.activation) if isinstance(self.activation, str) else self.activation
-        return np.asarray(function(tf.constant(x, tf.float64)), np.float64)
-
-
-@dataclasses.dataclass(frozen=True)
-class IdentityMap(LinearMap):
-    """Nothing, behind a last activation."""
-
-    norm = 1.0
-
-    def image(self, x: np.ndarray) -> np.ndarray:
-        """See `LinearMap`."""
-        return x
-
-    def transposed(self, y: np.ndarray) -> np.ndarray:
-        """See `LinearMap`."""
-        return y
-
-    def squared(self, weights: np.ndarray) -> np.ndarray:
-        """See `LinearMap`."""
-        return weights
-
-
-@dataclasses.dataclass(frozen=True)
-class DenseMap(LinearMap):
-    """A matrix `(in, out)`."""
-
-    kernel: np.ndarray
-
-    @functools.cached_property
-    def norm(self) -> float:
-        """See `LinearMap`."""
-        return spectral_norm(self.kernel)
-
-    def image(self, x: np.ndarray) -> np.ndarray:
-        """See `LinearMap`."""
-        return x @ self.kernel
-
-    def transposed(self, y: np.ndarray) -> np.ndarray:
-        """See `LinearMap`."""
-        return y @ self.kernel.T
-
-    def squared(self, weights: np.ndarray) -> np.ndarray:
-        """See `LinearMap`."""
-        return weights @ self.kernel**2
-
-
-@dataclasses.dataclass(frozen=True)
-class ConvMap(LinearMap):
-    """A convolution with zero padding, between two image shapes."""
-
-    kernel: np.ndarray
-    strides: tuple[int, int]
-    padding: str
-    dilation: tuple[int, int]
-    inputs: tuple[int, int, int]
-    outputs: tuple[int, int, int]
-
-    @functools.cached_property
-    def norm(self) -> float:
-        """See `LinearMap`."""
-        return conv_norm_bound(self.kernel, self.inputs[:2], self.strides, self.padding, self.dilation)
-
-    def image(self, x: np.ndarray) -> np.ndarray:
-        """See `LinearMap`."""
-        return self._convolve(x, self.kernel)
-
-    def squared(self, weights: np.ndarray) -> np.ndarray:
-        """See `LinearMap`."""
-        return self._convolve(weights, self.kernel**2)
-
-    def transposed(self, y: np.ndarray) -> np.ndarray:
-        """See `LinearMap`."""
-        images = tf.constant(y.reshape(-1, *self.outputs))
-        shape = [len(y), *self.inputs]
-        back = tf.nn.conv2d_transpose(images, self.kernel, shape, self.strides, self.padding.upper(), dilations=self.dilation)
-        return back.numpy().reshape(len(y), -1)
-
-    def _convolve(self, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-        images = tf.constant(x.reshape(-1, *self.inputs))
-        out = tf.nn.conv2d(images, kernel, self.strides, self.padding.upper(), dilations=self.dilation)
-        return out.numpy().reshape(len(x), -1)
 
 
 def linear_maps(network: Any, event: tuple[int, ...]) -> tuple[list[LinearMap], str]:
@@ -163,12 +46,21 @@ def linear_maps(network: Any, event: tuple[int, ...]) -> tuple[list[LinearMap], 
         kind = _kind(layer)
         if kind == "activation":
             if not maps or maps[-1].activation is not None:
-                return [], f"{getattr(layer, 'name', layer)} follows no linear layer"
+                maps.append(IdentityMap(np.zeros(1), None))
+            if unknown := why_no_slopes(layer):
+                return [], unknown
             maps[-1] = dataclasses.replace(maps[-1], activation=layer)
+        elif kind == "mirror":  # of what is activated both itself and its negative
+            free = maps and maps[-1].activation is None
+            made = _mirrored(maps.pop() if free else None, event)
+            maps.append(dataclasses.replace(made, activation=SwishHalf.of(layer)))
+            event = (*event[:-1], 2 * event[-1])
         elif kind in ("dense", "conv"):
             if kind == "dense" and len(event) != 1:
                 return [], f"{layer.name} is dense and its input an image"
             made = (_dense if kind == "dense" else _conv)(layer, event)
+            if unknown := why_no_slopes(made.activation):
+                return [], f"{layer.name}: {unknown}"
             maps.append(made)
             event = made.outputs if isinstance(made, ConvMap) else (len(made.bias),)
         elif kind == "orthogonal":
@@ -202,9 +94,12 @@ def _kind(layer: Any) -> str:
         return "conv"
     if type(layer) is OrthogonalNet:
         return "orthogonal"
+    if type(layer) is ConcatLipSwish:
+        return "mirror"
     if isinstance(layer, keras.layers.Layer):
         known = type(layer).__module__.startswith(("keras.src.layers.activations", "inntf.nets.activations"))
-        return "activation" if known or callable(getattr(layer, "slope_range", None)) else "unknown"
+        declared = callable(getattr(layer, "slope_range", None)) or isinstance(getattr(layer, "slopes", None), tuple)
+        return "activation" if known or declared else "unknown"
     return "activation" if callable(layer) else "unknown"
 
 
@@ -235,6 +130,15 @@ def _conv(layer: Any, event: tuple[int, ...]) -> ConvMap:
     outputs = tuple(probe.shape[1:])
     bias = np.tile(bias, math.prod(outputs[:-1]))
     return ConvMap(bias, _after(layer), kernel, strides, layer.padding, dilation, event, outputs)
+
+
+def _mirrored(before: LinearMap | None, event: tuple[int, ...]) -> LinearMap:
+    if not isinstance(before, DenseMap | ConvMap):
+        return MirrorMap(np.zeros(1), None, event[-1])
+    bias = before.bias.reshape(-1, event[-1])
+    more = {"outputs": (*before.outputs[:-1], 2 * event[-1])} if isinstance(before, ConvMap) else {}
+    kernel, bias = (np.concatenate([part, -part], -1) for part in (before.kernel, bias))
+    return dataclasses.replace(before, kernel=kernel, bias=bias.reshape(-1), **more)
 
 
 def _orthogonal(net: OrthogonalNet, event: tuple[int, ...]) -> list[LinearMap]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inntf.nets.linear_maps import IdentityMap, LinearMap
+from inntf.nets.linear_map_kinds import IdentityMap, LinearMap
 from inntf.nets.slope_ranges import slope_range
 from inntf.numerics.norms.batched_norms import norms_from_above
 

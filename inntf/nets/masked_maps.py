@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from inntf.nets.linear_maps import DenseMap
+from inntf.nets.linear_map_kinds import DenseMap
 from inntf.nets.local_network import LocalNetwork, local_network
 from inntf.nets.masked import MaskedMLP
 from inntf.nets.slope_ranges import slope_range

@@ -8,8 +8,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from inntf.nets.activations import LipSwish, activation_lipschitz, lip_swish, sharpness
+from inntf.nets.concat_lip_swish import SwishHalf
 from inntf.numerics.intervals import Interval, logistic
 
 Slope = Callable[[np.ndarray], np.ndarray]
@@ -21,8 +23,8 @@ def slope_range(activation: Any, low: np.ndarray, high: np.ndarray) -> Interval:
     r"""$\min$ and $\max$ of $a'$ on `[low, high]`, entry by entry.
 
     Exact where the derivative is known to be piecewise monotone (relu, leaky_relu, elu, tanh, sigmoid, softplus, silu, gelu,
-    LipSwish, ...); of an activation that only declares a Lipschitz constant `L` it is `(-L, L)`.  Your own declares it by a
-    method `slope_range(low, high)`.
+    LipSwish, ...); of others that of all numbers (`global_slopes`), or `(-L, L)` where only a Lipschitz constant `L` is
+    declared.  Your own declares it by a method `slope_range(low, high)`, or by `slopes = (low, high)`.
 
     Args:
         activation: a Keras activation, an activation layer, or `None` (linear).
@@ -47,8 +49,11 @@ def slope_range(activation: Any, low: np.ndarray, high: np.ndarray) -> Interval:
         return np.ones(low.shape), np.ones(low.shape)
     known = _known(activation)
     if known is None:
-        bound = activation_lipschitz(activation)
-        return np.full(low.shape, -bound), np.full(low.shape, bound)
+        bound, everywhere = activation_lipschitz(activation), global_slopes(activation)
+        if everywhere is not None and np.array_equal(low, high):  # single numbers, kept apart: their slopes are derivatives
+            return _derivatives(activation, low)
+        ends = everywhere or (-bound, bound)
+        return np.full(low.shape, ends[0]), np.full(low.shape, ends[1])
     slope, turns = known
     with np.errstate(over="ignore", invalid="ignore"):
         ends = [slope(low), slope(high)]
@@ -56,6 +61,15 @@ def slope_range(activation: Any, low: np.ndarray, high: np.ndarray) -> Interval:
             inside = (low <= at) & (at <= high)
             ends += [np.where(inside, one, ends[0]) for one in value]
     return np.min(ends, 0) - _ROUNDED, np.max(ends, 0) + _ROUNDED
+
+
+def _derivatives(activation: Any, at: np.ndarray) -> Interval:
+    with tf.GradientTape() as tape:
+        x = tf.constant(at)
+        tape.watch(x)
+        y = activation(x)
+    found = tape.gradient(y, x, unconnected_gradients=tf.UnconnectedGradients.ZERO).numpy()
+    return found - _ROUNDED, found + _ROUNDED
 
 
 def global_slopes(activation: Any) -> tuple[float, float] | None:
@@ -90,6 +104,23 @@ def global_slopes(activation: Any) -> tuple[float, float] | None:
         return None
 
 
+def why_no_slopes(activation: Any) -> str:
+    """What to declare of an activation whose slopes are not known anywhere; empty where they are.
+
+    Source: inntf.
+
+    Example:
+        >>> why_no_slopes("tanh"), why_no_slopes(lambda x: x**3)[:22]
+        ('', 'the slopes of <lambda>')
+    """
+    if callable(getattr(activation, "slope_range", None)):
+        return ""
+    if np.isfinite(slope_range(activation, np.zeros(1), np.zeros(1))).all():
+        return ""
+    name = getattr(activation, "name", None) or getattr(activation, "__name__", type(activation).__name__)
+    return f"the slopes of {name} are not declared (`slopes = (low, high)` or `slope_range(low, high)` of the activation)"
+
+
 def _of_layer(layer: keras.layers.Layer) -> tuple[float, float] | None:
     kind = type(layer)
     if kind is keras.layers.Activation:
@@ -120,7 +151,9 @@ def _known(activation: Any) -> tuple[Slope, tuple] | None:
     """The derivative, and the points between which it is monotone, each with its extreme values there."""
     if type(activation) is keras.layers.Activation:
         return _known(activation.activation)
-    if isinstance(activation, LipSwish):
+    if isinstance(activation, SwishHalf):
+        return _swish(activation.beta, activation.divisor)
+    if type(activation) is LipSwish:
         return _swish(float(sharpness(activation.raw_beta, "float64")), 1.1)
     if type(activation) is keras.layers.ReLU and not activation.threshold and activation.max_value is None:
         return _kinked(float(activation.negative_slope or 0.0))

@@ -34,7 +34,8 @@ class BallCertificate:
         forward: bounds of `|F(a) - F(b)| / |a - b|` for `a`, `b` in the ball round `x`.
         inverse: the same of the inverse, in the ball round `z`.
         forward_at_centre: the slope at `x` itself, the largest singular value there, within 1 %: no bound can be lower; NaN
-            (and the bound infinite) where a block sends the centre out of range.  What is bounded only globally counts as zero.
+            (and the bound infinite) where a block sends the centre out of range or nothing at all is known of it.  What is
+            bounded only globally counts as zero.
         inverse_at_centre: that of the inverse at `z`.
         reasons: what of the model is bounded only globally, or not at all.
         everywhere: the `Certificate` for all inputs, block by block, where `certify` made this one.
@@ -198,11 +199,11 @@ def _follow(
         found = _where_finite(block, x, reach, condition, inverse)
         reasons |= {found.reason: None} if found.reason else {}
         largest = [np.abs(side).reshape(len(x), -1).max(1, initial=0.0) for side in (x, found.value)]
-        path.add(found.jacobian, found.deviation, *largest)
+        path.add(found, *largest)
         x = found.value
     bound, at_centre = path.slope()
     whole = np.isfinite(x).reshape(len(x), -1).all(1)
-    return _Followed(x, np.where(whole, bound, np.inf), np.where(whole, at_centre, np.nan), tuple(reasons))
+    return _Followed(x, np.where(whole, bound, np.inf), _told(np.where(whole, at_centre, np.nan)), tuple(reasons))
 
 
 def _seen_at_centres(
@@ -218,8 +219,12 @@ def _seen_at_centres(
     for block in blocks:  # in balls of radius zero little has to be known
         here = _where_finite(block, x, still, given, inverse)
         matrix, x = here.jacobian @ matrix, here.value
-    slopes[loose] = spectral_norms(matrix)
+    slopes[loose] = _told(spectral_norms(matrix))
     return dataclasses.replace(found, at_centre=slopes)
+
+
+def _told(slopes: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(slopes), slopes, np.nan)
 
 
 def _where_finite(block: MapInTurn, x: np.ndarray, reach: np.ndarray, condition: tf.Tensor | None, inverse: bool) -> LocalMap:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from inntf.core.local_maps import LocalMap
 from inntf.numerics.norms.batched_norms import norms_from_above, spectral_norms
 
 _PRODUCTS_UP_TO = 128  # dimensions
@@ -38,9 +39,11 @@ class BallPath:
             self._slope = _known(np.minimum(_known(norm + away), self._product)), norm
         return self._slope
 
-    def add(self, jacobian: np.ndarray, deviation: np.ndarray, taken: np.ndarray, returned: np.ndarray) -> None:
+    def add(self, found: LocalMap, taken: np.ndarray, returned: np.ndarray) -> None:
         """One more block: its Jacobian, how far that can be off, and the largest entries that it takes and returns."""
+        jacobian, deviation = found.jacobian, found.deviation
         own = spectral_norms(jacobian)
+        slope = np.minimum(_known(own + deviation), found.bound)
         frobenius = [np.linalg.norm(matrix, axis=(1, 2)) for matrix in (jacobian, self._matrix)]
         before = self.slope()[0] if deviation.any() else None
         step = jacobian if self._keep else own
@@ -49,10 +52,10 @@ class BallPath:
             first = np.eye(self._size)[None] if self._keep else np.ones(1)
             self._sources.append((first, _known(deviation * before)))
         self._rounding = _known(own * self._rounding + (self._size + 2) * _EPS * frobenius[0] * frobenius[1])
-        self._product = _known(self._product * (own + deviation)) * (1 + 4 * _EPS)
+        self._product = _known(self._product * slope) * (1 + 4 * _EPS)
         # What it takes is lost to rounding in its last digits, as if it had been another, and so is what it returns.
         before, after = (64 * _EPS * (1 + largest) * math.sqrt(self._size) for largest in (taken, returned))
-        self.astray = _known((own + deviation) * (self.astray + before)) + after
+        self.astray = _known(slope * (self.astray + before)) + after
         self._matrix, self._slope = jacobian @ self._matrix, None
 
     def _norm(self, behind: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from inntf.blocks import (
     ExactAdditiveCoupling,
     InvertibleLinear,
     Logit,
+    MaskedAutoregressive,
     Permutation,
     Rescale,
     ResidualBlock,
@@ -20,8 +21,8 @@ from inntf.blocks import (
     TwoSidedCoupling,
 )
 from inntf.compose import Chain, Repeat
-from inntf.models import Flow
-from inntf.nets import MLP, ConvNet, LipschitzMLP, certify_norms
+from inntf.models import Flow, residual_flow
+from inntf.nets import MLP, ConcatLipSwish, ConvNet, LipschitzMLP, MaskedMLP, SpectralConv2D, certify_norms
 from inntf.numerics import ExpScale, ReciprocalScale, SigmoidScale, SoftplusScale, Transformer, batch_jacobian
 from inntf.stability import certified_radius, certify
 from inntf.stability.ball_certificate import certify_balls
@@ -46,6 +47,10 @@ def net(activation="relu", width=16):
 
 def images(channels):
     return ConvNet(5, out_channels=channels, zero_last=False, activation="tanh")
+
+
+def conv(channels):
+    return SpectralConv2D(channels, 3, coefficient=0.9, update_every_call=False)
 
 
 def mixed(make, depth=4):
@@ -75,6 +80,10 @@ VECTORS = {
         lambda: ResidualBlock(network=lambda c: LipschitzMLP([16, 16], out_channels=c, activation="tanh", coefficient=0.8)), 2
     ),
     "residual swish": lambda: mixed(lambda: ResidualBlock(network=lambda c: LipschitzMLP([16], out_channels=c)), 2),
+    "residual flow": lambda: residual_flow(event_shape=6, depth=2, hidden=(8, 8), log_det="exact").block,
+    "residual flow, halves": lambda: (
+        residual_flow(event_shape=6, depth=2, hidden=(8, 8), activation=ConcatLipSwish, log_det="exact").block
+    ),
     "sequential": lambda: mixed(
         lambda: AdditiveCoupling(
             conditioner=lambda c: keras.Sequential(
@@ -84,6 +93,9 @@ VECTORS = {
     ),
 }
 IMAGES = {
+    "residual image, halves": lambda: Chain(
+        [ResidualBlock(network=lambda c: keras.Sequential([ConcatLipSwish(), conv(3), ConcatLipSwish(), conv(c)]))]
+    ),
     "glow": lambda: Chain([Squeeze(), ActNorm(), AffineCoupling(conditioner=images, scale=SigmoidScale(0.5, 1.5))] * 1),
     "checkerboard image": lambda: Chain([AdditiveCoupling(conditioner=images, split="checkerboard"), Rescale(scale=2.0)]),
 }
@@ -116,7 +128,7 @@ def worst(function, centres, radius, count, seed):
             with tf.autodiff.ForwardAccumulator(x, tf.constant(vector)) as acc:
                 y = function(tf.convert_to_tensor(x))
             size = tf.reduce_sum(acc.jvp(y) ** 2)
-        gradient = tape.gradient(size, x).numpy()
+        gradient = tape.gradient(size, x, unconnected_gradients=tf.UnconnectedGradients.ZERO).numpy()
         norm = np.linalg.norm(gradient.reshape(len(gradient), -1), axis=1)
         step = gradient / np.maximum(norm, 1e-300).reshape(-1, *[1] * (gradient.ndim - 1)) * r
         x.assign(centres + step * 0.999)
@@ -224,6 +236,59 @@ def test_what_is_bounded_only_globally_says_so():
     grid = shaken(ExactAdditiveCoupling(conditioner=net()), (4,))
     found = certify(grid, at=np.round(x * 1024) / 1024, radius=1e-3)
     np.testing.assert_allclose(found.forward, certify(grid).bounds.forward)
+
+
+@keras.saving.register_keras_serializable("tests")
+def cube(x):
+    return x * x * x
+
+
+@keras.saving.register_keras_serializable("tests")
+class Sine(keras.layers.Layer):
+    slopes = (-1.0, 1.0)
+
+    def call(self, x):
+        return tf.sin(x)
+
+
+def test_an_activation_of_your_own_says_what_it_lacks_or_is_used():
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    masked = MaskedAutoregressive(conditioner=MaskedMLP(hidden=(8,), activation=cube, zero_last=False))
+    for block in (masked, AdditiveCoupling(conditioner=net(cube))):
+        found = certify_balls(shaken(block, (4,)), x, 1e-3)
+        assert np.isinf(found.forward).all() and np.isnan(found.forward_at_centre).all()
+        assert len(found.reasons) == 1 and "slopes of cube are not declared" in found.reasons[0]
+    sine = lambda c: keras.Sequential([keras.layers.Dense(8), Sine(), keras.layers.Dense(c)])  # noqa: E731
+    block = shaken(AdditiveCoupling(conditioner=sine), (4,))
+    check(block, x, [1e-3])
+    wide, found = float64_copy(block), certify_balls(block, x, 1e-3)
+    seen = slopes(lambda v: wide.forward_and_log_det(v)[0], x.astype(np.float64))
+    np.testing.assert_allclose(found.forward_at_centre, seen, rtol=1e-6)
+    assert not found.reasons and np.isfinite(found.forward).all()
+
+
+def test_a_branch_that_is_no_contraction_says_so():
+    block = ResidualBlock(network=lambda c: LipschitzMLP([8], out_channels=c, coefficient=1.5)).ensure_built((4,))
+    for weight in block.trainable_weights:
+        weight.assign(weight * 3)
+    block.certify(rescale=True)
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    found, wide = certify_balls(Chain([block, ActNorm()]).ensure_built((4,)), x, 1e-3), float64_copy(block)
+    jacobian = batch_jacobian(lambda v: wide.forward_and_log_det(v)[0], tf.constant(x, tf.float64)).numpy()
+    np.testing.assert_allclose(found.forward_at_centre, np.linalg.norm(jacobian, 2, axis=(1, 2)), rtol=0.01)
+    assert np.isfinite(found.forward).all() and np.isinf(found.inverse).all()
+    assert any("Lip 1." in reason for reason in found.reasons)
+    assert np.isnan(found.inverse_at_centre).all()
+
+
+def test_a_residual_block_in_a_large_ball_keeps_its_global_bound():
+    block = ResidualBlock(network=lambda c: LipschitzMLP([8], out_channels=c, activation="tanh", coefficient=0.95))
+    for weight in block.ensure_built((4,)).trainable_weights:
+        weight.assign(weight * 3)
+    assert block.certify(rescale=True) > 0.4
+    found, everywhere = certify_balls(block, np.random.default_rng(0).normal(size=(3, 4)), 10.0), block.lipschitz_bounds()
+    assert (found.forward <= everywhere.forward * (1 + 1e-9)).all() and (found.inverse <= everywhere.inverse * (1 + 1e-9)).all()
+    assert (found.inverse_at_centre > 1).all()
 
 
 def test_logit_and_rounding_in_front():
