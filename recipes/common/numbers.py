@@ -30,13 +30,18 @@ def cell(value: Any, width: int, form: str = ".4g") -> str:
 
 
 def claim_lines(claims: dict[str, Any]) -> list[str]:
-    """A line a claim: `yes`, `NO`, or its number.
+    """A line a claim: `yes`, `NO`, its number, or the words that it holds.
 
-    >>> claim_lines({"a": True, "b": False, "c": 0.25})
-    ['       yes  a', '        NO  b', '      0.25  c']
+    >>> claim_lines({"a": True, "b": False, "c": 0.25, "d": "not measured"})
+    ['       yes  a', '        NO  b', '      0.25  c', 'not measured  d']
     """
-    words = {True: "yes", False: "NO"}
-    return [f"{words[v] if isinstance(v, bool) else cell(v, 10, '.3g'):>10s}  {k}" for k, v in claims.items()]
+
+    def told(value: Any) -> str:
+        if isinstance(value, bool):
+            return "yes" if value else "NO"
+        return value if isinstance(value, str) else cell(value, 10, ".3g")
+
+    return [f"{told(value):>10s}  {claim}" for claim, value in claims.items()]
 
 
 def tenth(steps: int) -> int:

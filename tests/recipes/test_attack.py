@@ -81,6 +81,18 @@ def test_claims_are_held_against_their_bars():
     assert found["residual: below 1e-3"] and found["residual: at most 3, and nothing lost"]
     found = claims({"affine_half": numbers(growth=9.9, ratio=9.9), "residual": numbers(error=float("inf"), ratio=3.1)})
     assert not any(found[k] for k in found if "at least" in k or "below" in k or "at most" in k)
+    balls = {"attacked": [0.5, 0.1], "sampled": [1.0, 2.0], "certified": [1.1, 3.0]}
+    for key, values, first, second in (
+        ("attacked", [0.5, 0.1], True, True),
+        ("attacked", [0.5, None], "yes, in 1 balls of 2", True),
+        ("attacked", [None, None], "not measured", True),
+        ("attacked", [1.1, None], False, True),
+        ("certified", [float("inf")] * 2, True, "no certificate"),
+        ("certified", [0.9, float("inf")], True, False),
+    ):
+        found = claims({"residual": numbers() | {"ball": balls | {key: values}}})
+        assert found["residual: attack <= truth in the balls"] == first, (key, values)
+        assert found["residual: truth <= certificate in the balls"] == second, (key, values)
     assert claims({"affine_half": numbers(growth=float("inf"))})["affine_half: at least 10 times, or not finite"]
     assert len(table({"affine_half": numbers(growth=float("inf"))})) == 2
 

@@ -116,7 +116,12 @@ def test_summaries_and_claims_take_any_number(value, tmp_path):
     classifier = {"test_accuracy": value, "reconstruction_error": error, "largest_certified_norm": value}
     attacked = {"start_error": error, "largest_error": value, "median_growth": value, "nonfinite_share": 0.5, "inside": True}
     unlike = {kind: {**error, "ratio": value} for kind in ("data", "gaussian", "uniform", "rademacher", "texture")}
-    attacked = {"bits_per_dim": value, "attack": attacked, "unlike": unlike, "ball": {"ordered": True}}
+    attacked = {
+        "bits_per_dim": value,
+        "attack": attacked,
+        "unlike": unlike,
+        "ball": {key: [value] for key in ("attacked", "sampled", "certified")},
+    }
     row = {"nonfinite_share": 0.5, "max": value, "ratio": value}
     density = {"bits_per_dim": value, "test_bits_per_dim": value, "condition_number": value, "condition_number_growth": value}
     density |= {"condition_number_first": value, "largest_singular_value": value, "smallest_singular_value": value}
