@@ -96,9 +96,6 @@ class InvAuto(CycleMethod):
             for i, (a, b) in enumerate(itertools.pairwise(sizes))
         ]
         self.biases = [self.add_weight(shape=(b,), initializer="zeros", name=f"bias_{i}") for i, b in enumerate(sizes[1:])]
-        self.back_biases = [
-            self.add_weight(shape=(b,), initializer="zeros", name=f"back_{i}") for i, b in enumerate(sizes[:-1])
-        ]
 
     def encode(self, x: tf.Tensor) -> tf.Tensor:
         """Layer by layer; no activation after the last."""

@@ -46,7 +46,7 @@ class ConditionalInn(ConditionalFlow):
 
     title = "cINN"
 
-    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 8):
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 24):
         super().__init__(dim_x, dim_y, weights_wanted)
         kept = dim_x - dim_x // 2
 

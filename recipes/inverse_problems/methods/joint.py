@@ -22,6 +22,12 @@ class JointFlow(Method):
 
     By likelihood (eq. 4) y is normal around the observed one, with a learned deviation; by distances (eq. 3) y is
     fitted by least squares, and MMD makes z standard normal and independent of y.
+
+    `padding` standard normal numbers are put beside x (by default as many as y has, so that z has as many as x).  Posteriors of
+    several modes or with holes are no smooth image of a normal distribution of their own dimension, but of one of more.
+
+    Source: Ardizzone et al., "Analyzing Inverse Problems with Invertible Neural Networks" (2019), section 3.2, pads too; Huang
+    et al., "Augmented Normalizing Flows" (2020), for the bound of the likelihood that the padded one is.
     """
 
     supervised = True
@@ -30,8 +36,10 @@ class JointFlow(Method):
     x_weight = 0.0
     flow: Flow
 
-    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int):
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, padding: int | None = None):
         super().__init__(dim_x, dim_y, weights_wanted)
+        self.padding = dim_y if padding is None else padding
+        self.dim = dim_x + self.padding
         if dim_x < dim_y:
             raise ValueError(f"{self.title}: received dim y = {dim_y} above dim x = {dim_x}, expected at most that")
         if self.by == "likelihood":
@@ -39,36 +47,38 @@ class JointFlow(Method):
 
     @property
     def dim_z(self) -> int:
-        """What x has more than y."""
-        return self.dim_x - self.dim_y
+        """What x and its padding have more than y."""
+        return self.dim - self.dim_y
+
+    def padded(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """X beside standard normal numbers."""
+        return tf.concat([x, tf.random.stateless_normal([tf.shape(x)[0], self.padding], seed)], -1)
 
     def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
         """Eq. 4, or eq. 3 with the backward MMD as an option."""
         if self.by == "likelihood":
-            return self.likelihood_of(*self.flow.block.forward_and_log_det(x), y, seed, progress)
-        out = self.flow.block.value(x)
+            return self.likelihood_of(*self.flow.block.forward_and_log_det(self.padded(x, seed)), y)
+        out = self.flow.block.value(self.padded(x, seed + 2))
         loss = losses.fit_and_latent(out, y, seed, self.z_weight)
         if self.x_weight:
             z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_z], seed + 1)
-            back = self.flow.block.inverse_and_log_det(tf.concat([y, z], -1))[0]
+            back = self.flow.block.inverse_and_log_det(tf.concat([y, z], -1))[0][:, : self.dim_x]
             loss += self.x_weight * losses.backward(back, x, y)
         return loss
 
-    def likelihood_of(
-        self, out: tf.Tensor, log_det: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor
-    ) -> tf.Tensor:
-        """Eq. 4."""
-        del seed, progress
-        return losses.joint_likelihood(out, log_det, y, tf.exp(tf.maximum(self.log_sd, math.log(losses.LAST_SD))))
+    def likelihood_of(self, out: tf.Tensor, log_det: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Eq. 4; the deviation of y is learned, down to a smallest one."""
+        sd = tf.exp(tf.maximum(self.log_sd, math.log(losses.LAST_SD)))
+        return losses.joint_likelihood(out, log_det, y, sd)
 
     def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The inverse of y and standard normal z."""
         z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_z], seed)
-        return self.flow.block.inverse_and_log_det(tf.concat([y, z], -1))[0]
+        return self.flow.block.inverse_and_log_det(tf.concat([y, z], -1))[0][:, : self.dim_x]
 
     def prepare(self, x: tf.Tensor, y: tf.Tensor) -> None:
         """ActNorms by the first batch."""
-        self.flow.block.initialize(x)
+        self.flow.block.initialize(self.padded(x, tf.constant([0, 0])))
 
     def invertible_block(self) -> Any:
         """The flow's block."""
@@ -81,11 +91,11 @@ class Inn(JointFlow):
     title = "INN"
     likelihood = True
 
-    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 16):
-        super().__init__(dim_x, dim_y, weights_wanted)
-        kept = dim_x - dim_x // 2
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 24, padding: int | None = None):
+        super().__init__(dim_x, dim_y, weights_wanted, padding)
+        kept = self.dim - self.dim // 2
         width = width_for(weights_wanted, lambda w: depth * mlp_weights(kept, [w, w], 2 * kept))
-        self.flow = real_nvp(event_shape=dim_x, depth=depth, hidden=(width, width), activation="silu")
+        self.flow = real_nvp(event_shape=self.dim, depth=depth, hidden=(width, width), activation="silu")
 
 
 class InnMmd(Inn):
@@ -103,11 +113,11 @@ class IResNet(JointFlow):
     title = "i-ResNet"
     likelihood = True
 
-    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 16):
-        super().__init__(dim_x, dim_y, weights_wanted)
-        width = width_for(weights_wanted, lambda w: depth * mlp_weights(dim_x, [w, w], dim_x))
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 16, padding: int | None = None):
+        super().__init__(dim_x, dim_y, weights_wanted, padding)
+        width = width_for(weights_wanted, lambda w: depth * mlp_weights(self.dim, [w, w], self.dim))
         self.flow = residual_flow(
-            event_shape=dim_x, depth=depth, hidden=(width, width), coefficient=0.97, log_det="exact", max_iterations=2
+            event_shape=self.dim, depth=depth, hidden=(width, width), coefficient=0.97, log_det="exact", max_iterations=2
         )
 
     def after_step(self) -> None:
@@ -134,22 +144,22 @@ class WithDecoder(JointFlow):
     kind: ClassVar[str]
     cycle_weight = 10.0
 
-    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 6):
-        super().__init__(dim_x, dim_y, weights_wanted)
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 6, padding: int | None = None):
+        super().__init__(dim_x, dim_y, weights_wanted, padding)
         half = weights_wanted // 2
-        width = width_for(half, lambda w: depth * mlp_weights(dim_x, [w, w], 2 * dim_x))
+        width = width_for(half, lambda w: depth * mlp_weights(self.dim, [w, w], 2 * self.dim))
         self.flow = autoregressive_flow(
-            event_shape=dim_x, depth=depth, hidden=(width, width), kind=self.kind, activation="silu", permutation="shuffle"
+            event_shape=self.dim, depth=depth, hidden=(width, width), kind=self.kind, activation="silu", permutation="shuffle"
         )
-        width = width_for(half, lambda w: mlp_weights(dim_x, [w, w, w], dim_x))
+        width = width_for(half, lambda w: mlp_weights(self.dim, [w, w, w], dim_x))
         self.decoder = MLP([width] * 3, out_channels=dim_x, activation="silu", zero_last=False)
-        self.decoder.build((None, dim_x))
+        self.decoder.build((None, self.dim))
 
     def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
         """Eq. 6."""
-        out, log_det = self.flow.block.forward_and_log_det(x)
+        out, log_det = self.flow.block.forward_and_log_det(self.padded(x, seed))
         cycle = tf.reduce_mean(tf.square(x - self.decoder(tf.stop_gradient(out))))
-        return self.likelihood_of(out, log_det, y, seed, progress) + self.cycle_weight * cycle
+        return self.likelihood_of(out, log_det, y) + self.cycle_weight * cycle
 
     def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The decoder's, not the flow's own inverse: as in the paper, one pass."""

@@ -8,7 +8,7 @@ from inntf.models import backward_mmd_loss, joint_negative_log_likelihood, l2_lo
 from inntf.numerics import InverseQuadratic
 
 KERNEL = InverseQuadratic([0.2, 0.45, 0.9, 1.7])  # squared: from a twenty-fifth of a unit to three
-FIRST_SD, LAST_SD, ANNEALED = 0.5, 0.02, 0.8  # of y's noise in training, in standard deviations of y; share of the steps
+FIRST_SD, LAST_SD, ANNEALED = 0.5, 0.03, 0.8  # of y's noise in training, in standard deviations of y; share of the steps
 
 
 def noise_sd(progress: tf.Tensor, first: float = FIRST_SD, last: float = LAST_SD) -> tf.Tensor:
