@@ -85,7 +85,7 @@ def test_few_simulations_and_samples_keep_the_level(name):
     assert 0.4 <= np.mean(p <= 0.5) <= 0.6
 
 
-@pytest.mark.parametrize("name", ["sbc", "coverage", "density", "tarp"])  # by energy a shift alone hardly shows
+@pytest.mark.parametrize("name", ["sbc", "coverage", "density", "tarp"])
 @pytest.mark.parametrize("wrong", [{"wide": 1.25}, {"wide": 0.8}, {"shift": 0.5}, {"wide": 1.5}])
 def test_wrong_posteriors_are_seen(name, wrong):
     samples, truth = simulate(1, 500, 50, **wrong)
