@@ -15,6 +15,7 @@ from inntf.blocks import (
     AdditiveCoupling,
     AffineCoupling,
     BiLipschitz,
+    Bounded,
     ChannelSplit,
     ContinuousBlock,
     Coupling,
@@ -43,6 +44,7 @@ from tests.conformance.subject import Case
 from tests.conformance.training import uneven, unruly
 
 VECTOR, IMAGE = (5,), (4, 4, 3)
+INF = float("inf")
 
 
 def unit(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -245,6 +247,12 @@ CASES |= {
     "dequantize-smooth": Case(lambda d: Dequantize(8, noise="center", rounding="none", dtype=d), IMAGE),
     "injective-padding": Case(lambda d: InjectivePadding(5, dtype=d), IMAGE, None, sample_z=padded, exempt=WIDER),
     "logit": Case(lambda d: Logit(dtype=d), VECTOR, sample_x=unit, train_x=uneven),
+    "bounded": Case(
+        lambda d: Bounded([-1.0, 0.0, -INF, -INF, 0.0], [1.0, INF, 2.0, INF, 1.0], dtype=d),
+        VECTOR,
+        sample_x=unit,
+        train_x=uneven,
+    ),
     "rescale": Case(lambda d: Rescale(2.0, -0.5, dtype=d), VECTOR),
     "rescale-channels": Case(lambda d: Rescale([1.0, -2.0, 0.5], [0.0, 1.0, 2.0], dtype=d), IMAGE),
     "chain-vector-conditional": Case(

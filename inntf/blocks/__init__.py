@@ -3,6 +3,7 @@
 from inntf.blocks.actnorm import ActNorm
 from inntf.blocks.autoregressive import MaskedAutoregressive
 from inntf.blocks.bi_lipschitz import BiLipschitz
+from inntf.blocks.bounded import Bounded
 from inntf.blocks.continuous import ContinuousBlock
 from inntf.blocks.continuous_solver import SolverNotFinished
 from inntf.blocks.coupling import Coupling
@@ -27,6 +28,7 @@ __all__ = [
     "AdditiveCoupling",
     "AffineCoupling",
     "BiLipschitz",
+    "Bounded",
     "ChannelSplit",
     "CheckerboardSplit",
     "ContinuousBlock",
