@@ -28,7 +28,7 @@ class Stopping:
         patience: looks without a better one before it stops.
     """
 
-    steps: int = 8000
+    steps: int = 4000
     batch_size: int = 256
     rate: float = 1e-3
     weight_decay: float = 1e-4

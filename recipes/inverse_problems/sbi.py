@@ -12,14 +12,18 @@ import json
 import pathlib
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
+import tyro
 
 from inntf.calibration import c2st
+from recipes.common import cli
+from recipes.common.errors import UserError
+from recipes.common.flags import read_flags
 from recipes.inverse_problems.coordinates import Coordinates
 from recipes.inverse_problems.early_stopping import Stopping, fit
 from recipes.inverse_problems.methods.flow_matching import FlowMatching
@@ -77,7 +81,7 @@ def fit_task(
     *,
     simulations: int = 30_000,
     seed: int = 0,
-    weights: int = 240_000,
+    weights: int = 120_000,
     how: Stopping | None = None,
     **options: Any,
 ) -> Fitted:
@@ -145,8 +149,11 @@ def run_task(task: str, method: str, data_dir: pathlib.Path, *, seed: int = 0, *
     """Train, sample, compare.
 
     Args:
-        task, method, seed, settings: as in `fit_task`.
+        task: as in `fit_task`.
+        method: as in `fit_task`.
         data_dir: of the prepared reference posteriors.
+        seed: as in `fit_task`.
+        **settings: as in `fit_task`.
 
     Returns:
         Numbers: those of `score_task`, training time, held-out losses.
@@ -161,17 +168,39 @@ def run_task(task: str, method: str, data_dir: pathlib.Path, *, seed: int = 0, *
     return numbers | score_task(task, fitted.posterior, data_dir, seed=seed)
 
 
-if __name__ == "__main__":
-    import argparse
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One estimator on one of the five tasks, scored against the reference posteriors."""
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=sorted(PROBLEMS))
-    parser.add_argument("method", choices=sorted(ESTIMATORS))
-    parser.add_argument("--data-dir", type=pathlib.Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--simulations", type=int, default=30_000)
-    parser.add_argument("--weights", type=int, default=240_000)
-    parser.add_argument("--steps", type=int, default=Stopping.steps)
-    given = parser.parse_args()
-    settings = {"simulations": given.simulations, "weights": given.weights, "how": Stopping(steps=given.steps)}
-    json.dump(run_task(given.task, given.method, given.data_dir, seed=given.seed, **settings), sys.stdout, indent=1)
+    task: tyro.conf.Positional[str]
+    """two_moons, gaussian_linear, gaussian_mixture, slcp, slcp_ordered or bernoulli_glm."""
+    method: tyro.conf.Positional[Literal["spline_maf", "flow_matching", "resampled"]]
+    """The estimator."""
+    data_dir: pathlib.Path
+    """Folder that holds sbibm/TASK.npz, as `python -m recipes.prepare sbibm` writes them."""
+    simulations: int = 30_000
+    """The budget, held-out simulations included."""
+    seed: int = 0
+    """Of simulations, weights and samples."""
+    weights: int = 120_000
+    """About how many weights the model has."""
+    steps: int = Stopping.steps
+    """The most steps of each part."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command line; prints the numbers as JSON and returns the exit code."""
+
+    def run() -> None:
+        given = read_flags(Config, argv, prog="python -m recipes.inverse_problems.sbi")
+        if given.task not in PROBLEMS:
+            raise UserError(f"received the task {given.task!r}, expected one of {', '.join(sorted(PROBLEMS))}")
+        how = Stopping(steps=given.steps)
+        settings = {"simulations": given.simulations, "weights": given.weights, "how": how}
+        print(json.dumps(run_task(given.task, given.method, given.data_dir, seed=given.seed, **settings), indent=1))
+
+    return cli.exit_code(run, interrupted="Nothing was kept.")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
