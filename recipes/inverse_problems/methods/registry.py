@@ -9,6 +9,7 @@ from recipes.common.errors import UserError
 from recipes.inverse_problems.methods.autoencoders import Autoencoder, InvAuto
 from recipes.inverse_problems.methods.conditional import ConditionalInn
 from recipes.inverse_problems.methods.cvae import ConditionalVae
+from recipes.inverse_problems.methods.flow_matching import FlowMatching
 from recipes.inverse_problems.methods.joint import IafDecoder, Inn, InnMmd, IResNet, IResNetMmd, MafDecoder
 from recipes.inverse_problems.methods.mdn import Mdn
 from recipes.inverse_problems.methods.method import Method
@@ -27,6 +28,7 @@ METHODS: dict[str, Callable[[int, int, int], Method]] = {
     "cvae": ConditionalVae,
     "mdn": Mdn,
     "spline_maf": ConditionalSplineMaf,
+    "flow_matching": FlowMatching,
 }
 
 
