@@ -51,8 +51,9 @@ def affine_map(function: Values, x: np.ndarray) -> LocalMap:
     event = x.shape[1:]
     size = math.prod(event)
     probes = np.concatenate([np.eye(size), np.zeros([1, size])]).reshape(size + 1, *event)
-    images = function(probes).reshape(size + 1, -1)
-    return LocalMap(function(x), (images[:-1] - images[-1]).T[None], np.zeros(len(x)))
+    found = function(np.concatenate([probes, x]))
+    images = found[: size + 1].reshape(size + 1, -1)
+    return LocalMap(found[size + 1 :], (images[:-1] - images[-1]).T[None], np.zeros(len(x)))
 
 
 def entrywise_map(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> LocalMap:

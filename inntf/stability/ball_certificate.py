@@ -7,22 +7,16 @@ import math
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from inntf.compose.multiscale_in_turn import MapInTurn
 from inntf.core.errors import explain
-from inntf.core.local_maps import LocalMap
 from inntf.core.random_states import same_draws
 from inntf.core.refusals import marked_refusals, values_only
-from inntf.numerics.norms.batched_norms import spectral_norms
-from inntf.stability.ball_path import BallPath
+from inntf.stability.ball_following import follow, seen_at_centres, seen_by_inverting
 from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.precision import shared_float64_copy
 from inntf.stability.unrolling import in_turn
 
 _NUMBERS_AT_ONCE = 2**22  # of the Jacobians of all points that are followed together
-# Bound over slope at the centre, up to which that slope is known well enough: it is no further off than the bound.
-_TIGHT = 1.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +89,7 @@ def certify_balls(block: Any, at: Any, radius: Any, condition: Any = None) -> Ba
     Source: inntf (local Lipschitz bounds of compositions); for networks see `inntf.nets.local_network`.
 
     Example:
+        >>> import tensorflow as tf
         >>> from inntf.blocks import ActNorm, AffineCoupling
         >>> from inntf.compose import Chain
         >>> chain = Chain([ActNorm(), AffineCoupling()]).ensure_built((4,))
@@ -116,14 +111,12 @@ def certify_balls(block: Any, at: Any, radius: Any, condition: Any = None) -> Ba
         for i in range(0, len(x), step):
             part = slice(i, i + step)
             given = None if maps.condition is None else maps.condition[part]
-            there = _follow(blocks, x[part], radius[part], given, inverse=False)
-            back = _follow(blocks[::-1], there.value, radius[part], given, inverse=True)
-            found.append(
-                (
-                    _seen_at_centres(there, blocks, x[part], given, inverse=False),
-                    _seen_at_centres(back, blocks[::-1], there.value, given, inverse=True),
-                )
-            )
+            there = follow(blocks, x[part], radius[part], given, inverse=False)
+            back = follow(blocks[::-1], there.value, radius[part], given, inverse=True)
+            there, matrices = seen_at_centres(there, blocks, x[part], given, inverse=False, also=back.loose)
+            if matrices is not None:
+                back = seen_by_inverting(back, matrices)
+            found.append((there, seen_at_centres(back, blocks[::-1], there.value, given, inverse=True)[0]))
     reasons = dict.fromkeys(reason for pair in found for one in pair for reason in one.reasons)
     forward, inverse = zip(*found, strict=True) if found else ((), ())
     return BallCertificate(
@@ -158,6 +151,7 @@ def certified_radius(
     Source: inntf.
 
     Example:
+        >>> import tensorflow as tf
         >>> from inntf.blocks import ActNorm
         >>> certified_radius(ActNorm().ensure_built((3,)), tf.zeros([1, 3])).tolist()
         [1.0]
@@ -178,62 +172,3 @@ def certified_radius(
         fine = holds(middle)
         good, bad = np.where(fine, middle, good), np.where(fine, bad, middle)
     return np.where(none, 0.0, largest * 10.0 ** np.where(whole, 0.0, good))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Followed:
-    value: np.ndarray
-    bound: np.ndarray
-    at_centre: np.ndarray
-    reasons: tuple[str, ...]
-
-
-def _follow(
-    blocks: list[MapInTurn], x: np.ndarray, radius: np.ndarray, condition: tf.Tensor | None, inverse: bool
-) -> _Followed:
-    path = BallPath(len(x), math.prod(x.shape[1:]))
-    reasons: dict[str, None] = {}
-    for block in blocks:
-        # An affine block asks for no radius, so nothing has to be known of the path up to there.
-        reach = radius if block.tags.affine else path.slope()[0] * radius * (1 + 1e-12) + path.astray
-        found = _where_finite(block, x, reach, condition, inverse)
-        reasons |= {found.reason: None} if found.reason else {}
-        largest = [np.abs(side).reshape(len(x), -1).max(1, initial=0.0) for side in (x, found.value)]
-        path.add(found, *largest)
-        x = found.value
-    bound, at_centre = path.slope()
-    whole = np.isfinite(x).reshape(len(x), -1).all(1)
-    return _Followed(x, np.where(whole, bound, np.inf), _told(np.where(whole, at_centre, np.nan)), tuple(reasons))
-
-
-def _seen_at_centres(
-    found: _Followed, blocks: list[MapInTurn], x: np.ndarray, condition: tf.Tensor | None, inverse: bool
-) -> _Followed:
-    """With the slopes at the centres: in large balls the Jacobian that was followed is that of the middle of ranges."""
-    loose = found.bound > _TIGHT * found.at_centre
-    if not loose.any():
-        return found
-    given = None if condition is None else tf.boolean_mask(condition, loose)
-    x, still, slopes = x[loose], np.zeros(int(loose.sum())), found.at_centre.copy()
-    matrix = np.eye(math.prod(x.shape[1:]))[None]
-    for block in blocks:  # in balls of radius zero little has to be known
-        here = _where_finite(block, x, still, given, inverse)
-        matrix, x = here.jacobian @ matrix, here.value
-    slopes[loose] = _told(spectral_norms(matrix))
-    return dataclasses.replace(found, at_centre=slopes)
-
-
-def _told(slopes: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(slopes), slopes, np.nan)
-
-
-def _where_finite(block: MapInTurn, x: np.ndarray, reach: np.ndarray, condition: tf.Tensor | None, inverse: bool) -> LocalMap:
-    """`block.local_map`; of centres that are lost and balls without an end nothing is known."""
-    whole = np.isfinite(x).reshape(len(x), -1).all(1)
-    known = whole & np.isfinite(reach)
-    column = whole.reshape(-1, *[1] * (x.ndim - 1))
-    found = block.local_map(np.where(column, x, 0.0), np.where(known, reach, 1.0), condition, inverse)
-    value = (
-        found.value if whole.all() else found.value + np.where(whole, 0.0, np.nan).reshape(-1, *[1] * (found.value.ndim - 1))
-    )
-    return dataclasses.replace(found, value=value, deviation=np.where(known, found.deviation, np.inf))
