@@ -11,6 +11,7 @@ from inntf.models.i_resnet_classifier import i_resnet_classifier
 from inntf.models.inverse_losses import (
     backward_mmd_loss,
     cycle_loss,
+    energy_score_loss,
     joint_negative_log_likelihood,
     l2_loss,
     latent_mmd_loss,
@@ -30,6 +31,7 @@ __all__ = [
     "autoregressive_flow",
     "backward_mmd_loss",
     "cycle_loss",
+    "energy_score_loss",
     "ffjord",
     "glow",
     "i_resnet_classifier",

@@ -46,6 +46,8 @@ def residual_flow(
     max_iterations: int = 5,
     tolerance: float | None = None,
     refine: str | None = None,
+    condition_shape: Shape | int | None = None,
+    condition_network: keras.layers.Layer | None = None,
     repeat: bool = True,
     backprop: str = "stored",
     dtype: Any = None,
@@ -80,6 +82,9 @@ def residual_flow(
         max_iterations: the most power iterations of an update of a spectral norm.
         tolerance: largest error of the inverse of a block that passes, see `ResidualBlock`.
         refine: `"float64"` refines the inverse, see `ResidualBlock`.
+        condition_shape: shape of a condition, if there is one, without `levels` only: it is joined to the input of every g,
+            whose Lipschitz constant in x stays below 1.
+        condition_network: embeds the condition first.
         repeat: scan over the steps of a level (`Repeat`), so that tracing time does not grow with depth.
         backprop: `"stored"`, or `"checkpointed"`: only the steps' inputs are kept in training, and what is inside of them is
             computed again, see `Repeat`.  (`"reversible"` works, too, but each step back is an iteration.)
@@ -119,6 +124,15 @@ def residual_flow(
         check.number("residual_flow", "tolerance", tolerance, 0.0)
     _check(len(event), log_det, levels, unsqueezed, factor_out)
     check.squeezes("residual_flow", event, levels, preprocessing)
+    if levels and condition_shape is not None:
+        raise ValueError(
+            explain(
+                "residual_flow",
+                received=f"condition_shape={condition_shape!r} and levels={levels}",
+                expected="a condition without levels: a squeeze changes the shape that it would be joined to",
+                remedy="Use glow, whose condition_network makes feature maps level by level.",
+            )
+        )
 
     def g(channels: int) -> keras.layers.Layer:
         if network is not None:
@@ -153,7 +167,7 @@ def residual_flow(
         made = steps(depths[0])
         body = made[0] if len(made) == 1 else Chain(made, dtype=dtype)
     block = Chain([*preprocessing, body], dtype=dtype) if preprocessing else body
-    return Flow(block, event_shape=event, name=name)
+    return Flow(block, event_shape=event, condition_shape=condition_shape, condition_network=condition_network, name=name)
 
 
 def _depths(depth: Any, levels: int) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 from inntf.models import (
     backward_mmd_loss,
     cycle_loss,
+    energy_score_loss,
     joint_negative_log_likelihood,
     l2_loss,
     latent_mmd_loss,
@@ -85,3 +86,37 @@ def test_the_backward_loss_is_the_discrepancy_beside_y(normal):
 def test_shapes_that_would_broadcast_are_refused(normal, words, call):
     with pytest.raises(ValueError, match=words):
         call(normal)
+
+
+def test_the_energy_score_is_that_of_its_definition():
+    rng = np.random.default_rng(0)
+    samples, x = rng.normal(size=(4, 30, 3)), rng.normal(size=(30, 3))
+    to_truth = np.mean([np.linalg.norm(s - x, axis=1).mean() for s in samples])
+    apart = np.mean([np.linalg.norm(samples[i] - samples[j], axis=1).mean() for i in range(4) for j in range(4) if i != j])
+    np.testing.assert_allclose(energy_score_loss(samples, x), to_truth - 0.5 * apart, rtol=1e-12)
+
+
+def test_the_energy_score_is_lowest_for_the_right_posterior():
+    """x given y is normal around y with deviation 0.5: others score higher, by half their energy distance."""
+    rng = np.random.default_rng(1)
+    y = rng.normal(size=(40_000, 1))
+    x = y + 0.5 * rng.normal(size=y.shape)
+
+    def score(shift=0.0, scale=0.5, centre=y):
+        return float(energy_score_loss(centre + shift + scale * rng.normal(size=(2, *y.shape)), x))
+
+    right = score()
+    assert min(score(shift=0.2), score(scale=0.3), score(scale=0.8), score(centre=0.0, scale=np.sqrt(1.25))) > right + 0.01
+
+
+def test_the_energy_score_has_gradients_where_points_coincide():
+    samples = tf.Variable(tf.zeros([2, 3, 2]))
+    with tf.GradientTape() as tape:
+        loss = energy_score_loss(samples, tf.zeros([3, 2]))
+    np.testing.assert_array_equal(tape.gradient(loss, samples), np.zeros((2, 3, 2)))
+
+
+@pytest.mark.parametrize(("samples", "x"), [((1, 5, 2), (5, 2)), ((2, 5, 2), (4, 2)), ((5, 2), (5, 2)), ((2, 5, 2), (5, 1))])
+def test_the_energy_score_refuses_what_does_not_fit(samples, x):
+    with pytest.raises(ValueError, match="energy_score_loss"):
+        energy_score_loss(tf.zeros(samples), tf.zeros(x))

@@ -121,3 +121,23 @@ def test_a_network_and_an_estimator_of_ones_own():
 def test_what_cannot_be_is_refused(arguments, word):
     with pytest.raises(ValueError, match=word):
         residual_flow(**{"event_shape": 2, **arguments})
+
+
+def test_a_condition_moves_the_map_and_keeps_the_inverse():
+    flow = residual_flow(event_shape=3, depth=2, hidden=(8,), condition_shape=2)
+    for weight in flow.block.trainable_weights:
+        weight.assign(weight + 0.3 * tf.random.stateless_normal(weight.shape, [1, 2]))
+    certify_spectral_norms(flow, rescale=True)
+    x, y = (tf.random.stateless_normal([5, n], [n, 0]) for n in (3, 2))
+    z, log_det = flow.block.forward_and_log_det(x, condition=y)
+    other = flow.block.forward_and_log_det(x + 0.0, condition=y + 1.0)[0]
+    assert np.abs(other - z).max() > 1e-3
+    back, log_det_back = flow.block.inverse_and_log_det(z + 0.0, condition=y)
+    np.testing.assert_allclose(back, x, atol=1e-5)
+    np.testing.assert_allclose(log_det, -log_det_back, atol=1e-4)
+    assert flow.given(y).sample(seed=0).shape == (5, 3)
+
+
+def test_a_condition_and_levels_are_refused():
+    with pytest.raises(ValueError, match="without levels"):
+        residual_flow(event_shape=(4, 4, 1), levels=1, condition_shape=(4, 4, 1))

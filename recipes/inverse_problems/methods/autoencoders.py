@@ -7,48 +7,58 @@ import itertools
 import keras
 import tensorflow as tf
 
+from inntf.models import cycle_loss
 from inntf.nets import MLP
 from recipes.inverse_problems.methods import losses
 from recipes.inverse_problems.methods.method import Method, mlp_weights, width_for
 
 
 class CycleMethod(Method):
-    """L2 of y, MMD of z, and the cycle loss `|x - decode(encode(x))|^2` (eq. 7)."""
+    """L2 of y, MMD of z, and the cycle loss `|x - decode(encode(x))|^2` (eq. 7).
+
+    `padding` standard normal numbers are put beside x, as in `joint.JointFlow`, and decoded again.  Two terms more than in
+    eq. 7: the energy score of decoded x given y (a backward MMD for each y apart), and the cycle from y and a normal z.
+    """
 
     supervised = True
     z_weight = 30.0
     cycle_weight = 3.0
     x_weight = 10.0
 
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, padding: int | None = None):
+        super().__init__(dim_x, dim_y, weights_wanted)
+        self.padding = dim_y if padding is None else padding
+        self.dim = dim_x + self.padding
+
     @property
     def dim_z(self) -> int:
-        """What x has more than y."""
-        return self.dim_x - self.dim_y
+        """What x and its padding have more than y."""
+        return self.dim - self.dim_y
 
     def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
-        """Eq. 7; with the backward MMD as an option."""
-        out = self.encode(x)
-        loss = losses.fit_and_latent(out, y, seed, self.z_weight)
-        loss += self.cycle_weight * tf.reduce_mean(tf.reduce_sum(tf.square(x - self.decode(out)), -1))
-        if self.x_weight:
-            z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_z], seed + 1)
-            latent = tf.concat([y, z], -1)
-            back = self.decode(latent)
-            loss += self.x_weight * losses.backward(back, x, y)
-            loss += self.cycle_weight * tf.reduce_mean(tf.reduce_sum(tf.square(latent - self.encode(back)), -1))
-        return loss
+        """Eq. 7, and the two terms more."""
+        seeds = tf.random.split(seed, 3)
+        padded = tf.concat([x, tf.random.stateless_normal([tf.shape(x)[0], self.padding], seeds[0])], -1)
+        out = self.encode(padded)
+        loss = losses.fit_and_latent(out, y, seeds[1], self.z_weight)
+        loss += self.cycle_weight * cycle_loss(padded, self.decode(out))
+        z = tf.random.stateless_normal([losses.DRAWS * tf.shape(y)[0], self.dim_z], seeds[2])
+        latent = tf.concat([tf.tile(y, [losses.DRAWS, 1]), z], -1)
+        back = self.decode(latent)
+        loss += self.x_weight * losses.score(back[:, : self.dim_x], x)
+        return loss + self.cycle_weight * cycle_loss(latent, self.encode(back))
 
     def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The decoder of y and standard normal z."""
         z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_z], seed)
-        return self.decode(tf.concat([y, z], -1))
+        return self.decode(tf.concat([y, z], -1))[:, : self.dim_x]
 
     def encode(self, x: tf.Tensor) -> tf.Tensor:
-        """`[y, z]`."""
+        """`[y, z]` of x and its padding."""
         raise NotImplementedError
 
     def decode(self, latent: tf.Tensor) -> tf.Tensor:
-        """The parameters."""
+        """The parameters and their padding."""
         raise NotImplementedError
 
 
@@ -57,14 +67,14 @@ class Autoencoder(CycleMethod):
 
     title = "autoencoder"
 
-    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, layers: int = 3):
-        super().__init__(dim_x, dim_y, weights_wanted)
-        width = width_for(weights_wanted, lambda w: 2 * mlp_weights(dim_x, [w] * layers, dim_x))
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, layers: int = 3, padding: int | None = None):
+        super().__init__(dim_x, dim_y, weights_wanted, padding)
+        width = width_for(weights_wanted, lambda w: 2 * mlp_weights(self.dim, [w] * layers, self.dim))
         self.encoder, self.decoder = (
-            MLP([width] * layers, out_channels=dim_x, activation="silu", zero_last=False) for _ in range(2)
+            MLP([width] * layers, out_channels=self.dim, activation="silu", zero_last=False) for _ in range(2)
         )
         for net in (self.encoder, self.decoder):
-            net.build((None, dim_x))
+            net.build((None, self.dim))
 
     def encode(self, x: tf.Tensor) -> tf.Tensor:
         """The encoder's."""
@@ -86,10 +96,10 @@ class InvAuto(CycleMethod):
 
     title = "InvAuto"
 
-    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, layers: int = 4):
-        super().__init__(dim_x, dim_y, weights_wanted)
-        width = width_for(weights_wanted, lambda w: mlp_weights(dim_x, [w] * layers, dim_x))
-        sizes = [dim_x, *[width] * layers, dim_x]
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, layers: int = 4, padding: int | None = None):
+        super().__init__(dim_x, dim_y, weights_wanted, padding)
+        width = width_for(weights_wanted, lambda w: mlp_weights(self.dim, [w] * layers, self.dim))
+        sizes = [self.dim, *[width] * layers, self.dim]
         orthogonal = keras.initializers.Orthogonal
         self.kernels = [
             self.add_weight(shape=(a, b), initializer=orthogonal(seed=i), name=f"kernel_{i}")

@@ -20,8 +20,12 @@ class ConditionalFlow(Method):
 
     def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
         """Mean negative log-likelihood, nats per entry."""
-        y += losses.noise_sd(progress) * self.noise_of_y * tf.random.stateless_normal(tf.shape(y), seed)
+        y = self.noisy(y, seed, progress)
         return -tf.reduce_mean(self.log_prob(x, y)) / self.dim_x
+
+    def noisy(self, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
+        """Observations with the noise of that share of the training."""
+        return losses.noisy(y, self.noise_of_y * losses.noise_sd(progress), seed)
 
     def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The inverse of standard normal latents."""

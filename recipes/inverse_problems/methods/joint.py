@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, Literal
 
 import keras
@@ -32,6 +31,7 @@ class JointFlow(Method):
 
     supervised = True
     by: ClassVar[Objective] = "likelihood"
+    first_sd = 0.3
     z_weight = 30.0
     x_weight = 0.0
     flow: Flow
@@ -57,18 +57,19 @@ class JointFlow(Method):
     def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
         """Eq. 4, or eq. 3 with the backward MMD as an option."""
         if self.by == "likelihood":
-            return self.likelihood_of(*self.flow.block.forward_and_log_det(self.padded(x, seed)), y)
+            return self.likelihood_of(*self.flow.block.forward_and_log_det(self.padded(x, seed)), y, progress)
         out = self.flow.block.value(self.padded(x, seed + 2))
         loss = losses.fit_and_latent(out, y, seed, self.z_weight)
         if self.x_weight:
-            z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_z], seed + 1)
-            back = self.flow.block.inverse_and_log_det(tf.concat([y, z], -1))[0][:, : self.dim_x]
-            loss += self.x_weight * losses.backward(back, x, y)
+            z = tf.random.stateless_normal([losses.DRAWS * tf.shape(y)[0], self.dim_z], seed + 1)
+            latent = tf.concat([tf.tile(y, [losses.DRAWS, 1]), z], -1)
+            back = self.flow.block.inverse_and_log_det(latent)[0][:, : self.dim_x]
+            loss += self.x_weight * losses.score(back, x)
         return loss
 
-    def likelihood_of(self, out: tf.Tensor, log_det: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        """Eq. 4; the deviation of y is learned, down to a smallest one."""
-        sd = tf.exp(tf.maximum(self.log_sd, math.log(losses.LAST_SD)))
+    def likelihood_of(self, out: tf.Tensor, log_det: tf.Tensor, y: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
+        """Eq. 4; the deviation of y is learned, down to a smallest one that falls in training."""
+        sd = tf.maximum(tf.exp(self.log_sd), losses.noise_sd(progress, self.first_sd))
         return losses.joint_likelihood(out, log_det, y, sd)
 
     def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -159,7 +160,7 @@ class WithDecoder(JointFlow):
         """Eq. 6."""
         out, log_det = self.flow.block.forward_and_log_det(self.padded(x, seed))
         cycle = tf.reduce_mean(tf.square(x - self.decoder(tf.stop_gradient(out))))
-        return self.likelihood_of(out, log_det, y) + self.cycle_weight * cycle
+        return self.likelihood_of(out, log_det, y, progress) + self.cycle_weight * cycle
 
     def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The decoder's, not the flow's own inverse: as in the paper, one pass."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from inntf.models import backward_mmd_loss, joint_negative_log_likelihood, l2_loss, latent_mmd_loss
+from inntf.models import energy_score_loss, joint_negative_log_likelihood, l2_loss, latent_mmd_loss
 from inntf.numerics import InverseQuadratic
 
+DRAWS = 3  # of x given y in a training step
 KERNEL = InverseQuadratic([0.2, 0.45, 0.9, 1.7])  # squared: from a twenty-fifth of a unit to three
 FIRST_SD, LAST_SD, ANNEALED = 0.5, 0.03, 0.8  # of y's noise in training, in standard deviations of y; share of the steps
 
@@ -39,6 +40,6 @@ def fit_and_latent(out: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, z_weight: floa
     return l2_loss(y_hat, y) + z_weight * latent_mmd_loss(z, y_hat, y, seed, KERNEL)
 
 
-def backward(back: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """MMD of x of the inverse against x of the prior, each beside its y."""
-    return backward_mmd_loss(back, x, y, KERNEL)
+def score(back: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Energy score of `DRAWS` samples a row, one after the other, against x."""
+    return energy_score_loss(tf.reshape(back, [DRAWS, -1, x.shape[-1]]), x)

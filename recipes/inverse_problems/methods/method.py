@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import itertools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -109,4 +110,4 @@ def mlp_weights(inputs: int, widths: list[int], outputs: int) -> int:
     13
     """
     sizes = [inputs, *widths, outputs]
-    return sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+    return sum((a + 1) * b for a, b in itertools.pairwise(sizes))

@@ -9,6 +9,7 @@ from recipes.common.errors import UserError
 from recipes.inverse_problems.methods.autoencoders import Autoencoder, InvAuto
 from recipes.inverse_problems.methods.conditional import ConditionalInn
 from recipes.inverse_problems.methods.cvae import ConditionalVae
+from recipes.inverse_problems.methods.decoders import ConditionalIaf, ConditionalMaf
 from recipes.inverse_problems.methods.flow_matching import FlowMatching
 from recipes.inverse_problems.methods.joint import IafDecoder, Inn, InnMmd, IResNet, IResNetMmd, MafDecoder
 from recipes.inverse_problems.methods.mdn import Mdn
@@ -19,8 +20,10 @@ METHODS: dict[str, Callable[[int, int, int], Method]] = {
     "inn": Inn,
     "inn_mmd": InnMmd,
     "cinn": ConditionalInn,
-    "iaf_decoder": IafDecoder,
-    "maf_decoder": MafDecoder,
+    "iaf_decoder": ConditionalIaf,
+    "maf_decoder": ConditionalMaf,
+    "iaf_joint": IafDecoder,
+    "maf_joint": MafDecoder,
     "iresnet": IResNet,
     "iresnet_mmd": IResNetMmd,
     "invauto": InvAuto,
