@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -40,7 +41,19 @@ class PosteriorSampler(tf.Module):
 
 
 def export_sampler(run: Run, name: str, posterior: Posterior, numbers: dict[str, Any], training: str) -> str:
-    """Write `exports/NAME/VERSION`, beside its place and renamed; a run that goes on finds what it has exported."""
+    """Write the sampler of a posterior to `exports/NAME/VERSION`."""
+    return export_module(run, name, lambda: PosteriorSampler(posterior), card(posterior, numbers, training, run))
+
+
+def export_module(run: Run, name: str, make: Callable[[], tf.Module], contents: dict[str, Any]) -> str:
+    """Write `exports/NAME/VERSION`, beside its place and renamed; a run that goes on finds what it has exported.
+
+    Args:
+        run: the run.
+        name: of the folder.
+        make: makes a module with a traced `sample_posterior`.
+        contents: what `card.json` says.
+    """
     done = run.folder.strings("exported")
     if name in done and pathlib.Path(done[name]).is_dir():
         return done[name]
@@ -49,13 +62,13 @@ def export_sampler(run: Run, name: str, posterior: Posterior, numbers: dict[str,
     version = 1 + max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=0)
     beside = folder / f".partial-{uuid.uuid4().hex}"
     try:
-        sampler = PosteriorSampler(posterior)
+        sampler = make()
         tf.saved_model.save(
             sampler,
             str(beside),
             signatures={"sample_posterior": sampler.sample_posterior, "serving_default": sampler.sample_posterior},
         )
-        write_card(beside, card(posterior, numbers, training, run))
+        write_card(beside, contents)
         os.replace(beside, folder / str(version))
     finally:
         shutil.rmtree(beside, ignore_errors=True)

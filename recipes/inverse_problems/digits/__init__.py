@@ -1,0 +1,1 @@
+"""Inpainting: the hidden part of a handwritten digit, given the rest."""
