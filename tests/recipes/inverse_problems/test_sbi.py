@@ -1,0 +1,54 @@
+"""The five tasks from simulation to score, on a budget that teaches nothing."""
+
+import json
+
+import numpy as np
+import pytest
+
+from recipes.inverse_problems import sbi
+from recipes.inverse_problems.early_stopping import Stopping
+from recipes.inverse_problems.problems.problem import simulate
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """Five made-up reference posteriors of the mixture, of sixty samples each."""
+    rng, arrays = np.random.default_rng(0), {}
+    for k in range(1, 6):
+        theta = rng.uniform(-5, 5, (1, 2))
+        arrays |= {f"theta_{k}": theta, f"observation_{k}": theta, f"posterior_{k}": theta + 0.5 * rng.normal(size=(60, 2))}
+    np.savez(tmp_path / "gaussian_mixture.npz", **arrays)
+    return tmp_path
+
+
+def test_an_estimator_sees_no_more_than_its_budget(monkeypatch):
+    drawn = set()
+
+    def counted(problem, n, seed):
+        drawn.add((n, seed))
+        return simulate(problem, n, seed)
+
+    monkeypatch.setattr("recipes.inverse_problems.coordinates.simulate", counted)
+    monkeypatch.setattr("recipes.inverse_problems.training.simulate", counted)
+    seen = []
+    monkeypatch.setattr(sbi, "fit", lambda part, name, coordinates, pairs, held, how, seed: seen.append((pairs, held)) or [1.0])
+    sbi.fit_task("gaussian_mixture", "spline_maf", simulations=300, seed=4, weights=1000)
+    assert drawn == {(300, 4)}  # standardization, training and the choice of weights share them
+    assert [(len(pairs.x), len(held.x)) for pairs, held in seen] == [(270, 30)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["spline_maf", "flow_matching", "resampled"])
+def test_from_simulation_to_score(data_dir, method, capsys):
+    how = Stopping(steps=4, batch_size=32, look_every=2)
+    found = sbi.run_task("gaussian_mixture", method, data_dir, simulations=300, weights=2000, how=how)
+    assert set(found["c2st"]) == {1, 2, 3, 4, 5} and 0.3 < found["c2st_mean"] <= 1.0
+    assert np.isfinite(list(found["held_out"].values())).all() and found["train_cpu_seconds"] > 0
+    json.dumps(found)
+
+
+def test_a_task_that_is_none_and_files_that_are_missing(tmp_path, capsys):
+    assert sbi.main(["sir", "resampled", "--data-dir", str(tmp_path)]) == 2
+    assert sbi.main(["slcp", "resampled", "--data-dir", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert "gaussian_mixture" in err and "recipes.prepare sbibm" in err
