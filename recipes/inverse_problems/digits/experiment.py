@@ -93,6 +93,8 @@ def _measured(
             "seen_difference": measuring.resimulated(observing, samples, levels),
             **measuring.spread(samples / unit, truth / unit),
             **{f"{key}_p": float(test.p_value) for key, test in tests.items()},
+            "rank_deviation": measuring.rank_deviation(tests["sbc"]),
+            "dims": trained.model.flow.dim,
             "recognized": measuring.recognized(whole, data.test_labels[: config.observations]),
             **measuring.stability(trained, observing.levels(data.test[: config.test_images]), config),
             "weights": sum(int(np.prod(w.shape)) for w in trained.model.trainable_weights),
@@ -110,8 +112,10 @@ def claims(metrics: dict[str, Any]) -> dict[str, Any]:
     shown, blind = metrics["shown"], metrics["blind"]
     share, error = shown["recognized"]["share"], shown["recognized"]["error"]
     blind_share, blind_error = blind["recognized"]["share"], blind["recognized"]["error"]
+    saved = blind["bits_per_dim"] - shown["bits_per_dim"]
     return {
-        "bits per hidden pixel that seeing the rest saves": blind["bits_per_dim"] - shown["bits_per_dim"],
+        "bits per hidden pixel that seeing the rest saves": saved,
+        "bits per image": saved * shown["dims"],
         "seeing the rest helps": bool(shown["bits_per_dim"] < blind["bits_per_dim"]),
         "what is seen is in every sample, exactly": shown["seen_difference"] == 0.0,
         "samples differ in the hidden part: mean deviation of a pixel": shown["sd"],
@@ -122,7 +126,8 @@ def claims(metrics: dict[str, Any]) -> dict[str, Any]:
             share - blind_share > 3 * np.hypot(error, blind_error)
         ),
         "not rejected at 1 % by ranks, coverage, TARP": bool(min(shown[f"{test}_p"] for test in measuring.TESTS) > 0.01),
-        "spread over error (1 if calibrated)": shown["spread_over_error"],
+        "deviation of ranks over that of uniform ones (above 1: too narrow)": shown["rank_deviation"],
+        "spread of pixels over error (1 if calibrated)": shown["spread_over_error"],
         "largest error of reconstructed test images": shown["reconstruction_max"],
         "below 1e-3, all finite": bool(shown["reconstruction_max"] < LARGEST_ERROR and not shown["not_finite"]),
     }
@@ -135,6 +140,7 @@ def table(metrics: dict[str, Any]) -> list[str]:
         "training": "bits_per_dim_of_training_images",
         "sd": "sd",
         "spread/err": "spread_over_error",
+        "ranks": "rank_deviation",
         "energy": "energy_score",
         "of mean": "energy_score_of_mean",
         "SBC p": "sbc_p",

@@ -68,6 +68,16 @@ def calibration(samples: np.ndarray, truth: np.ndarray, config: Config) -> dict[
     }
 
 
+def rank_deviation(sbc: RankTest) -> float:
+    """Root mean square over summaries of the ranks' deviation from the middle, over that of uniform ranks.
+
+    A number of its own beside a p-value, which falls with the number of images: 1 if calibrated, above 1 for a posterior too
+    narrow or shifted, below 1 for one too wide; sqrt(3) for a point mass.
+    """
+    m = sbc.n_samples
+    return float(np.sqrt(np.mean((sbc.ranks - m / 2) ** 2) / (m * (m + 2) / 12)))
+
+
 def resimulated(observing: Observing, samples: np.ndarray, levels: np.ndarray) -> float:
     """Largest difference of `y(whole sample)` and `y(truth)` over all pixels and samples, in the units of y."""
     whole = observing.whole(samples.astype(np.float32), levels)

@@ -101,6 +101,7 @@ def rows(numbers: Mapping[str, Any]) -> list[list[Any]]:
         "the same, training images": "bits_per_dim_of_training_images",
         "deviation of a hidden pixel (0 to 1)": "sd",
         "spread over error": "spread_over_error",
+        "deviation of ranks over uniform": "rank_deviation",
         "energy score": "energy_score",
         "that of a point mass at the mean": "energy_score_of_mean",
         "largest reconstruction error": "reconstruction_max",

@@ -41,7 +41,7 @@ class Config(RecipeConfig):
     """Steps between looks and checkpoints; never more than a tenth of a training."""
     test_images: Images = 1000
     """The most test images of the likelihood and of reconstruction."""
-    observations: Annotated[int, Within(50, 10**5)] = 200
+    observations: Annotated[int, Within(50, 10**5)] = 500
     """Test images whose hidden part is sampled; calibration is tested on them."""
     samples: Annotated[int, Within(10, 10**4)] = 50
     """Samples for each of them."""
@@ -85,7 +85,5 @@ _SMOKE = Config(
     samples=10,
     jacobian_images=1,
 )
-_PAPER = Config(
-    depth=16, width=128, channels=32, summary=128, steps=20_000, rate=1e-3, log_every=1000, observations=500, samples=200
-)
+_PAPER = Config(depth=16, width=128, channels=32, summary=128, steps=20_000, rate=1e-3, log_every=1000, samples=200)
 PRESETS = {"smoke": _SMOKE, "small": Config(), "paper": _PAPER}

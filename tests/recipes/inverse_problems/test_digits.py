@@ -162,6 +162,10 @@ def test_calibration_is_that_of_mean_and_projections():
     assert min(test.p_value for test in right.values()) > 0.01 and len(right["sbc"].labels) == 3
     shifted = measuring.calibration(samples + 0.15, truth, config)  # 0.6 deviations of the mean of 16
     assert max(shifted[key].p_value for key in ("sbc", "coverage")) < 0.01
+    assert measuring.rank_deviation(right["sbc"]) == pytest.approx(1.0, abs=0.05)
+    mean = samples.mean(1, keepdims=True)
+    point = measuring.calibration(mean + 1e-6 * (samples - mean), truth, config)["sbc"]
+    assert measuring.rank_deviation(point) == pytest.approx(3**0.5, abs=0.1) and point.p_value < 0.01
     np.testing.assert_allclose(measuring.summaries(truth, 2)[..., 0], truth.mean((1, 2, 3)))
 
 
@@ -177,6 +181,7 @@ def test_the_classifier_sees_real_digits():
 def row(**more):
     numbers = {"bits_per_dim": 1.0, "seen_difference": 0.0, "sd": 0.2, "energy_score": 3.0, "energy_score_of_mean": 4.0}
     numbers |= {"recognized": {"share": 0.7, "error": 0.02}, "sbc_p": 0.5, "coverage_p": 0.5, "tarp_p": 0.5}
+    numbers |= {"rank_deviation": 1.0, "dims": 448}
     return {**numbers, "spread_over_error": 1.0, "reconstruction_max": 1e-4, "not_finite": 0.0, **more}
 
 
