@@ -139,6 +139,12 @@ class Repeat(Composition):
         """Undo the blocks in the opposite order."""
         return self._scan(z, condition, inverse=True)
 
+    def value(self, x: Any, condition: Any = None) -> tf.Tensor:
+        """As in `Block`, in one loop; reversible and checkpointed backpropagation take the log-determinants along."""
+        if self.backprop.now().mode != "stored":
+            return super().value(x, condition)
+        return stored(Scan(self._template, self.n, inverse=False, values=True), x, condition)[0]
+
     def _scan(self, value: tf.Tensor, condition: tf.Tensor | None, inverse: bool) -> tuple[tf.Tensor, tf.Tensor]:
         settings = self.backprop.now()
         if settings.mode != "stored":

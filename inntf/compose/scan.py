@@ -22,12 +22,15 @@ class Scan:
         n: number of blocks.
         inverse: the last block first, each by its inverse.
         apart: read each weight by itself rather than from a copy of all, which takes less memory and more operations.
+        values: forward without log-determinants, which are zero then.
     """
 
-    def __init__(self, template: Template, n: int, inverse: bool, apart: bool = False):
+    def __init__(self, template: Template, n: int, inverse: bool, apart: bool = False, values: bool = False):
         block = template.block
         self.template, self.n, self.inverse = template, n, inverse
         self.apply = block.inverse_and_log_det if inverse else block.forward_and_log_det
+        if values:
+            self.apply = lambda value, condition: (block.value(value, condition), no_log_det(value))
         self.backprop = block.inverse_backprop if inverse else block.forward_backprop
         states = set(template.states())
         trained = [s.trainable and keras.backend.is_float_dtype(s.dtype) for s in template.stacks]

@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 
 from inntf import blocks as b
 from inntf.compose import Chain, Repeat, backprop_mode
-from inntf.nets import MLP, ConvNet
+from inntf.nets import MLP, ConvNet, SpectralDense
 
 DOUBLE = {"dtype": "float64"}
 
@@ -89,6 +89,30 @@ def test_gradients_equal_the_unrolled_chain(repeat, mode, inverse):
     assert largest_difference(got, wanted) < 1e-10
     traced = tf.function(lambda x: gradients(repeat, x, mode, inverse), input_signature=[tf.TensorSpec([None, 4], tf.float64)])
     assert largest_difference(traced(x), wanted) < 1e-10
+
+
+def test_values_alone_and_their_gradients_are_those_of_the_map(repeat):
+    x = vectors()
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        both = tf.reduce_sum(tf.square(repeat.forward_and_log_det(x)[0]))
+        alone = tf.reduce_sum(tf.square(repeat.value(x)))
+    np.testing.assert_allclose(alone, both, rtol=1e-12)
+    sources = [x, *(w.value for w in repeat.trainable_weights)]
+    for got, expected in zip(tape.gradient(alone, sources), tape.gradient(both, sources), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_values_of_residual_blocks_ask_for_no_log_determinant(monkeypatch):
+    block = Repeat(lambda: b.ResidualBlock(network=lambda n: SpectralDense(n, 0.5)), 3).ensure_built((4,))
+    x = tf.cast(vectors(), tf.float32)
+    expected = block.forward_and_log_det(x)[0]
+
+    def dear(*_):
+        raise AssertionError("a log-determinant was computed")
+
+    monkeypatch.setattr(b.ResidualBlock, "forward_and_log_det", dear)
+    np.testing.assert_allclose(block.value(x), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["stored", "reversible"])
