@@ -17,6 +17,7 @@ RECIPES = {
     "density": "flows trained by likelihood, their stability meanwhile, and inputs unlike their data",
     "decorrelation": "one objective, which stable and unstable networks reach alike",
     "toy_regression": "a regression whose best fit has no inverse, and the flow loss that keeps one",
+    "inverse_problems": "posteriors of ten kinds of models, beside the ground truth, with calibrated tests",
     "digits": "the classifier of digits that samples are measured with (the repository holds one)",
     "prepare": "the makers' files of a data set, made ready for the recipes",
 }

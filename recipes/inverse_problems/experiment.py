@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from recipes.common import files
-from recipes.common.errors import UserError, as_user_error
+from recipes.common.errors import as_user_error
 from recipes.common.experiment import Findings, Run, conduct
 from recipes.inverse_problems import leaderboard, report
 from recipes.inverse_problems.coordinates import Coordinates
@@ -20,7 +20,7 @@ from recipes.inverse_problems.measuring import measure, shown
 from recipes.inverse_problems.methods.method import Method
 from recipes.inverse_problems.methods.registry import method_named
 from recipes.inverse_problems.posterior import Posterior
-from recipes.inverse_problems.problems import PROBLEMS
+from recipes.inverse_problems.problems import problem_named
 from recipes.inverse_problems.settings import Config
 from recipes.inverse_problems.training import Pairs, Training, make_pairs, train
 
@@ -32,9 +32,9 @@ Arrays = dict[str, dict[str, np.ndarray]]
 
 def run(config: Config) -> dict[str, Any]:
     """Train, compare, write tables, figures and samplers; returns the result."""
+    config.check()
     for name in config.problems:
-        if name not in PROBLEMS:
-            raise UserError(f"--problems: received {name!r}, expected some of {', '.join(PROBLEMS)}")
+        problem_named(name)
     for name in config.methods:
         method_named(name)
     return conduct(
@@ -56,7 +56,7 @@ def work(config: Config, run: Run) -> Findings:
     exported: dict[str, str | None] = {}
     truths = {}
     for problem_name in config.problems:
-        problem = PROBLEMS[problem_name]()
+        problem = problem_named(problem_name)
         coordinates = Coordinates.of(problem)
         truth = truths[problem_name] = kept_ground_truth(
             run.folder.path / f"ground_truth_{problem_name}.npz",
@@ -91,7 +91,7 @@ def work(config: Config, run: Run) -> Findings:
         problem: {
             **trainings,
             "ground_truth": truths[problem].summary(),
-            "familiar": calibration.familiar(PROBLEMS[problem](), truths[problem].y),
+            "familiar": calibration.familiar(problem_named(problem), truths[problem].y),
         }
         for problem, trainings in numbers.items()
     }

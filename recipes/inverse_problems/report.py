@@ -14,7 +14,7 @@ from recipes.common.run_folder import RunFolder
 from recipes.inverse_problems import figures, leaderboard
 from recipes.inverse_problems.evaluation.ground_truth import GroundTruth
 from recipes.inverse_problems.measuring import SHOWN
-from recipes.inverse_problems.problems import PROBLEMS
+from recipes.inverse_problems.problems import problem_named
 from recipes.inverse_problems.settings import Config
 
 _COLUMNS = 4
@@ -72,8 +72,8 @@ def _words(config: Config, truths: Mapping[str, GroundTruth]) -> str:
     found = (f"{t.pool:,} draws within {np.median(t.radius):.2g} (median, {name})" for name, t in truths.items())
     return (
         f"Preset {config.preset}: {config.simulations:,} pairs, {config.steps:,} steps of {config.batch_size}, about "
-        f"{config.weights:,} weights, {config.repeats} training(s) a model from seed {config.seed} on; numbers are medians over "
-        "them.  Err_post: unbiased squared MMD, x-side inverse multiquadric kernels (0.2, 0.1), (0.2, 0.5), (0.2, 2), "
+        f"{config.weights:,} weights, {config.repeats} training(s) a model from seed {config.seed} on; numbers are their "
+        "medians.  Err_post: unbiased squared MMD, x-side inverse multiquadric kernels (0.2, 0.1), (0.2, 0.5), (0.2, 2), "
         f"mean over {config.observations} observations of {config.samples} samples; raw: counts not rounded.  "
         f"Ground truth: the nearest of {'; '.join(found)}."
     )
@@ -83,7 +83,7 @@ def posteriors(
     problem_name: str, table: Mapping[str, Any], arrays: Mapping[str, Mapping[str, np.ndarray]], truth: GroundTruth
 ) -> Figure:
     """A panel a model, and one of the ground truth (figures 2 and 3)."""
-    problem, y = PROBLEMS[problem_name](), truth.shown_y
+    problem, y = problem_named(problem_name), truth.shown_y
     panels = {"ground truth": truth.shown[:SHOWN]}
     panels |= {name: arrays[next(k for k in arrays if k.startswith(f"{name}-seed"))]["samples"] for name in table}
     across = -(-len(panels) // _COLUMNS)
@@ -120,7 +120,7 @@ def _pooled(arrays: Mapping[str, Mapping[str, np.ndarray]], name: str) -> tuple[
 
 
 def _corner(problem_name: str, best: str, found: Mapping[str, np.ndarray], truth: GroundTruth) -> Figure:
-    problem = PROBLEMS[problem_name]()
+    problem = problem_named(problem_name)
     return figures.corner(found["samples"], truth.shown[:SHOWN], problem.parameters, f"{problem_name}: {best}")
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Annotated, Literal
 
 from recipes.common.cli import RecipeConfig
 from recipes.common.errors import UserError
-from recipes.common.ranges import BatchSize, Length, Rate, Steps, Within
+from recipes.common.ranges import BatchSize, Length, Rate, Steps, Within, shown
 
+_PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 Count = Annotated[int, Within(1, 10**9)]
 PAPER_METHODS = ("inn", "inn_mmd", "cinn", "iaf_decoder", "maf_decoder", "iresnet", "invauto", "autoencoder", "cvae", "mdn")
-TODAY = ("spline_maf",)
+TODAY = ("spline_maf", "flow_matching")
+OTHERS = ("iresnet_mmd", "iresnet_likelihood", "iaf_joint", "maf_joint")
+TASKS = ("two_moons", "gaussian_linear", "gaussian_mixture", "slcp", "slcp_ordered", "bernoulli_glm")
+PROBLEMS = ("kinematics", "kinematics_code", "ballistics", "ballistics_code", *TASKS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +26,7 @@ class Config(RecipeConfig):
     dataset: Literal["simulated"] = "simulated"
     """Drawn by the seed; --data-dir is not used."""
     problems: Annotated[tuple[str, ...], Length(1, 8)] = ("kinematics", "ballistics")
-    """Problems by name, see recipes/inverse_problems/problems."""
+    """Problems by name, see recipes/inverse_problems/problems; your own as module:Class."""
     methods: Annotated[tuple[str, ...], Length(1, 32)] = (*PAPER_METHODS, *TODAY)
     """Models by name, see recipes/inverse_problems/methods; your own as module:Class.  With --resume more can be added."""
     repeats: Annotated[int, Within(1, 100)] = 3
@@ -50,10 +55,18 @@ class Config(RecipeConfig):
     """Steps between summaries and checkpoints."""
 
     def check_together(self) -> None:
-        """Names must be different, and the pool must hold the samples."""
-        for flag, names in (("--problems", self.problems), ("--methods", self.methods)):
-            if len(set(names)) < len(names):
-                raise UserError(f"{flag}: received {names}, expected different names")
+        """Names must be known and different, and the pool must hold the samples."""
+        known = {"problems": PROBLEMS, "methods": (*PAPER_METHODS, *TODAY, *OTHERS)}
+        for field, names in known.items():
+            given = getattr(self, field)
+            for name in given:
+                if name not in names and not _PLACE.fullmatch(name):
+                    raise UserError(
+                        f"--{field}: received {shown(name)}, expected module:Class, or some of {', '.join(names)}",
+                        remedy="A class of your own is named by the place that Python imports it from.",
+                    )
+            if len(set(given)) < len(given):
+                raise UserError(f"--{field}: received {shown(given)}, expected different names")
         if self.pool < self.samples:
             raise UserError(f"--pool: received {self.pool}, expected at least --samples {self.samples}")
 

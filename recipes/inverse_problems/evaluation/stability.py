@@ -23,11 +23,11 @@ def stability(method: Method, held_out: Pairs) -> dict[str, float | None]:
     if block is None:
         return {"condition_median": None, "condition_max": None, "reconstruction_max": None, "not_finite": None}
 
-    def given(n: int) -> tf.Tensor | None:
-        return method.condition_of(tf.constant(held_out.y[:n])) if block.condition_shape is not None else None
-
-    conditions = condition_number(block, held_out.x[:_CONDITIONED], given(_CONDITIONED)).numpy()
-    errors = summarize(reconstruction_error(block, held_out.x[:_RECONSTRUCTED], given(_RECONSTRUCTED)))
+    x, y = (tf.constant(a[:_RECONSTRUCTED]) for a in (held_out.x, held_out.y))
+    value, condition = method.block_input(x, y)
+    few = None if condition is None else condition[:_CONDITIONED]
+    conditions = condition_number(block, value[:_CONDITIONED], few).numpy()
+    errors = summarize(reconstruction_error(block, value, condition))
     return {
         "condition_median": float(np.median(conditions)),
         "condition_max": float(np.max(conditions)),

@@ -22,7 +22,7 @@ class CycleMethod(Method):
 
     supervised = True
     z_weight = 30.0
-    cycle_weight = 3.0
+    cycle_weight = 6.0
     x_weight = 10.0
 
     def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, padding: int | None = None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from inntf.nets import MLP
 from recipes.inverse_problems.methods import losses
@@ -12,7 +13,9 @@ from recipes.inverse_problems.methods.method import Method, mlp_weights, width_f
 
 
 class ConditionalVae(Method):
-    """Encoder `q(z | x, y) = N(mean, diag(var))`, decoder `x hat(z, y)`, `|x - x hat|^2 / (2 s^2) + KL(q | N(0, I))`.
+    """Encoder `q(z | x, y) = N(mean, L L^T)`, decoder `x hat(z, y)`, `|x - x hat|^2 / (2 s^2) + KL(q | N(0, I))`.
+
+    L is a lower triangle: with a diagonal one the decoder's Jacobian would have to have orthogonal columns.
 
     Eq. 8's weight alpha is `2 s^2` here and learned: `s` is the deviation of x around the decoder, whose best value is the
     reconstruction error, so that the loss is a bound of the likelihood at every step (with the constant `log s`), and neither
@@ -27,12 +30,15 @@ class ConditionalVae(Method):
 
     def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, layers: int = 3):
         super().__init__(dim_x, dim_y, weights_wanted)
+        self.triangle = dim_x * (dim_x + 1) // 2
 
         def weights(w: int) -> int:
-            return mlp_weights(dim_x + dim_y, [w] * layers, 2 * dim_x) + mlp_weights(dim_x + dim_y, [w] * layers, dim_x)
+            return mlp_weights(dim_x + dim_y, [w] * layers, dim_x + self.triangle) + mlp_weights(
+                dim_x + dim_y, [w] * layers, dim_x
+            )
 
         width = width_for(weights_wanted, weights)
-        self.encoder = MLP([width] * layers, out_channels=2 * dim_x, activation="silu", zero_last=False)
+        self.encoder = MLP([width] * layers, out_channels=dim_x + self.triangle, activation="silu", zero_last=False)
         self.decoder = MLP([width] * layers, out_channels=dim_x, activation="silu", zero_last=False)
         for net in (self.encoder, self.decoder):
             net.build((None, dim_x + dim_y))
@@ -42,12 +48,14 @@ class ConditionalVae(Method):
         """The negative evidence bound, nats per entry."""
         seeds = tf.random.split(seed, 2)
         y = losses.noisy(y, self.noise_of_y * losses.noise_sd(progress), seeds[0])
-        mean, log_variance = tf.split(self.encoder(tf.concat([x, y], -1)), 2, -1)
-        log_variance = tf.clip_by_value(log_variance, -14.0, 3.0)
-        z = mean + tf.exp(0.5 * log_variance) * tf.random.stateless_normal(tf.shape(mean), seeds[1])
+        mean, raw = tf.split(self.encoder(tf.concat([x, y], -1)), [self.dim_x, self.triangle], -1)
+        triangle = tfp.math.fill_triangular(raw)
+        log_diagonal = tf.clip_by_value(tf.linalg.diag_part(triangle), -7.0, 1.5)
+        triangle = tf.linalg.set_diag(triangle, tf.exp(log_diagonal))
+        z = mean + tf.linalg.matvec(triangle, tf.random.stateless_normal(tf.shape(mean), seeds[1]))
         log_sd = self._log_sd()
         fit = 0.5 * tf.square((x - self.decoder(tf.concat([z, y], -1))) * tf.exp(-log_sd)) + log_sd
-        kl = 0.5 * (tf.square(mean) + tf.exp(log_variance) - 1.0 - log_variance)
+        kl = 0.5 * (tf.square(mean) + tf.reduce_sum(tf.square(triangle), -1) - 1.0) - log_diagonal
         return tf.reduce_mean(tf.reduce_sum(fit + kl, -1)) / self.dim_x + 0.5 * math.log(2 * math.pi)
 
     def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,7 @@ from inntf.blocks import ContinuousBlock
 from inntf.models import Flow
 from inntf.nets import MLP
 from inntf.numerics import solve_ode
+from recipes.inverse_problems.methods import losses
 from recipes.inverse_problems.methods.embedding import Embedding
 from recipes.inverse_problems.methods.method import Method, mlp_weights, width_for
 from recipes.inverse_problems.methods.regression import LinearRegression
@@ -83,10 +84,11 @@ class FlowMatching(Method):
 
     def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
         """Mean squared error of the velocity per entry; averaged over several draws at the end of training (progress 1)."""
+        seeds = tf.random.split(seed, 3)
+        y = losses.noisy(y, self.noise_of_y * losses.noise_sd(progress), seeds[2])
         r, c = self.regression.residual(x, self.embedding.features(y)), self.embedding(y)
         if tf.get_static_value(progress) == 1.0:
             r, c = tf.repeat(r, _REPEATS, 0), tf.repeat(c, _REPEATS, 0)
-        seeds = tf.random.split(seed, 2)
         z = tf.random.stateless_normal(tf.shape(r), seeds[0])
         t = tf.random.stateless_uniform([tf.shape(r)[0], 1], seeds[1])
         v = self.velocity(tf.concat([(1 - t) * r + t * z, t, c], -1))

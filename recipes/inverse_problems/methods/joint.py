@@ -1,4 +1,4 @@
-"""Invertible maps `x -> [y, z]`: INN, i-ResNet, MAF and IAF; by likelihood (eq. 4, 6) or by distances (eq. 3)."""
+"""Invertible maps `x -> [y, z]`: INN, MAF and IAF; by likelihood (eq. 4, 6) or by distances (eq. 3)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any, ClassVar, Literal
 import keras
 import tensorflow as tf
 
-from inntf.models import Flow, autoregressive_flow, real_nvp, residual_flow
+from inntf.models import Flow, autoregressive_flow, real_nvp
 from inntf.nets import MLP
-from inntf.training import certify_spectral_norms, update_spectral_norms
 from recipes.inverse_problems.methods import losses
 from recipes.inverse_problems.methods.method import Method, mlp_weights, width_for
 
@@ -33,7 +32,7 @@ class JointFlow(Method):
     by: ClassVar[Objective] = "likelihood"
     first_sd = 0.3
     z_weight = 30.0
-    x_weight = 0.0
+    x_weight = 10.0
     flow: Flow
 
     def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, padding: int | None = None):
@@ -55,15 +54,16 @@ class JointFlow(Method):
         return tf.concat([x, tf.random.stateless_normal([tf.shape(x)[0], self.padding], seed)], -1)
 
     def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
-        """Eq. 4, or eq. 3 with the backward MMD as an option."""
+        """Eq. 4; or eq. 3 and the energy score of samples given y."""
+        seeds = tf.random.split(seed, 3)
         if self.by == "likelihood":
-            return self.likelihood_of(*self.flow.block.forward_and_log_det(self.padded(x, seed)), y, progress)
-        out = self.flow.block.value(self.padded(x, seed + 2))
-        loss = losses.fit_and_latent(out, y, seed, self.z_weight)
+            return self.likelihood_of(*self.flow.block.forward_and_log_det(self.padded(x, seeds[0])), y, progress)
+        loss = tf.zeros([])
+        if self.z_weight:
+            loss += losses.fit_and_latent(self.encode(self.padded(x, seeds[0])), y, seeds[1], self.z_weight)
         if self.x_weight:
-            z = tf.random.stateless_normal([losses.DRAWS * tf.shape(y)[0], self.dim_z], seed + 1)
-            latent = tf.concat([tf.tile(y, [losses.DRAWS, 1]), z], -1)
-            back = self.flow.block.inverse_and_log_det(latent)[0][:, : self.dim_x]
+            z = tf.random.stateless_normal([losses.DRAWS * tf.shape(y)[0], self.dim_z], seeds[2])
+            back = self.decode(tf.concat([tf.tile(y, [losses.DRAWS, 1]), z], -1))[:, : self.dim_x]
             loss += self.x_weight * losses.score(back, x)
         return loss
 
@@ -72,18 +72,30 @@ class JointFlow(Method):
         sd = tf.maximum(tf.exp(self.log_sd), losses.noise_sd(progress, self.first_sd))
         return losses.joint_likelihood(out, log_det, y, sd)
 
+    def encode(self, x: tf.Tensor) -> tf.Tensor:
+        """`[y, z]` of padded x."""
+        return self.flow.block.value(x)
+
+    def decode(self, latent: tf.Tensor) -> tf.Tensor:
+        """Padded x of `[y, z]`."""
+        return self.flow.block.inverse_and_log_det(latent)[0]
+
     def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The inverse of y and standard normal z."""
+        """What y and standard normal z decode to."""
         z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_z], seed)
-        return self.flow.block.inverse_and_log_det(tf.concat([y, z], -1))[0][:, : self.dim_x]
+        return self.decode(tf.concat([y, z], -1))[:, : self.dim_x]
 
     def prepare(self, x: tf.Tensor, y: tf.Tensor) -> None:
         """ActNorms by the first batch."""
-        self.flow.block.initialize(self.padded(x, tf.constant([0, 0])))
+        self.flow.block.initialize(self.block_input(x, y)[0])
 
     def invertible_block(self) -> Any:
         """The flow's block."""
         return self.flow.block
+
+    def block_input(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, None]:
+        """Padded x, without a condition."""
+        return self.padded(x, tf.constant([0, 0])), None
 
 
 class Inn(JointFlow):
@@ -100,40 +112,9 @@ class Inn(JointFlow):
 
 
 class InnMmd(Inn):
-    """The same couplings, trained by least squares and MMD (eq. 3), the backward MMD included."""
+    """The same couplings, trained by least squares and MMD (eq. 3), and the energy score (a backward MMD for each y apart)."""
 
     title = "INN (L2 + MMD)"
-    likelihood = False
-    by = "distances"
-    x_weight = 10.0
-
-
-class IResNet(JointFlow):
-    """Residual blocks of Lipschitz constant below 1, by likelihood with the exact log-determinant."""
-
-    title = "i-ResNet"
-    likelihood = True
-
-    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 16, padding: int | None = None):
-        super().__init__(dim_x, dim_y, weights_wanted, padding)
-        width = width_for(weights_wanted, lambda w: depth * mlp_weights(self.dim, [w, w], self.dim))
-        self.flow = residual_flow(
-            event_shape=self.dim, depth=depth, hidden=(width, width), coefficient=0.97, log_det="exact", max_iterations=2
-        )
-
-    def after_step(self) -> None:
-        """One power iteration more."""
-        update_spectral_norms(self.flow)
-
-    def finish(self) -> None:
-        """From here on the norms hold exactly."""
-        certify_spectral_norms(self.flow, rescale=True)
-
-
-class IResNetMmd(IResNet):
-    """The same residual blocks by least squares and MMD, as in the paper (eq. 3)."""
-
-    title = "i-ResNet (L2 + MMD)"
     likelihood = False
     by = "distances"
 

@@ -81,9 +81,9 @@ class Method(keras.Model, abc.ABC):
         """The `inntf.Block` whose stability is reported; `None` for a model that has none."""
         return None
 
-    def condition_of(self, y: tf.Tensor) -> tf.Tensor:
-        """What that block gets as its condition for y: y itself by default."""
-        return y
+    def block_input(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """What that block gets for a pair: its input and its condition; x and y by default."""
+        return x, y
 
     def count_weights(self) -> int:
         """Number of trained weights."""

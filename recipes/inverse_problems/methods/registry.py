@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 
-from recipes.common.errors import UserError
+from recipes.common.named_classes import class_at
 from recipes.inverse_problems.methods.autoencoders import Autoencoder, InvAuto
 from recipes.inverse_problems.methods.conditional import ConditionalInn
 from recipes.inverse_problems.methods.cvae import ConditionalVae
 from recipes.inverse_problems.methods.decoders import ConditionalIaf, ConditionalMaf
 from recipes.inverse_problems.methods.flow_matching import FlowMatching
-from recipes.inverse_problems.methods.joint import IafDecoder, Inn, InnMmd, IResNet, IResNetMmd, MafDecoder
+from recipes.inverse_problems.methods.iresnet import IResNet, IResNetLikelihood, IResNetMmd
+from recipes.inverse_problems.methods.joint import IafDecoder, Inn, InnMmd, MafDecoder
 from recipes.inverse_problems.methods.mdn import Mdn
 from recipes.inverse_problems.methods.method import Method
 from recipes.inverse_problems.methods.spline_maf import ConditionalSplineMaf
@@ -26,6 +26,7 @@ METHODS: dict[str, Callable[[int, int, int], Method]] = {
     "maf_joint": MafDecoder,
     "iresnet": IResNet,
     "iresnet_mmd": IResNetMmd,
+    "iresnet_likelihood": IResNetLikelihood,
     "invauto": InvAuto,
     "autoencoder": Autoencoder,
     "cvae": ConditionalVae,
@@ -41,16 +42,4 @@ def method_named(name: str) -> Callable[[int, int, int], Method]:
     Raises:
         UserError: if there is none.
     """
-    if name in METHODS:
-        return METHODS[name]
-    module, colon, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute) if colon else None
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"--methods: received {name!r}, which cannot be imported ({error})") from error
-    if not (isinstance(found, type) and issubclass(found, Method)):
-        raise UserError(
-            f"--methods: received {name!r}, expected one of {', '.join(METHODS)}, or module:Class of a Method",
-            remedy="A class of your own inherits from recipes.inverse_problems.methods.method.Method.",
-        )
-    return found
+    return METHODS[name] if name in METHODS else class_at(name, Method, "--methods")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
 from inntf.blocks import MaskedAutoregressive, Permutation
 from inntf.compose import Chain
+from inntf.core import Block
 from inntf.models import Flow
 from inntf.nets import MaskedMLP
 from inntf.numerics import SplineTransform
+from recipes.inverse_problems.methods import losses
 from recipes.inverse_problems.methods.embedding import Embedding
 from recipes.inverse_problems.methods.method import Method, mlp_weights, width_for
 from recipes.inverse_problems.methods.regression import LinearRegression
@@ -73,6 +73,7 @@ class ConditionalSplineMaf(Method):
 
     def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
         """Mean negative log-likelihood, nats per entry."""
+        y = losses.noisy(y, self.noise_of_y * losses.noise_sd(progress), seed)
         return -tf.reduce_mean(self.log_prob(x, y)) / self.dim_x
 
     def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -86,6 +87,10 @@ class ConditionalSplineMaf(Method):
         r = self.regression.residual(x, self.embedding.features(y))
         return self.flow.log_prob(r, condition=self.embedding(y)) + self.regression.log_det()
 
-    def invertible_block(self) -> Any:
-        """None: its condition is not y but an embedding."""
-        return None
+    def invertible_block(self) -> Block:
+        """The flow's block, of residuals given the embedding."""
+        return self.flow.block
+
+    def block_input(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Residuals and embeddings."""
+        return self.regression.residual(x, self.embedding.features(y)), self.embedding(y)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from recipes.common.named_classes import class_at
 from recipes.inverse_problems.problems.ballistics import Ballistics
 from recipes.inverse_problems.problems.bernoulli_glm import BernoulliGlm
 from recipes.inverse_problems.problems.gaussian_linear import GaussianLinear
@@ -24,6 +25,16 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "bernoulli_glm": BernoulliGlm,
 }
 
+
+def problem_named(name: str) -> Problem:
+    """The problem of a name in `PROBLEMS`, or of `module:Class`.
+
+    Raises:
+        UserError: if there is none.
+    """
+    return PROBLEMS[name]() if name in PROBLEMS else class_at(name, Problem, "--problems")()
+
+
 __all__ = [
     "PROBLEMS",
     "Ballistics",
@@ -34,5 +45,6 @@ __all__ = [
     "Problem",
     "Slcp",
     "TwoMoons",
+    "problem_named",
     "simulate",
 ]
