@@ -12,11 +12,11 @@ from recipes.common.experiment import Findings, Run, conduct
 from recipes.common.image_data import ImageData
 from recipes.common.numbers import cell
 from recipes.inverse_problems.digits import measuring
+from recipes.inverse_problems.digits.exporting import export_sampler
 from recipes.inverse_problems.digits.report import draw
 from recipes.inverse_problems.digits.sampling import HiddenSampler
 from recipes.inverse_problems.digits.settings import Config
 from recipes.inverse_problems.digits.training import Trained, load, train, train_likelihood
-from recipes.inverse_problems.exporting import export_module
 
 NAME, EXPORT = "inverse_problems.digits", "inverse_digits"
 MODELS = ("shown", "blind")
@@ -54,17 +54,7 @@ def work(config: Config, run: Run) -> Findings:
     levels = observing.levels(seen)
     references = {"truth": levels[:, None].numpy(), "hidden part black": observing.whole(nothing, levels).numpy()}
     numbers["recognized"] = {key: measuring.recognized(observing.pixels(images), labels) for key, images in references.items()}
-    card = {
-        "problem": "digits",
-        "hidden": config.hidden,
-        "box": list(observing.box),
-        "bits": config.bits,
-        "preset": config.preset,
-        "signature": "sample_posterior: y (batch, 28, 28, 1) uint8, whatever is in the box, n int32, seed int32 -> "
-        "x (batch, n, 28, 28, 1) uint8",
-        "measured": {key: value for key, value in numbers["shown"].items() if key != "history"},
-    }
-    where = export_module(run, EXPORT, lambda: samplers["shown"], card)
+    where = export_sampler(run, EXPORT, samplers["shown"], numbers["shown"])
     return Findings(numbers, draw(config, data, observing, numbers, samples), {EXPORT: where})
 
 
