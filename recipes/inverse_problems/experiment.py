@@ -43,7 +43,7 @@ def run(config: Config) -> dict[str, Any]:
         lambda run: work(config, run),
         claims=claims,
         table=lambda metrics: [line for problem, rows in tables(metrics).items() for line in leaderboard.lines(problem, rows)],
-        exports=[sampler_name(problem) for problem in config.problems],
+        exports=[f"{kind}_{_plain(problem)}" for kind in ("inverse", "cinn") for problem in config.problems],
         batch_sizes=[config.batch_size],
         may_change=["methods", "repeats", "problems"],
     )
@@ -59,7 +59,7 @@ def work(config: Config, run: Run) -> Findings:
         problem = problem_named(problem_name)
         coordinates = Coordinates.of(problem)
         truth = truths[problem_name] = kept_ground_truth(
-            run.folder.path / f"ground_truth_{problem_name}.npz",
+            run.folder.path / f"ground_truth_{_plain(problem_name)}.npz",
             problem,
             config.observations,
             config.samples,
@@ -72,21 +72,11 @@ def work(config: Config, run: Run) -> Findings:
             for seed in range(config.seed, config.seed + config.repeats):
                 found = _one(problem_name, method_name, seed, coordinates, truth, data, config, run)
                 numbers[problem_name][f"{method_name}-seed{seed}"], arrays[problem_name][f"{method_name}-seed{seed}"] = found
-        best = winner(numbers[problem_name])
-        method_name, _, seed_text = best.rpartition("-seed")
-        method = _made(method_name, coordinates, config, int(seed_text), run)
-        train(
-            method,
-            f"{problem_name}-{best}",
-            coordinates,
-            *data[method.supervised],
-            _how(config, int(seed_text)),
-            run.strategy,
-            run.folder,
-        )
-        exported[sampler_name(problem_name)] = export_sampler(
-            run, sampler_name(problem_name), Posterior(coordinates, method), numbers[problem_name][best], best
-        )
+        for name, training in exported_trainings(problem_name, numbers[problem_name]).items():
+            method = _again(problem_name, training, coordinates, data, config, run)
+            exported[name] = export_sampler(
+                run, name, Posterior(coordinates, method), numbers[problem_name][training], training
+            )
     metrics = {
         problem: {
             **trainings,
@@ -110,8 +100,8 @@ def _one(
     run: Run,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Train and measure one method, or read what an earlier part of the run has measured of it."""
-    name = f"{problem_name}-{method_name}-seed{seed}"
-    stored = run.folder.path / "measured" / f"{name.replace(':', '.')}.npz"
+    name = _plain(f"{problem_name}-{method_name}-seed{seed}")
+    stored = run.folder.path / "measured" / f"{name}.npz"
     readable = _readable(stored)
 
     def measured() -> dict[str, Any]:
@@ -128,6 +118,22 @@ def _one(
     numbers = run.once("trainings", name, measured, again=not readable)
     with np.load(stored) as file:
         return numbers, dict(file)
+
+
+def _again(
+    problem_name: str,
+    training: str,
+    coordinates: Coordinates,
+    data: dict[bool, tuple[Pairs, Pairs]],
+    config: Config,
+    run: Run,
+) -> Method:
+    """A finished training's method, from its last checkpoint."""
+    name, _, seed = training.rpartition("-seed")
+    method = _made(name, coordinates, config, int(seed), run)
+    how = _how(config, int(seed))
+    train(method, _plain(f"{problem_name}-{training}"), coordinates, *data[method.supervised], how, run.strategy, run.folder)
+    return method
 
 
 def _made(method_name: str, coordinates: Coordinates, config: Config, seed: int, run: Run) -> Method:
@@ -148,13 +154,20 @@ def _pairs(coordinates: Coordinates, config: Config, *, supervised: bool) -> tup
     )
 
 
+def _plain(name: str) -> str:
+    """A name for files: `module:Class` without its colon."""
+    return name.replace(":", ".")
+
+
 def _readable(path: Any) -> bool:
     return path.exists() and zipfile.is_zipfile(path)
 
 
-def sampler_name(problem: str) -> str:
-    """Of the exported sampler."""
-    return f"inverse_{problem}"
+def exported_trainings(problem: str, found: dict[str, Any]) -> dict[str, str]:
+    """Samplers that a problem gives, each with its training: the best of all, and the best cINN."""
+    inns = {name: m for name, m in found.items() if name.startswith("cinn-seed")}
+    samplers = {f"inverse_{_plain(problem)}": winner(found)}
+    return {**samplers, f"cinn_{_plain(problem)}": winner(inns)} if inns else samplers
 
 
 def trainings(metrics: dict[str, Any]) -> dict[str, Any]:

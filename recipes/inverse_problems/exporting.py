@@ -6,7 +6,6 @@ import os
 import pathlib
 import shutil
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -41,40 +40,38 @@ class PosteriorSampler(tf.Module):
 
 
 def export_sampler(run: Run, name: str, posterior: Posterior, numbers: dict[str, Any], training: str) -> str:
-    """Write the sampler of a posterior to `exports/NAME/VERSION`."""
-    return export_module(run, name, lambda: PosteriorSampler(posterior), card(posterior, numbers, training, run))
-
-
-def export_module(run: Run, name: str, make: Callable[[], tf.Module], contents: dict[str, Any]) -> str:
-    """Write `exports/NAME/VERSION`, beside its place and renamed; a run that goes on finds what it has exported.
-
-    Args:
-        run: the run.
-        name: of the folder.
-        make: makes a module with a traced `sample_posterior`.
-        contents: what `card.json` says.
-    """
+    """Write `exports/NAME/VERSION` once: a run that goes on finds what it has exported."""
     done = run.folder.strings("exported")
     if name in done and pathlib.Path(done[name]).is_dir():
         return done[name]
-    folder = run.exports / name
+    where = write_sampler(run.exports / name, posterior, card(posterior, numbers, training, run))
+    run.folder.note_progress(**{**run.folder.progress(), "exported": {**done, name: str(where)}})
+    return str(where)
+
+
+def write_sampler(folder: pathlib.Path, posterior: Posterior, words: dict[str, Any]) -> pathlib.Path:
+    """Write the next version of a sampler, beside its place and renamed.
+
+    Args:
+        folder: of the sampler, whose versions are 1, 2, ...
+        posterior: what samples.
+        words: for `card.json`, plain data.
+
+    Returns:
+        The version's folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     version = 1 + max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=0)
     beside = folder / f".partial-{uuid.uuid4().hex}"
     try:
-        sampler = make()
-        tf.saved_model.save(
-            sampler,
-            str(beside),
-            signatures={"sample_posterior": sampler.sample_posterior, "serving_default": sampler.sample_posterior},
-        )
-        write_card(beside, contents)
+        sampler = PosteriorSampler(posterior)
+        signatures = {"sample_posterior": sampler.sample_posterior, "serving_default": sampler.sample_posterior}
+        tf.saved_model.save(sampler, str(beside), signatures=signatures)
+        write_card(beside, words)
         os.replace(beside, folder / str(version))
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    where = str((folder / str(version)).absolute())
-    run.folder.note_progress(**{**run.folder.progress(), "exported": {**done, name: where}})
-    return where
+    return (folder / str(version)).absolute()
 
 
 def card(posterior: Posterior, numbers: dict[str, Any], training: str, run: Run) -> dict[str, Any]:

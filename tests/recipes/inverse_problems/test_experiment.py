@@ -111,6 +111,12 @@ def test_claims():
     assert not experiment.claims(metrics)["kinematics: cinn not rejected at 1 % by ranks, coverage, TARP"]
 
 
+def test_the_best_and_the_best_cinn_are_exported():
+    found = {"mdn-seed0": row(0.1), "cinn-seed0": row(0.3), "cinn-seed1": row(0.2), "ground_truth": {}}
+    assert experiment.exported_trainings("p", found) == {"inverse_p": "mdn-seed0", "cinn_p": "cinn-seed1"}
+    assert experiment.exported_trainings("a.b:C", {"mdn-seed2": row(0.1)}) == {"inverse_a.b.C": "mdn-seed2"}
+
+
 def test_rows_are_medians_and_sorted():
     rows = leaderboard.summarized(
         {"b-seed0": row(3.0, weights=5), "b-seed1": row(1.0, weights=5), "b-seed2": row(2.0, weights=6), "a-seed0": row(2.5)}
@@ -126,4 +132,5 @@ def test_the_smoke_preset(tmp_path):
     result = experiment.run(
         dataclasses.replace(PRESETS["smoke"], preset="smoke", out=tmp_path / "run", export_dir=tmp_path / "s")
     )
-    assert set(result["metrics"]) == {"kinematics", "ballistics"} and len(result["exported"]) == 2
+    assert set(result["metrics"]) == {"kinematics", "ballistics"}
+    assert set(result["exported"]) == {f"{kind}_{p}" for kind in ("inverse", "cinn") for p in ("kinematics", "ballistics")}
