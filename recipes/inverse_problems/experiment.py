@@ -15,7 +15,7 @@ from recipes.inverse_problems import leaderboard, report
 from recipes.inverse_problems.coordinates import Coordinates
 from recipes.inverse_problems.evaluation import calibration
 from recipes.inverse_problems.evaluation.ground_truth import GroundTruth, kept_ground_truth
-from recipes.inverse_problems.exporting import export_sampler
+from recipes.inverse_problems.exporting import PosteriorSampler, card, export_sampler
 from recipes.inverse_problems.measuring import measure, shown
 from recipes.inverse_problems.methods.method import Method
 from recipes.inverse_problems.methods.registry import method_named
@@ -74,9 +74,9 @@ def work(config: Config, run: Run) -> Findings:
                 numbers[problem_name][f"{method_name}-seed{seed}"], arrays[problem_name][f"{method_name}-seed{seed}"] = found
         for name, training in exported_trainings(problem_name, numbers[problem_name]).items():
             method = _again(problem_name, training, coordinates, data, config, run)
-            exported[name] = export_sampler(
-                run, name, Posterior(coordinates, method), numbers[problem_name][training], training
-            )
+            posterior = Posterior(coordinates, method)
+            words = card(posterior, numbers[problem_name][training], training, run)
+            exported[name] = export_sampler(run, name, PosteriorSampler(posterior), words)
     metrics = {
         problem: {
             **trainings,

@@ -6,13 +6,21 @@ import os
 import pathlib
 import shutil
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import tensorflow as tf
 
 from inntf.serving.card import write_card
+from inntf.serving.export import newest_version
 from recipes.common.experiment import Run
 from recipes.inverse_problems.posterior import Posterior
+
+
+class Sampler(Protocol):
+    """What can be exported."""
+
+    sample_posterior: Any
 
 
 class PosteriorSampler(tf.Module):
@@ -39,34 +47,43 @@ class PosteriorSampler(tf.Module):
         self.sample_posterior = tf.function(sample, input_signature=spec)
 
 
-def export_sampler(run: Run, name: str, posterior: Posterior, numbers: dict[str, Any], training: str) -> str:
-    """Write `exports/NAME/VERSION` once: a run that goes on finds what it has exported."""
+def export_sampler(run: Run, name: str, sampler: Sampler, words: Mapping[str, Any]) -> str:
+    """Write `exports/NAME/VERSION` once: a run that goes on finds what it has exported.
+
+    Args:
+        run: the run.
+        name: of the folder.
+        sampler: a module with a traced `sample_posterior(y, n, seed)`.
+        words: for `card.json`.
+
+    Returns:
+        The version's folder.
+    """
     done = run.folder.strings("exported")
     if name in done and pathlib.Path(done[name]).is_dir():
         return done[name]
-    where = write_sampler(run.exports / name, posterior, card(posterior, numbers, training, run))
-    run.folder.note_progress(**{**run.folder.progress(), "exported": {**done, name: str(where)}})
-    return str(where)
+    where = str(write_sampler(run.exports / name, sampler, words))
+    run.folder.note_progress(**{**run.folder.progress(), "exported": {**done, name: where}})
+    return where
 
 
-def write_sampler(folder: pathlib.Path, posterior: Posterior, words: dict[str, Any]) -> pathlib.Path:
+def write_sampler(folder: pathlib.Path, sampler: Sampler, words: Mapping[str, Any]) -> pathlib.Path:
     """Write the next version of a sampler, beside its place and renamed.
 
     Args:
         folder: of the sampler, whose versions are 1, 2, ...
-        posterior: what samples.
+        sampler: as in `export_sampler`.
         words: for `card.json`, plain data.
 
     Returns:
         The version's folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    version = 1 + max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=0)
+    version = newest_version(folder) + 1
     beside = folder / f".partial-{uuid.uuid4().hex}"
     try:
-        sampler = PosteriorSampler(posterior)
-        signatures = {"sample_posterior": sampler.sample_posterior, "serving_default": sampler.sample_posterior}
-        tf.saved_model.save(sampler, str(beside), signatures=signatures)
+        served = sampler.sample_posterior
+        tf.saved_model.save(sampler, str(beside), signatures={"sample_posterior": served, "serving_default": served})
         write_card(beside, words)
         os.replace(beside, folder / str(version))
     finally:

@@ -12,11 +12,12 @@ from recipes.common.experiment import Findings, Run, conduct
 from recipes.common.image_data import ImageData
 from recipes.common.numbers import cell
 from recipes.inverse_problems.digits import measuring
-from recipes.inverse_problems.digits.exporting import export_sampler
+from recipes.inverse_problems.digits.card import card
 from recipes.inverse_problems.digits.report import draw
 from recipes.inverse_problems.digits.sampling import HiddenSampler
 from recipes.inverse_problems.digits.settings import Config
 from recipes.inverse_problems.digits.training import Trained, load, train, train_likelihood
+from recipes.inverse_problems.exporting import export_sampler
 
 NAME, EXPORT = "inverse_problems.digits", "inverse_digits"
 MODELS = ("shown", "blind")
@@ -54,7 +55,7 @@ def work(config: Config, run: Run) -> Findings:
     levels = observing.levels(seen)
     references = {"truth": levels[:, None].numpy(), "hidden part black": observing.whole(nothing, levels).numpy()}
     numbers["recognized"] = {key: measuring.recognized(observing.pixels(images), labels) for key, images in references.items()}
-    where = export_sampler(run, EXPORT, samplers["shown"], numbers["shown"])
+    where = export_sampler(run, EXPORT, samplers["shown"], card(run, samplers["shown"], numbers["shown"]))
     return Findings(numbers, draw(config, data, observing, numbers, samples), {EXPORT: where})
 
 

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from recipes.common.errors import UserError
-from recipes.inverse_problems import experiment, leaderboard
-from recipes.inverse_problems.settings import PRESETS
+from recipes.inverse_problems import experiment, leaderboard, problems
+from recipes.inverse_problems.methods.registry import METHODS
+from recipes.inverse_problems.settings import OTHERS, PAPER_METHODS, PRESETS, PROBLEMS, TODAY
 
 
 def config(tmp_path, **settings):
@@ -81,6 +82,15 @@ def test_settings_that_cannot_be(tmp_path, settings, word):
     with pytest.raises(UserError, match=word):
         experiment.run(config(tmp_path, **settings))
     assert not (tmp_path / "run").exists()
+
+
+def test_settings_know_every_name_without_importing_it():
+    assert set(METHODS) == {*PAPER_METHODS, *TODAY, *OTHERS} and set(problems.PROBLEMS) == set(PROBLEMS)
+    config = PRESETS["smoke"]
+    dataclasses.replace(config, methods=("my_module:Mine",), problems=("a.b:Line",)).check()
+    for name in ("my_module.Mine", "1a:B", "a:B:C", "a b:C"):
+        with pytest.raises(UserError, match="--methods"):
+            dataclasses.replace(config, methods=(name,)).check()
 
 
 def row(posterior, **more):
