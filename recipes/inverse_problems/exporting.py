@@ -91,16 +91,19 @@ def write_sampler(folder: pathlib.Path, sampler: Sampler, words: Mapping[str, An
     return (folder / str(version)).absolute()
 
 
-def card(posterior: Posterior, numbers: dict[str, Any], training: str, run: Run) -> dict[str, Any]:
-    """What `card.json` says."""
-    problem, config = posterior.coordinates.problem, run.folder.config
+def card(posterior: Posterior, numbers: Mapping[str, Any], training: str, run: Run) -> dict[str, Any]:
+    """What `card.json` says of a run's sampler."""
+    measured = {key: value for key, value in numbers.items() if key != "history"}
+    return {**names(posterior), "training": training, "preset": run.folder.config.preset, "measured": measured}
+
+
+def names(posterior: Posterior) -> dict[str, Any]:
+    """What a card says of any sampler."""
+    problem = posterior.coordinates.problem
     return {
         "problem": problem.name,
         "model": posterior.method.title,
-        "training": training,
-        "preset": config.preset,
         "parameters": list(problem.parameters),
         "observations": list(problem.observations),
         "signature": "sample_posterior: y (batch, dim y) float32, n int32, seed int32 -> x (batch, n, dim x) float32",
-        "measured": {key: value for key, value in numbers.items() if key != "history"},
     }

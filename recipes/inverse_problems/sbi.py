@@ -24,8 +24,10 @@ from inntf.calibration import c2st
 from recipes.common import cli
 from recipes.common.errors import UserError
 from recipes.common.flags import read_flags
+from recipes.common.places import prove_writable
 from recipes.inverse_problems.coordinates import Coordinates
 from recipes.inverse_problems.early_stopping import Stopping, fit
+from recipes.inverse_problems.exporting import PosteriorSampler, names, write_sampler
 from recipes.inverse_problems.methods.flow_matching import FlowMatching
 from recipes.inverse_problems.methods.method import Method
 from recipes.inverse_problems.methods.resampled import ResampledFlow
@@ -145,27 +147,44 @@ def score_task(
     return {"c2st": accuracies, "c2st_mean": float(np.mean(list(accuracies.values()))), "sample_seconds": seconds}
 
 
-def run_task(task: str, method: str, data_dir: pathlib.Path, *, seed: int = 0, **settings: Any) -> dict[str, Any]:
-    """Train, sample, compare.
+def run_task(
+    task: str,
+    method: str,
+    data_dir: pathlib.Path | None = None,
+    *,
+    seed: int = 0,
+    export_dir: pathlib.Path | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Train; compare with the reference posteriors where they are; export the sampler where there is a place for it.
 
     Args:
         task: as in `fit_task`.
         method: as in `fit_task`.
-        data_dir: of the prepared reference posteriors.
+        data_dir: of the prepared reference posteriors; without, nothing is compared.
         seed: as in `fit_task`.
+        export_dir: the sampler becomes `TASK/VERSION` in it, with the signature `sample_posterior(y, n, seed)`.
         **settings: as in `fit_task`.
 
     Returns:
         Numbers: those of `score_task`, training time, held-out losses.
     """
-    read_reference(task, data_dir)  # a missing file says so before training
+    if data_dir is not None:
+        read_reference(task, data_dir)  # a missing file says so before training
+    if export_dir is not None:
+        prove_writable(export_dir / task, "--export-dir")
     fitted = fit_task(task, method, seed=seed, **settings)
     numbers = {"task": task, "method": method, "seed": seed, "simulations": settings.get("simulations", 30_000)}
     numbers |= {"train_seconds": fitted.seconds, "train_cpu_seconds": fitted.cpu_seconds, "weights": fitted.weights}
     numbers |= {"held_out": fitted.held_out}
     if fitted.powers:
         numbers |= {"powers": fitted.powers, "power": float(fitted.posterior.method.power)}
-    return numbers | score_task(task, fitted.posterior, data_dir, seed=seed)
+    if data_dir is not None:
+        numbers |= score_task(task, fitted.posterior, data_dir, seed=seed)
+    if export_dir is not None:
+        words = {**names(fitted.posterior), "training": f"{method}, seed {seed}", "measured": dict(numbers)}
+        numbers["exported"] = str(write_sampler(export_dir / task, PosteriorSampler(fitted.posterior), words))
+    return numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,8 +195,10 @@ class Config:
     """two_moons, gaussian_linear, gaussian_mixture, slcp, slcp_ordered or bernoulli_glm."""
     method: tyro.conf.Positional[Literal["spline_maf", "flow_matching", "resampled"]]
     """The estimator."""
-    data_dir: pathlib.Path
-    """Folder that holds sbibm/TASK.npz, as `python -m recipes.prepare sbibm` writes them."""
+    data_dir: pathlib.Path | None = None
+    """Folder that holds sbibm/TASK.npz, as `python -m recipes.prepare sbibm` writes them; without, nothing is compared."""
+    export_dir: pathlib.Path | None = None
+    """Where the sampler goes, as TASK/VERSION; without, it is not kept."""
     simulations: int = 30_000
     """The budget, held-out simulations included."""
     seed: int = 0
@@ -197,7 +218,8 @@ def main(argv: Sequence[str]) -> int:
             raise UserError(f"received the task {given.task!r}, expected one of {', '.join(sorted(PROBLEMS))}")
         how = Stopping(steps=given.steps)
         settings = {"simulations": given.simulations, "weights": given.weights, "how": how}
-        print(json.dumps(run_task(given.task, given.method, given.data_dir, seed=given.seed, **settings), indent=1))
+        places = {"data_dir": given.data_dir, "export_dir": given.export_dir}
+        print(json.dumps(run_task(given.task, given.method, **places, seed=given.seed, **settings), indent=1))
 
     return cli.exit_code(run, interrupted="Nothing was kept.")
 

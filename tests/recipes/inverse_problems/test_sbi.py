@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from recipes.inverse_problems import sbi
 from recipes.inverse_problems.early_stopping import Stopping
@@ -41,10 +42,24 @@ def test_an_estimator_sees_no_more_than_its_budget(monkeypatch):
 @pytest.mark.parametrize("method", ["spline_maf", "flow_matching", "resampled"])
 def test_from_simulation_to_score(data_dir, method, capsys):
     how = Stopping(steps=4, batch_size=32, look_every=2)
-    found = sbi.run_task("gaussian_mixture", method, data_dir, simulations=300, weights=2000, how=how)
+    places = {"data_dir": data_dir, "export_dir": data_dir / "saved"}
+    found = sbi.run_task("gaussian_mixture", method, **places, simulations=300, weights=2000, how=how)
+    served = tf.saved_model.load(found["exported"]).signatures["sample_posterior"]
+    draw = {"y": tf.constant([[0.5, 1.0], [2.0, -3.0]]), "n": tf.constant(3), "seed": tf.constant(7)}
+    x = served(**draw)["x"].numpy()
+    assert x.shape == (2, 3, 2) and np.abs(x).max() <= 10
+    np.testing.assert_array_equal(x, served(**draw)["x"])
+    card = json.loads((data_dir / "saved" / "gaussian_mixture" / "1" / "card.json").read_text())
+    assert card["problem"] == "gaussian_mixture" and card["measured"]["c2st_mean"] == found["c2st_mean"]
     assert set(found["c2st"]) == {1, 2, 3, 4, 5} and 0.3 < found["c2st_mean"] <= 1.0
     assert np.isfinite(list(found["held_out"].values())).all() and found["train_cpu_seconds"] > 0
     json.dumps(found)
+
+
+def test_without_references_nothing_is_compared(monkeypatch):
+    monkeypatch.setattr(sbi, "fit", lambda *_: [1.0])
+    found = sbi.run_task("gaussian_mixture", "spline_maf", simulations=100, weights=1000)
+    assert "c2st" not in found and "exported" not in found and found["weights"] > 100
 
 
 def test_a_task_that_is_none_and_files_that_are_missing(tmp_path, capsys):
