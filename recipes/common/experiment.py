@@ -74,6 +74,7 @@ def conduct(
     exports: Sequence[str],
     batch_sizes: Sequence[int],
     may_change: Sequence[str] = (),
+    extends: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Run an experiment from the settings to `report.png`, `result.json` and the summary on the terminal.
 
@@ -86,6 +87,7 @@ def conduct(
         exports: names of the SavedModels; that they can be written is proved first.
         batch_sizes: of the trainings; a strategy must be able to divide them.
         may_change: settings that may differ when a run goes on.
+        extends: those of them that take a finished run further.
 
     Returns:
         The result, as in result.json.
@@ -98,7 +100,7 @@ def conduct(
     for size in batch_sizes:
         check_batch_size(strategy, size)
     root = export_root(config.export_dir, list(exports))
-    with RunFolder.open(config, name, may_change=may_change) as folder:
+    with RunFolder.open(config, name, may_change=may_change, extends=extends) as folder:
         if folder.finished:
             print(f"{folder.path} holds a finished run; its result stands.")
             return folder.result()

@@ -53,7 +53,13 @@ class RunFolder:
 
     @classmethod
     def open(
-        cls, config: RecipeConfig, recipe: str, *, argv: Sequence[str] | None = None, may_change: Sequence[str] = ()
+        cls,
+        config: RecipeConfig,
+        recipe: str,
+        *,
+        argv: Sequence[str] | None = None,
+        may_change: Sequence[str] = (),
+        extends: Sequence[str] = (),
     ) -> RunFolder:
         """Make the folder of a new run, or go on with the run it holds if `config.resume`.
 
@@ -62,6 +68,7 @@ class RunFolder:
             recipe: name of the recipe.
             argv: the command's arguments, recorded; by default those of the process.
             may_change: settings that may differ when a run goes on, such as the number of steps.
+            extends: those of them by which a finished run is one no more; its result is kept as `result-before.json`.
 
         Returns:
             The folder.
@@ -89,6 +96,10 @@ class RunFolder:
                 _refuse(path, finished=False, ours=True)
             lock.sign()
             files.sweep(path)
+            if found and extends and (path / "result.json").exists():
+                before = files.plain(_read_json(path / "result.json").get("config", {}))
+                if any(before.get(field) != stored[field] for field in extends):
+                    (path / "result.json").replace(path / "result-before.json")
             if not found:
                 files.write_json(path / "config.json", stored)
             return cls(path, recipe, config, lock, resumed=found, argv=sys.argv[1:] if argv is None else argv)

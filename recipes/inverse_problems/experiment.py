@@ -25,6 +25,7 @@ from recipes.inverse_problems.settings import Config
 from recipes.inverse_problems.training import Pairs, Training, make_pairs, train
 
 NAME = "inverse_problems"
+_GROWING = ("methods", "repeats", "problems")
 _HELD_OUT = 4096
 _TRAIN_SEED, _HELD_OUT_SEED = 1_000_001, 2_000_001
 Arrays = dict[str, dict[str, np.ndarray]]
@@ -45,7 +46,8 @@ def run(config: Config) -> dict[str, Any]:
         table=lambda metrics: [line for problem, rows in tables(metrics).items() for line in leaderboard.lines(problem, rows)],
         exports=[f"{kind}_{_plain(problem)}" for kind in ("inverse", "cinn") for problem in config.problems],
         batch_sizes=[config.batch_size],
-        may_change=["methods", "repeats", "problems"],
+        may_change=_GROWING,
+        extends=_GROWING,
     )
 
 
@@ -76,7 +78,7 @@ def work(config: Config, run: Run) -> Findings:
             method = _again(problem_name, training, coordinates, data, config, run)
             posterior = Posterior(coordinates, method)
             words = card(posterior, numbers[problem_name][training], training, run)
-            exported[name] = export_sampler(run, name, PosteriorSampler(posterior), words)
+            exported[name] = export_sampler(run, name, PosteriorSampler(posterior), words, training)
     metrics = {
         problem: {
             **trainings,

@@ -47,23 +47,24 @@ class PosteriorSampler(tf.Module):
         self.sample_posterior = tf.function(sample, input_signature=spec)
 
 
-def export_sampler(run: Run, name: str, sampler: Sampler, words: Mapping[str, Any]) -> str:
-    """Write `exports/NAME/VERSION` once: a run that goes on finds what it has exported.
+def export_sampler(run: Run, name: str, sampler: Sampler, words: Mapping[str, Any], training: str = "") -> str:
+    """Write `exports/NAME/VERSION` once a training: a run that goes on finds what it has exported.
 
     Args:
         run: the run.
         name: of the folder.
         sampler: a module with a traced `sample_posterior(y, n, seed)`.
         words: for `card.json`.
+        training: whose sampler it is, where a run that goes on may find a better one.
 
     Returns:
         The version's folder.
     """
-    done = run.folder.strings("exported")
-    if name in done and pathlib.Path(done[name]).is_dir():
-        return done[name]
+    done, key = run.folder.strings("exported"), f"{name} {training}".strip()
+    if key in done and pathlib.Path(done[key]).is_dir():
+        return done[key]
     where = str(write_sampler(run.exports / name, sampler, words))
-    run.folder.note_progress(**{**run.folder.progress(), "exported": {**done, name: where}})
+    run.folder.note_progress(**{**run.folder.progress(), "exported": {**done, key: where}})
     return where
 
 

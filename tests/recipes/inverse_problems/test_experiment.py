@@ -51,6 +51,13 @@ def test_a_killed_run_goes_on_and_a_model_can_be_added(tmp_path, monkeypatch, ca
     json.loads((tmp_path / "run" / "result.json").read_text())
     check_sampler(tmp_path / "saved" / "inverse_kinematics" / "1")
     assert "Err_post" in capsys.readouterr().out
+    # A finished run goes on where a model joins it; what it said before is kept.
+    more = dataclasses.replace(both, resume=True, methods=("mdn", "autoencoder", "cvae"))
+    grown = experiment.run(more)
+    assert measured == ["autoencoder", "cVAE"] and "cvae-seed0" in grown["metrics"]["kinematics"]
+    before = json.loads((tmp_path / "run" / "result-before.json").read_text())
+    assert "cvae-seed0" not in before["metrics"]["kinematics"]
+    assert experiment.run(more)["finished"] == grown["finished"]  # finished again: nothing is done
 
 
 def check_sampler(folder):
