@@ -85,7 +85,7 @@ def write_sampler(folder: pathlib.Path, sampler: Sampler, words: Mapping[str, An
     try:
         served = sampler.sample_posterior
         tf.saved_model.save(sampler, str(beside), signatures={"sample_posterior": served, "serving_default": served})
-        write_card(beside, words)
+        write_card(beside, {"name": folder.name, "version": version, **words})
         os.replace(beside, folder / str(version))
     finally:
         shutil.rmtree(beside, ignore_errors=True)

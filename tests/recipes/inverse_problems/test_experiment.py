@@ -73,6 +73,7 @@ def check_sampler(folder):
         with pytest.raises(tf.errors.InvalidArgumentError):
             served(**{"y": y, "n": tf.constant(5), "seed": tf.constant(3), **bad})
     card = json.loads((folder / "card.json").read_text())
+    assert (card["name"], card["version"]) == ("inverse_kinematics", 1)
     assert card["parameters"] == ["height", "angle 1", "angle 2", "angle 3"] and card["measured"]["weights"] > 100
 
 
