@@ -155,6 +155,17 @@ WITHOUT = {
     "MaxMin": "no variables",
     "i_resnet_classifier": "makes the IResNetClassifier below",
     "refit_prior": "makes a Flow around a Chain",
+    **dict.fromkeys(
+        (
+            "backward_mmd_loss",
+            "cycle_loss",
+            "energy_score_loss",
+            "joint_negative_log_likelihood",
+            "l2_loss",
+            "latent_mmd_loss",
+        ),
+        "a loss, without weights",
+    ),
 }
 
 

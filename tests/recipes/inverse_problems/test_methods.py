@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from recipes.common.errors import UserError
 from recipes.inverse_problems.coordinates import Coordinates
-from recipes.inverse_problems.methods.joint import JointFlow
+from recipes.inverse_problems.evaluation.stability import stability
 from recipes.inverse_problems.methods.mdn import Mdn
 from recipes.inverse_problems.methods.method import mlp_weights, width_for
 from recipes.inverse_problems.methods.registry import METHODS, method_named
@@ -31,9 +31,9 @@ def test_a_short_training(name, kinematics):
     method = METHODS[name](4, 2, 4000)
     data = pairs[method.supervised]
     now = tf.constant(data.x[:500]), tf.constant(data.y[:500]), tf.constant([3, 4]), tf.constant(1.0)
-    method.prepare(*now[:2])
+    method.prepare(tf.constant(data.x[:4096]), tf.constant(data.y[:4096]))  # as the training will
     before = float(method.objective(*now))
-    train(method, name, coordinates, data, data, Training(25, 200, 3e-3, 0, 25), STRATEGY)
+    train(method, name, coordinates, data, data, Training(40, 200, 2e-3, 0, 40), STRATEGY)
     assert float(method.objective(*now)) < before
     posterior = Posterior(coordinates, method)
     y = np.array([[0.0, 1.5], [0.3, 1.0]], np.float32)
@@ -54,17 +54,23 @@ def test_about_as_many_weights_as_asked_for(name):
         assert 0.8 * 60_000 < METHODS[name](*dims, 60_000).count_weights() < 1.1 * 60_000
 
 
-@pytest.mark.parametrize("name", ["inn", "iresnet", "maf_decoder", "iaf_decoder", "cinn"])
+@pytest.mark.parametrize("name", ["inn", "iresnet", "maf_joint", "iaf_joint", "cinn", "maf_decoder", "spline_maf"])
 def test_invertible_models_map_there_and_back(name, kinematics):
-    data = kinematics[1][True]
     method = METHODS[name](4, 2, 4000)
-    x, y = tf.constant(data.x[:20]), tf.constant(data.y[:20])
-    method.prepare(x, y)
-    condition = None if isinstance(method, JointFlow) else y
-    z, log_det = method.invertible_block().forward_and_log_det(x, condition=condition)
+    data = kinematics[1][method.supervised]
+    pair = tf.constant(data.x[:20]), tf.constant(data.y[:20])
+    method.prepare(*pair)
+    value, condition = method.block_input(*pair)
+    z, log_det = method.invertible_block().forward_and_log_det(value, condition=condition)
     back, log_det_back = method.invertible_block().inverse_and_log_det(z + 0.0, condition=condition)
-    np.testing.assert_allclose(back, x, atol=1e-4)
+    np.testing.assert_allclose(back, value, atol=1e-4)
     np.testing.assert_allclose(log_det, -log_det_back, atol=1e-3)
+    found = stability(method, data)
+    assert found["reconstruction_max"] < 1e-3 and 1.0 <= found["condition_median"] <= found["condition_max"] * (1 + 1e-9)
+
+
+def test_models_without_an_inverse_have_no_stability(kinematics):
+    assert set(stability(METHODS["mdn"](4, 2, 4000), kinematics[1][False]).values()) == {None}
 
 
 def test_the_mixture_is_a_density_and_its_samples_follow_it():
