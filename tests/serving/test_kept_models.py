@@ -7,14 +7,19 @@ import subprocess
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from inntf.calibration import sbc_test
 from inntf.serving import load
 from recipes.checkerboard import data as checkerboard_data
 from recipes.common.data import load_images
 from recipes.common.digits_classifier import DigitsClassifier
+from recipes.inverse_problems.problems import Kinematics, simulate
 
 ROOT = pathlib.Path(__file__).parents[2] / "saved_models"
-KEPT = [ROOT / "checkerboard_residual/1", ROOT / "digits_classifier/1"]  # recipes that ran here have left theirs beside them
+KEPT = [
+    ROOT / f"{name}/1" for name in ("checkerboard_residual", "cinn_kinematics", "digits_classifier")
+]  # recipes that ran here have left theirs beside them
 
 
 def test_these_are_kept_and_no_others():
@@ -42,6 +47,17 @@ def test_checkerboard_residual_is_as_likely_and_as_invertible_as_its_card_says()
     grid = np.stack(np.meshgrid(*[np.linspace(-8, 8, 41, dtype=np.float32)] * 2), -1).reshape(-1, 2)
     assert np.max(np.abs(served.inverse(served.forward(grid)) - grid)) < 1e-3
     assert np.max(np.abs(served.forward(served.inverse(grid)) - grid)) < 1e-3
+
+
+def test_cinn_kinematics_samples_arms_that_end_where_asked():
+    served = tf.saved_model.load(str(KEPT[1])).signatures["sample_posterior"]
+    card = json.loads((KEPT[1] / "card.json").read_text())
+    problem = Kinematics()
+    x_true, y = simulate(problem, 200, 5)
+    x = served(y=y, n=tf.constant(200), seed=tf.constant(3))["x"]
+    missed = tf.reduce_sum(tf.square(problem.forward(tf.reshape(x, [-1, 4])) - tf.repeat(y, 200, 0)), -1)
+    assert float(tf.reduce_mean(missed)) < 10 * card["measured"]["resimulation"] < 0.05
+    assert sbc_test(x.numpy(), x_true.numpy()).p_value > 1e-3
 
 
 def test_digits_classifier_is_as_accurate_as_its_card_says():
