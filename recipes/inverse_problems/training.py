@@ -83,8 +83,7 @@ def train(
         strategy: of the run.
         folder: of the run; without one nothing is kept.
     """
-    if not coordinates.problem.deterministic:
-        method.noise_of_y = 0.0
+    method.noise_of_y = 1.0 if coordinates.problem.deterministic else 0.0
     method.prepare(tf.constant(pairs.x[:_INIT]), tf.constant(pairs.y[:_INIT]))
     with strategy.scope():
         optimizer = keras.optimizers.Adam(warm_cosine(how.rate, how.steps), beta_2=0.99, global_clipnorm=_CLIP)

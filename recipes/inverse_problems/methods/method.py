@@ -26,14 +26,14 @@ class Method(keras.Model, abc.ABC):
             that of the noisy ones: a map of x can only be smooth.
         likelihood: whether its objective is a likelihood.
         has_density: whether `log_prob` is there.
-        noise_of_y: how much of `losses.noise_sd` is added to y in training; the training sets it to 0 where y has noise anyway.
+        noise_of_y: how much of `losses.noise_sd` is added to y; a training sets it to 1 where y itself has no noise.
     """
 
     title: ClassVar[str]
     supervised: ClassVar[bool] = False
     likelihood: ClassVar[bool] = False
     has_density: ClassVar[bool] = False
-    noise_of_y = 1.0
+    noise_of_y = 0.0
 
     def __init__(self, dim_x: int, dim_y: int, weights_wanted: int):
         super().__init__()

@@ -109,6 +109,25 @@ def test_densities_are_those_of_the_parameters():
     )
 
 
+@pytest.mark.parametrize("name", ["cinn", "maf_decoder", "cvae", "mdn", "spline_maf", "flow_matching"])
+def test_noise_of_y_is_added_where_a_training_asks_for_it_alone(name, kinematics):
+    method = METHODS[name](4, 2, 2000)
+    data = kinematics[1][False]
+    x, y = tf.constant(data.x[:200]), tf.constant(data.y[:200])
+    method.prepare(x, y)
+    for weight in method.trainable_weights:
+        weight.assign(weight + 0.05 * tf.random.stateless_normal(weight.shape, [2, 3]))
+
+    def losses():
+        return [float(method.objective(x, y, tf.constant([1, 2]), tf.constant(share))) for share in (0.0, 0.9)]
+
+    early, late = losses()
+    assert early == late  # nothing falls in training: there is no noise
+    method.noise_of_y = 1.0
+    early, late = losses()
+    assert early != late
+
+
 def test_widths():
     assert mlp_weights(3, [5, 7], 2) == 4 * 5 + 6 * 7 + 8 * 2
     assert width_for(10, lambda width: width**2) == 4  # never narrower
