@@ -62,16 +62,37 @@ def draw_ranks(axes: Axes, test: RankTest, title: str = "", names: Sequence[str]
         title: above.
         names: of the parameters.
     """
-    x = np.concatenate([[0], test.points, [1]])
-    lower, upper = (np.concatenate([[0], edge - test.points, [0]]) for edge in (test.lower, test.upper))
-    axes.fill_between(x, lower, upper, color=_BAND, lw=0)
-    axes.axhline(0, color=MUTED, lw=0.8)
-    for i, label in enumerate(_named(test.labels, names)):
-        line = np.concatenate([[0], test.ecdf[:, i] - test.points, [0]])
-        axes.plot(x, line, color=PALETTE[i % len(PALETTE)], lw=1.6, ls="-" if i < len(PALETTE) else "--", label=label)
-    reach = 1.15 * max(np.abs(test.ecdf - test.points[:, None]).max(), upper.max(), -lower.min())
+    draw_differences(axes, test.points, test.ecdf, test.lower, test.upper, _named(test.labels, names))
+    reach = 1.15 * max(np.abs(edges - test.points).max() for edges in (test.ecdf.T, test.lower, test.upper))
     axes.set(xlim=(0, 1), ylim=(-1.15 * reach, 1.6 * reach))  # room for the legend
     _finish(axes, test, title, "rank of the truth, share of the samples", "share of simulations, less the diagonal")
+
+
+def draw_differences(
+    axes: Axes,
+    points: np.ndarray,
+    ecdf: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    labels: Sequence[str] | None = None,
+) -> None:
+    """Curves and band of a `RankTest`, less the diagonal, from its arrays alone.
+
+    Args:
+        axes: where to draw.
+        points: levels, as in `inntf.calibration.RankTest`.
+        ecdf: curves at the levels.
+        lower: edge of the band.
+        upper: edge of the band.
+        labels: of the curves, for a legend.
+    """
+    x = np.concatenate([[0], points, [1]])
+    axes.fill_between(x, *(np.concatenate([[0], edge - points, [0]]) for edge in (lower, upper)), color=_BAND, lw=0)
+    axes.axhline(0, color=MUTED, lw=0.8)
+    for i, curve in enumerate(ecdf.T):
+        line = np.concatenate([[0], curve - points, [0]])
+        label = None if labels is None else labels[i]
+        axes.plot(x, line, color=PALETTE[i % len(PALETTE)], lw=1.6, ls="-" if i < len(PALETTE) else "--", label=label)
 
 
 def draw_coverage(axes: Axes, test: RankTest, title: str = "", names: Sequence[str] | None = None) -> None:

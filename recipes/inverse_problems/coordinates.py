@@ -50,10 +50,18 @@ class Coordinates:
         """
         u = v * self.x_sd + self.x_mean
         columns = [
-            u_i if isinstance(s, Count) and not rounded else s.from_real(u_i)
+            u_i if isinstance(s, Count) else s.from_real(u_i)
             for s, u_i in zip(self.problem.supports, tf.unstack(u, axis=-1), strict=True)
         ]
-        return tf.stack(columns, axis=-1)
+        x = tf.stack(columns, axis=-1)
+        return self.rounded(x) if rounded else x
+
+    def rounded(self, x: tf.Tensor) -> tf.Tensor:
+        """Parameters whose counts have noise, to whole counts."""
+        if not any(isinstance(s, Count) for s in self.problem.supports):
+            return x
+        columns = zip(self.problem.supports, tf.unstack(x, axis=-1), strict=True)
+        return tf.stack([s.from_real(x_i) if isinstance(s, Count) else x_i for s, x_i in columns], axis=-1)
 
     def observed(self, y: tf.Tensor) -> tf.Tensor:
         """Observations to model coordinates."""

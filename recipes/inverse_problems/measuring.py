@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from recipes.inverse_problems.evaluation import calibration
 from recipes.inverse_problems.evaluation.ground_truth import GroundTruth
@@ -36,12 +37,11 @@ def measure(
         seed: of samples.
     """
     method = posterior.method
-    samples = posterior.sample(truth.y, config.samples, seed)
-    errors = posterior_errors(problem, samples, truth)
-    numbers: dict[str, Any] = errors.means()
-    raw = errors
+    drawn = posterior.sample(truth.y, config.samples, seed, rounded=False)
+    raw = errors = posterior_errors(problem, drawn, truth)
     if any(isinstance(s, Count) for s in problem.supports):
-        raw = posterior_errors(problem, posterior.sample(truth.y, config.samples, seed, rounded=False), truth)
+        errors = posterior_errors(problem, posterior.coordinates.rounded(tf.constant(drawn)).numpy(), truth)
+    numbers: dict[str, Any] = errors.means()
     numbers |= {f"{key}_raw": value for key, value in raw.means().items() if key in ("posterior", "resimulation", "invalid")}
     own = raw if method.supervised else errors
     numbers |= {"own_posterior": float(own.posterior.mean()), "own_resimulation": float(own.resimulation.mean())}
@@ -66,8 +66,7 @@ def measure(
 
 
 def shown(problem: Problem) -> np.ndarray:
-    """The observation of the figures, `(1, dim y)`: the paper's for its two problems, else one drawn."""
-    fixed = {"kinematics": [0.0, 1.5], "ballistics": [5.0]}.get(problem.name)
-    if fixed is not None:
-        return np.asarray([fixed], np.float32)
+    """The observation of the figures, `(1, dim y)`: the problem's, else one drawn."""
+    if problem.shown is not None:
+        return np.asarray([problem.shown], np.float32)
     return calibration.one_observation(problem)

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.common import files
-from recipes.common.figures import INK, MUTED, PALETTE, report, style
+from recipes.common.calibration_figure import draw_differences
+from recipes.common.figures import INK, PALETTE, report, style
 from recipes.common.run_folder import RunFolder
 from recipes.inverse_problems import figures, leaderboard
 from recipes.inverse_problems.evaluation.ground_truth import GroundTruth
@@ -105,10 +106,7 @@ def calibration_curves(problem: str, table: Mapping[str, Any], arrays: Mapping[s
     for row, name in zip(grid, table, strict=True):
         found = arrays[next(k for k in arrays if k.startswith(f"{name}-seed"))]
         for axes, test in zip(row, ("sbc", "coverage", "tarp"), strict=True):
-            points, band = found[f"{test}_points"], [found[f"{test}_{end}"] for end in ("lower", "upper")]
-            axes.fill_between(points, band[0] - points, band[1] - points, color=MUTED, alpha=0.25, linewidth=0)
-            for i, curve in enumerate(found[f"{test}_ecdf"].T):
-                axes.plot(points, curve - points, color=PALETTE[i % len(PALETTE)], linewidth=1.0)
+            draw_differences(axes, *(found[f"{test}_{key}"] for key in ("points", "ecdf", "lower", "upper")))
             style(axes, title=f"{name}: {test}, p = {table[name][f'{test}_p']:.2g}")
             axes.title.set_fontsize(8)
     return figure

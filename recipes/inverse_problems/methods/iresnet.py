@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from inntf.models import residual_flow
+from inntf.models import Flow, residual_flow
 from inntf.training import certify_spectral_norms, update_spectral_norms
 from recipes.inverse_problems.methods.conditional import ConditionalFlow
 from recipes.inverse_problems.methods.joint import JointFlow
-from recipes.inverse_problems.methods.method import mlp_weights, width_for
+from recipes.inverse_problems.methods.method import Method, mlp_weights, width_for
 
 
-class IResNet(JointFlow):
+class SpectrallyNormalized(Method):
+    """Keeps the spectral norms of its flow: a power iteration after each step, certified at the end."""
+
+    flow: Flow
+
+    def after_step(self) -> None:
+        """One power iteration more."""
+        update_spectral_norms(self.flow)
+
+    def finish(self) -> None:
+        """From here on the norms hold exactly."""
+        certify_spectral_norms(self.flow, rescale=True)
+
+
+class IResNet(SpectrallyNormalized, JointFlow):
     """Residual blocks of Lipschitz constant below 1, whose forward direction is the decoder, trained by the energy score.
 
     Samples are one pass, as fast as an INN's; the encoder is the fixed-point inverse.  It is left out of the training: where
@@ -41,14 +55,6 @@ class IResNet(JointFlow):
         """Observations beside standard normal z."""
         return tf.concat([y, tf.random.stateless_normal([tf.shape(y)[0], self.dim_z], [0, 1])], -1), None
 
-    def after_step(self) -> None:
-        """One power iteration more."""
-        update_spectral_norms(self.flow)
-
-    def finish(self) -> None:
-        """From here on the norms hold exactly."""
-        certify_spectral_norms(self.flow, rescale=True)
-
 
 class IResNetMmd(IResNet):
     """The same residual blocks as in the paper: `[y, z]` is their forward direction, by least squares and MMD alone (eq. 3)."""
@@ -70,7 +76,7 @@ class IResNetMmd(IResNet):
         return self.padded(x, tf.constant([0, 0])), None
 
 
-class IResNetLikelihood(ConditionalFlow):
+class IResNetLikelihood(SpectrallyNormalized, ConditionalFlow):
     """Residual blocks of x given y, by likelihood with the exact log-determinant (eq. 5).
 
     Args:
@@ -93,11 +99,3 @@ class IResNetLikelihood(ConditionalFlow):
             max_iterations=2,
             condition_shape=dim_y,
         )
-
-    def after_step(self) -> None:
-        """One power iteration more."""
-        update_spectral_norms(self.flow)
-
-    def finish(self) -> None:
-        """From here on the norms hold exactly."""
-        certify_spectral_norms(self.flow, rescale=True)

@@ -38,6 +38,7 @@ class Ballistics(Problem):
     name = "ballistics"
     parameters = ("x", "height", "angle", "speed")
     observations = ("impact",)
+    shown = (5.0,)
 
     def __init__(self, variant: Variant = "paper"):
         self.variant = variant

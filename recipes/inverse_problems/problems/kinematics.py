@@ -29,6 +29,7 @@ class Kinematics(Problem):
     parameters = ("height", "angle 1", "angle 2", "angle 3")
     observations = ("vertical", "horizontal")
     supports = (Real(),) * 4
+    shown = (0.0, 1.5)
 
     def __init__(self, variant: Variant = "paper"):
         self.variant = variant

@@ -21,6 +21,7 @@ class Problem(abc.ABC):
         parameters, observations: names of the entries of x and y.
         supports: where each parameter lives, in their order; models work on the transform of it to the real line.
         deterministic: whether y is a function of x.
+        shown: the observation that figures show; one is drawn where there is none.
         draws: of how many equal parts y consists that are independent, and alike distributed, given x.
     """
 
@@ -29,6 +30,7 @@ class Problem(abc.ABC):
     observations: ClassVar[tuple[str, ...]]
     supports: ClassVar[tuple[Support, ...]]
     deterministic: ClassVar[bool] = True
+    shown: ClassVar[tuple[float, ...] | None] = None
     draws: int = 1
 
     @abc.abstractmethod
