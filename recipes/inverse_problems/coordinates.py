@@ -1,4 +1,4 @@
-"""The coordinates in which every method works: parameters mapped to the real line, both sides standardized."""
+"""The coordinates in which every method works: parameters mapped to the real line and standardized, observations by scores."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from recipes.inverse_problems.normal_scores import NormalScores
 from recipes.inverse_problems.problems.problem import Problem, simulate
 from recipes.inverse_problems.problems.supports import Count
 
 
 @dataclasses.dataclass(frozen=True)
 class Coordinates:
-    """`v = (u(x) - mean) / sd` with u the map of each parameter's support, `w = (y - mean) / sd`.
+    """`v = (u(x) - mean) / sd` with u the map of each parameter's support; `w` the normal scores of y.
+
+    Where y has noise, or several draws in it, `w = (y - mean) / sd`: the noise is the same everywhere then.
 
     A sample of v of any size is a parameter within its support: nothing is clipped, and no density leaks out of it.
     """
@@ -23,14 +26,16 @@ class Coordinates:
     x_sd: np.ndarray
     y_mean: np.ndarray
     y_sd: np.ndarray
+    scores: NormalScores | None = None
 
     @classmethod
     def of(cls, problem: Problem, n: int = 100_000, seed: int = 2**31 - 1) -> Coordinates:
-        """Mean and standard deviation of `n` simulated pairs; constant entries keep a deviation of 1."""
+        """Moments of `n` simulated pairs, scores of ten times as many; constant entries keep a deviation of 1."""
         x, y = simulate(problem, n, seed)
         u = to_real(problem, x, tf.random.stateless_uniform(tf.shape(x), [seed, 1])).numpy()
         x_mean, x_sd = _moments(u, 1)
-        return cls(problem, x_mean, x_sd, *_moments(y.numpy(), problem.draws))
+        scores = NormalScores.of(simulate(problem, 10 * n, seed)[1].numpy()) if problem.deterministic else None
+        return cls(problem, x_mean, x_sd, *_moments(y.numpy(), problem.draws), scores)
 
     def standardized(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Parameters to model coordinates; the noise of counts is drawn by the seed."""
@@ -65,7 +70,7 @@ class Coordinates:
 
     def observed(self, y: tf.Tensor) -> tf.Tensor:
         """Observations to model coordinates."""
-        return (y - self.y_mean) / self.y_sd
+        return (y - self.y_mean) / self.y_sd if self.scores is None else self.scores(y)
 
     def log_slope(self, v: tf.Tensor) -> tf.Tensor:
         """`log|det dx/dv|` of the continuous map, to turn densities of v into those of x."""
