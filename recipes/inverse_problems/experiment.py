@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -29,6 +31,7 @@ _GROWING = ("methods", "repeats", "problems")
 _HELD_OUT = 4096
 _TRAIN_SEED, _HELD_OUT_SEED = 1_000_001, 2_000_001
 Arrays = dict[str, dict[str, np.ndarray]]
+Data = Callable[[bool], tuple[Pairs, Pairs]]  # simulated at the first training that needs them
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -68,7 +71,7 @@ def work(config: Config, run: Run) -> Findings:
             config.pool,
             shown(problem)[0],
         )
-        data = {kind: _pairs(coordinates, config, supervised=kind) for kind in (False, True)}
+        data = functools.cache(lambda supervised, c=coordinates: _pairs(c, config, supervised=supervised))
         numbers[problem_name], arrays[problem_name] = {}, {}
         for method_name in config.methods:
             for seed in range(config.seed, config.seed + config.repeats):
@@ -97,7 +100,7 @@ def _one(
     seed: int,
     coordinates: Coordinates,
     truth: GroundTruth,
-    data: dict[bool, tuple[Pairs, Pairs]],
+    data: Data,
     config: Config,
     run: Run,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -108,7 +111,7 @@ def _one(
 
     def measured() -> dict[str, Any]:
         method = _made(method_name, coordinates, config, seed, run)
-        pairs, held_out = data[method.supervised]
+        pairs, held_out = data(method.supervised)
         history = train(method, name, coordinates, pairs, held_out, _how(config, seed), run.strategy, run.folder)
         print(f"{name}: comparing posteriors ...", flush=True)
         numbers, found = measure(coordinates.problem, Posterior(coordinates, method), truth, held_out, config, seed)
@@ -126,7 +129,7 @@ def _again(
     problem_name: str,
     training: str,
     coordinates: Coordinates,
-    data: dict[bool, tuple[Pairs, Pairs]],
+    data: Data,
     config: Config,
     run: Run,
 ) -> Method:
@@ -134,7 +137,7 @@ def _again(
     name, _, seed = training.rpartition("-seed")
     method = _made(name, coordinates, config, int(seed), run)
     how = _how(config, int(seed))
-    train(method, _plain(f"{problem_name}-{training}"), coordinates, *data[method.supervised], how, run.strategy, run.folder)
+    train(method, _plain(f"{problem_name}-{training}"), coordinates, *data(method.supervised), how, run.strategy, run.folder)
     return method
 
 

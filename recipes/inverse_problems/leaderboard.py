@@ -48,6 +48,7 @@ COLUMNS: dict[str, str] = {
     "paper": "paper post/resim",
     "posterior_second": "IMQ toy",
     "energy": "energy",
+    "c2st": "C2ST",
     "milliseconds": "ms",
     "weights": "weights",
     "dim_z": "dim z",

@@ -45,6 +45,8 @@ class Config(RecipeConfig):
     """Observations on which posteriors are compared."""
     samples: Annotated[int, Within(2, 10**5)] = 1000
     """Samples of each posterior, of the models and of the ground truth."""
+    c2st_observations: Annotated[int, Within(0, 10**5)] = 3
+    """The first so many of them: a classifier tells samples from the ground truth there (C2ST)."""
     pool: Count = 40_000_000
     """Draws of the prior from which the ground truth takes the nearest."""
     calibration: Annotated[int, Within(50, 10**5)] = 500
@@ -80,6 +82,7 @@ _SMOKE = Config(
     batch_size=64,
     observations=5,
     samples=50,
+    c2st_observations=1,
     pool=20_000,
     calibration=50,
     calibration_samples=20,
