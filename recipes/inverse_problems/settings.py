@@ -14,7 +14,7 @@ _PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 Count = Annotated[int, Within(1, 10**9)]
 PAPER_METHODS = ("inn", "inn_mmd", "cinn", "iaf_decoder", "maf_decoder", "iresnet", "invauto", "autoencoder", "cvae", "mdn")
 TODAY = ("spline_maf", "flow_matching")
-OTHERS = ("iresnet_mmd", "iresnet_likelihood", "iaf_joint", "maf_joint")
+OTHERS = ("iresnet_mmd", "iresnet_energy", "iaf_joint", "maf_joint")
 TASKS = ("two_moons", "gaussian_linear", "gaussian_mixture", "slcp", "slcp_ordered", "bernoulli_glm")
 PROBLEMS = ("kinematics", "kinematics_code", "ballistics", "ballistics_code", *TASKS)
 

@@ -30,7 +30,7 @@ class ConditionalFlow(Method):
     def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The inverse of standard normal latents."""
         z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_x], seed)
-        return self.flow.block.inverse_and_log_det(z, condition=y)[0]
+        return self.flow.block.inverse_and_log_det(z, condition=self.embedded(y))[0]
 
     def log_prob(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """The flow's."""
@@ -38,11 +38,20 @@ class ConditionalFlow(Method):
 
     def prepare(self, x: tf.Tensor, y: tf.Tensor) -> None:
         """ActNorms by the first batch."""
-        self.flow.block.initialize(x, condition=y)
+        self.flow.block.initialize(x, condition=self.embedded(y))
+
+    def embedded(self, y: tf.Tensor) -> tf.Tensor:
+        """What the blocks are given of y, in standardized coordinates: y itself, or what the flow's network makes of it."""
+        network = self.flow.condition_network
+        return y if network is None else network(y)
 
     def invertible_block(self) -> Any:
         """The flow's block."""
         return self.flow.block
+
+    def block_input(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The parameters, and what the blocks are given of y."""
+        return x, self.embedded(y)
 
 
 class ConditionalInn(ConditionalFlow):

@@ -10,7 +10,7 @@ from recipes.inverse_problems.methods.conditional import ConditionalInn
 from recipes.inverse_problems.methods.cvae import ConditionalVae
 from recipes.inverse_problems.methods.decoders import ConditionalIaf, ConditionalMaf
 from recipes.inverse_problems.methods.flow_matching import FlowMatching
-from recipes.inverse_problems.methods.iresnet import IResNet, IResNetLikelihood, IResNetMmd
+from recipes.inverse_problems.methods.iresnet import IResNet, IResNetEnergy, IResNetMmd
 from recipes.inverse_problems.methods.joint import IafDecoder, Inn, InnMmd, MafDecoder
 from recipes.inverse_problems.methods.mdn import Mdn
 from recipes.inverse_problems.methods.method import Method
@@ -26,7 +26,7 @@ METHODS: dict[str, Callable[[int, int, int], Method]] = {
     "maf_joint": MafDecoder,
     "iresnet": IResNet,
     "iresnet_mmd": IResNetMmd,
-    "iresnet_likelihood": IResNetLikelihood,
+    "iresnet_energy": IResNetEnergy,
     "invauto": InvAuto,
     "autoencoder": Autoencoder,
     "cvae": ConditionalVae,
