@@ -84,7 +84,8 @@ def write_sampler(folder: pathlib.Path, sampler: Sampler, words: Mapping[str, An
     beside = folder / f".partial-{uuid.uuid4().hex}"
     try:
         served = sampler.sample_posterior
-        tf.saved_model.save(sampler, str(beside), signatures={"sample_posterior": served, "serving_default": served})
+        plain = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # a sampler is not differentiated
+        tf.saved_model.save(sampler, str(beside), {"sample_posterior": served, "serving_default": served}, plain)
         write_card(beside, {"name": folder.name, "version": version, **words})
         os.replace(beside, folder / str(version))
     finally:
