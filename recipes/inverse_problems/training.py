@@ -20,6 +20,7 @@ from recipes.inverse_problems.problems.problem import simulate
 
 _INIT = 4096  # pairs of data-dependent initialization
 _CLIP = 10.0  # of the gradients' norm
+_RARE, _MOST = 0.15, 6.0  # how much more often rare observations are drawn, and the largest exponent of a weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +105,8 @@ def train(
         watch = Watch(folder, name, weights=weights, trained=trained, look=look, remedy=remedy, **parts)
         start = watch.restore()
     step_function = _make_step(method, coordinates, optimizer, how, strategy)
-    batches = iter(strategy.experimental_distribute_dataset(stream(pairs, how, start)))
+    rare = 0.0 if coordinates.scores is None else _RARE
+    batches = iter(strategy.experimental_distribute_dataset(stream(pairs, how, start, rare)))
     total, since = 0.0, 0
     with tqdm(total=how.steps, initial=start, desc=name, unit="step", mininterval=1.0) as bar:
         for step in range(start + 1, how.steps + 1):
@@ -120,13 +122,26 @@ def train(
     return watch.finish() if watch is not None else []
 
 
-def stream(pairs: Pairs, how: Training, start: int) -> tf.data.Dataset:
-    """Endless batches drawn with replacement, a function of the seed and the step alone."""
+def stream(pairs: Pairs, how: Training, start: int, rare: float = 0.0) -> tf.data.Dataset:
+    """Endless batches drawn with replacement, a function of the seed and the step alone.
+
+    A pair is drawn with a weight of `exp(rare |w|^2)`, w its observation: normal scores of variance 1 get one of
+    `1 / (1 - 2 rare)`.  Weights that depend on y alone leave `p(x | y)` as it is, and rare observations get their share of steps.
+
+    Args:
+        pairs: to draw from.
+        how: batch and seed.
+        start: the first step.
+        rare: see above, below 1/2.
+    """
     x, y = tf.constant(pairs.x), tf.constant(pairs.y)
+    exponents = np.minimum(rare * np.sum(pairs.y.astype(np.float64) ** 2, axis=-1), _MOST)
+    heaps = tf.constant(np.cumsum(np.exp(exponents)))
 
     def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         seed = tf.stack([tf.constant(how.seed, tf.int64), step])
-        rows = tf.random.stateless_uniform([how.batch_size], seed, 0, len(pairs.x), tf.int64)
+        places = heaps[-1] * tf.random.stateless_uniform([how.batch_size], seed, dtype=tf.float64)
+        rows = tf.minimum(tf.searchsorted(heaps, places, side="right"), len(pairs.x) - 1)
         return tf.gather(x, rows), tf.gather(y, rows)
 
     options = tf.data.Options()
