@@ -126,7 +126,7 @@ def stream(pairs: Pairs, how: Training, start: int, rare: float = 0.0) -> tf.dat
     """Endless batches drawn with replacement, a function of the seed and the step alone.
 
     A pair is drawn with a weight of `exp(rare |w|^2)`, w its observation: normal scores of variance 1 get one of
-    `1 / (1 - 2 rare)`.  Weights that depend on y alone leave `p(x | y)` as it is, and rare observations get their share of steps.
+    `1 / (1 - 2 rare)`.  Weights that depend on y alone leave `p(x | y)` as it is; rare observations get their share of steps.
 
     Args:
         pairs: to draw from.
