@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import functools
 
 import tensorflow as tf
+
+from inntf.blocks import Bounded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Real:
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """`low < x < high`; the map `u = Phi^-1((x - low) / (high - low))` takes a uniform prior to the standard normal.
+    """`low < x < high`; the map is that of `inntf.Bounded`, which takes a uniform prior to the standard normal.
 
     No sample can leave the interval, so nothing is clipped.
     """
@@ -39,20 +41,15 @@ class Interval:
     def to_real(self, x: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
         """The normal quantile; an x at an end counts as one a rounding inside of it."""
         del noise
-        share = (x - self.low) / (self.high - self.low)
-        tiny = 1e-7
-        lower = tf.clip_by_value(share, tiny, 0.5)
-        upper = tf.clip_by_value((self.high - x) / (self.high - self.low), tiny, 0.5)
-        return tf.where(share <= 0.5, tf.math.ndtri(lower), -tf.math.ndtri(upper))
+        return _bounded(self.low, self.high).forward_and_log_det(x[..., None])[0][..., 0]
 
     def from_real(self, u: tf.Tensor) -> tf.Tensor:
         """The normal distribution function, stretched."""
-        share = 0.5 * tf.math.erfc(-u / math.sqrt(2.0))
-        return self.low + (self.high - self.low) * share
+        return _bounded(self.low, self.high).inverse_and_log_det(u[..., None])[0][..., 0]
 
     def log_slope(self, u: tf.Tensor) -> tf.Tensor:
         """`log dx/du`: the log density of a standard normal, and the width."""
-        return -0.5 * tf.square(u) + math.log((self.high - self.low) / math.sqrt(2 * math.pi))
+        return _bounded(self.low, self.high).inverse_and_log_det(u[..., None])[1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,3 +73,8 @@ class Count:
 
 
 Support = Real | Interval | Count
+
+
+@functools.cache
+def _bounded(low: float, high: float) -> Bounded:
+    return Bounded(low, high)
