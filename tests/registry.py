@@ -35,8 +35,8 @@ from inntf.blocks import (
     Squeeze,
     TwoSidedCoupling,
 )
-from inntf.compose import Chain, Multiscale, Repeat
-from inntf.nets import MLP, ConditionPyramid, ConvNet, LipschitzMLP, MaskedMLP, SpectralConv2D
+from inntf.compose import Chain, Invert, Multiscale, Repeat
+from inntf.nets import MLP, ConditionPyramid, ConvNet, FlatMLP, LipschitzMLP, MaskedMLP, SpectralConv2D
 from inntf.numerics import PowerSeries
 from inntf.numerics.transformers import AffineTransform, ShiftTransform, SplineTransform, Transformer
 from inntf.numerics.transformers.scales import ExpScale, ReciprocalScale, SigmoidScale, SoftplusScale
@@ -59,6 +59,10 @@ def padded(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 def mlp(dtype: str) -> MLP:
     return MLP((6,), activation="tanh", dtype=dtype)
+
+
+def flat(dtype: str) -> FlatMLP:
+    return FlatMLP((6,), groups=2, activation="tanh", dtype=dtype)
 
 
 def masked(dtype: str) -> MaskedMLP:
@@ -232,6 +236,9 @@ CASES |= {
     "two-sided-image-conditional": Case(
         lambda d: TwoSidedCoupling(conditioner=(conv(d), conv(d)), at=1, dtype=d), IMAGE, (4, 4, 2)
     ),
+    "two-sided-flat": Case(lambda d: TwoSidedCoupling(conditioner=(flat(d), flat(d)), scale=ExpScale(1.0), dtype=d), (2, 3, 4)),
+    "invert-coupling": Case(lambda d: Invert(AffineCoupling(conditioner=mlp(d), dtype=d)), VECTOR, (2,)),
+    "invert-haar": Case(lambda d: Invert(Haar(dtype=d)), (2, 2, 4)),
     "linear-plu": Case(lambda d: InvertibleLinear(seed=1, dtype=d), VECTOR),
     "linear-dense": Case(lambda d: InvertibleLinear(parametrization="dense", seed=1, dtype=d), VECTOR, perturb=0.05),
     "conv1x1-plu": Case(lambda d: InvertibleConv1x1(seed=1, dtype=d), IMAGE),

@@ -8,6 +8,7 @@ from inntf.models.ffjord import ffjord
 from inntf.models.flow import Flow
 from inntf.models.flow_gan import FlowGan
 from inntf.models.i_resnet_classifier import i_resnet_classifier
+from inntf.models.inn_autoencoder import REFERENCE_AUTOENCODERS, inn_autoencoder
 from inntf.models.inverse_losses import (
     backward_mmd_loss,
     cycle_loss,
@@ -16,16 +17,19 @@ from inntf.models.inverse_losses import (
     l2_loss,
     latent_mmd_loss,
 )
+from inntf.models.invertible_autoencoder import InnAutoencoder
 from inntf.models.invertible_classifier import IResNetClassifier, Reconstruction
 from inntf.models.prior_refit import RefittedPrior, refit_prior
 from inntf.models.residual_flow import residual_flow
 
 __all__ = [
+    "REFERENCE_AUTOENCODERS",
     "ConditionedFlow",
     "DensityModel",
     "Flow",
     "FlowGan",
     "IResNetClassifier",
+    "InnAutoencoder",
     "Reconstruction",
     "RefittedPrior",
     "autoregressive_flow",
@@ -35,6 +39,7 @@ __all__ = [
     "ffjord",
     "glow",
     "i_resnet_classifier",
+    "inn_autoencoder",
     "joint_negative_log_likelihood",
     "l2_loss",
     "latent_mmd_loss",

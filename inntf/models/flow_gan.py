@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -16,6 +14,7 @@ from inntf.core.replicas import clip_what_replicas_add_up
 from inntf.models.compile_arguments import refuse_losses
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
+from inntf.models.step_seeds import step_seeds
 from inntf.nets.norms import update_norms
 
 
@@ -150,7 +149,7 @@ class FlowGan(FlowHolder, keras.Model):
                 )
             )
         x = tf.cast(x, self.flow.dtype)
-        logs, seeds = {}, self._seeds()
+        logs, seeds = {}, step_seeds(self.seed, self.optimizer.iterations)
         update_norms(self)
         with tf.GradientTape() as tape:
             if self.discriminator is not None:
@@ -172,16 +171,6 @@ class FlowGan(FlowHolder, keras.Model):
         for key, mean in self._means.items():
             mean.update_state(logs[key])
         return {key: mean.result() for key, mean in self._means.items()}
-
-    def _seeds(self) -> Iterator[tf.Tensor | None]:
-        """A seed for each draw of a step on a replica; `None` for each without a seed of the model."""
-        if self.seed is None:
-            return itertools.repeat(None)
-        fold_in = tf.random.experimental.stateless_fold_in
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        first = tf.constant([self.seed & 0x7FFFFFFF, self.seed >> 31 & 0x7FFFFFFF], tf.int32)
-        step = fold_in(fold_in(first, tf.cast(self.optimizer.iterations, tf.int32)), replica)
-        return (fold_in(step, i) for i in itertools.count())
 
     def _noisy(self, x: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         return x + _uniform(tf.shape(x), self.noise, x.dtype, seed)

@@ -4,6 +4,7 @@ from inntf.nets.activations import LipSwish, MaxMin, activation_lipschitz, lip_s
 from inntf.nets.concat_lip_swish import ConcatLipSwish, concat_lip_swish
 from inntf.nets.convnet import ConvNet
 from inntf.nets.discriminator import Discriminator
+from inntf.nets.flat_mlp import FlatMLP
 from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.lipschitz_mlp import LipschitzMLP
 from inntf.nets.lipschitz_tensor import lipschitz_tensor
@@ -22,6 +23,7 @@ __all__ = [
     "ConditionPyramid",
     "ConvNet",
     "Discriminator",
+    "FlatMLP",
     "LipSwish",
     "LipschitzMLP",
     "MaskedMLP",

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from inntf.nets.concat_lip_swish import ConcatLipSwish, SwishHalf
 from inntf.nets.convnet import ConvNet
+from inntf.nets.flat_mlp import FlatMLP
 from inntf.nets.fold import as_convolution
 from inntf.nets.layers_in_turn import LayersInTurn
 from inntf.nets.linear_map_kinds import ConvMap, DenseMap, IdentityMap, LinearMap, MirrorMap
@@ -26,8 +27,8 @@ def linear_maps(network: Any, event: tuple[int, ...]) -> tuple[list[LinearMap], 
     """A network as linear maps with activations between them, in order.
 
     Args:
-        network: built: `Dense`, `Conv2D`, their spectrally normalized forms, `MLP`, `LipschitzMLP`, `ConvNet`,
-            `OrthogonalNet` and `keras.Sequential` of these with activation layers; no normalization layers.
+        network: built: `Dense`, `Conv2D`, their spectrally normalized forms, `MLP`, `FlatMLP`, `LipschitzMLP`,
+            `ConvNet`, `OrthogonalNet` and `keras.Sequential` of these with activation layers; no normalization layers.
         event: shape of one input.
 
     Returns:
@@ -66,6 +67,12 @@ def linear_maps(network: Any, event: tuple[int, ...]) -> tuple[list[LinearMap], 
         elif kind == "orthogonal":
             maps += _orthogonal(layer, event)
             event = (*event[:-1], layer.out_channels)
+        elif kind == "flat":
+            if unknown := why_no_slopes(layer.activation):
+                return [], f"{layer.name}: {unknown}"
+            *inner, (kernel, bias) = layer.matrices()
+            maps += [DenseMap(shift, layer.activation, matrix) for matrix, shift in inner] + [DenseMap(bias, None, kernel)]
+            event = (*event[:-1], layer.out_channels)
         elif kind != "nothing":
             return [], f"{getattr(layer, 'name', layer)} ({type(layer).__name__}) is no layer whose slopes are known"
     return maps, ""
@@ -94,6 +101,8 @@ def _kind(layer: Any) -> str:
         return "conv"
     if type(layer) is OrthogonalNet:
         return "orthogonal"
+    if type(layer) is FlatMLP:
+        return "flat"
     if type(layer) is ConcatLipSwish:
         return "mirror"
     if isinstance(layer, keras.layers.Layer):

@@ -9,6 +9,7 @@ import keras
 
 from inntf.nets.concat_lip_swish import ConcatLipSwish
 from inntf.nets.convnet import ConvNet
+from inntf.nets.flat_mlp import FlatMLP
 from inntf.nets.lipschitz_mlp import LipschitzMLP
 from inntf.nets.mlp import MLP
 from inntf.nets.orthogonal_net import OrthogonalNet
@@ -19,6 +20,7 @@ from inntf.nets.spectral_dense import SpectralDense
 _KNOWN = {
     ConcatLipSwish,
     ConvNet,
+    FlatMLP,
     LipschitzMLP,
     MLP,
     OrthogonalNet,

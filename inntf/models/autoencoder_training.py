@@ -1,0 +1,105 @@
+"""How an autoencoder trains: the terms of its loss, each a metric, and the steps of `fit` and `evaluate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from inntf.core.errors import explain
+from inntf.core.replicas import clip_what_replicas_add_up
+from inntf.models.compile_arguments import LOSSES, refuse_losses
+from inntf.models.step_seeds import step_seeds
+from inntf.numerics.mmd import mmd_squared
+
+TERMS = ("loss", "reconstruction", "padding", "prior")
+
+
+class AutoencoderTraining:
+    """Mixin of `InnAutoencoder`: what Keras calls in training."""
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keras' `compile`: an optimizer and how to run; the loss is the model's own.
+
+        The paper's is `keras.optimizers.Adam(1e-3, beta_1=0.8, beta_2=0.8, epsilon=1e-4)`.
+
+        Raises:
+            ValueError: for a loss, loss weights or metrics.
+        """
+        refuse_losses(
+            "InnAutoencoder", loss=loss, loss_weights=loss_weights, metrics=metrics, weighted_metrics=weighted_metrics
+        )
+        super().compile(optimizer=optimizer, **kwargs)
+        clip_what_replicas_add_up(self.optimizer)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as a saved model was."""
+        config = keras.saving.deserialize_keras_object({k: v for k, v in config.items() if k not in LOSSES})
+        self.compile(**config)
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The running means of the loss, its terms, and the regularizers."""
+        return [*self._means.values(), *self._regularizer_metrics]
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step of the optimizer."""
+        x = self._batch(data)
+        with tf.GradientTape() as tape:
+            loss = self._loss(x, training=True)
+            scaled = self.optimizer.scale_loss(loss / tf.distribute.get_strategy().num_replicas_in_sync)
+        weights = self.trainable_weights
+        if weights:
+            values = [w.value for w in weights]
+            gradients = tape.gradient(scaled, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """The loss and its terms, without regularizers."""
+        self._loss(self._batch(data), training=False)
+        return {name: mean.result() for name, mean in self._means.items()}
+
+    def predict_step(self, data: Any) -> tf.Tensor:
+        """Reconstructions."""
+        return self(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)
+
+    def _batch(self, data: Any) -> tf.Tensor:
+        x, _, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if weights is not None:
+            raise ValueError(
+                explain(self.name, received="sample weights", expected="none", remedy="Its losses are plain means.")
+            )
+        return self._cast(x)
+
+    def _loss(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        """The loss of a batch; all metrics are updated."""
+        x_hat, y, pad = self(x, training=training, parts=True)
+        wide = tf.float32 if y.dtype.size < 4 else y.dtype
+        entries = tf.maximum(tf.cast(tf.size(pad), wide), 1.0)  # a bottleneck of all entries pads none
+        normal = self._normal(
+            tf.shape(y), next(step_seeds(self.seed, 0 if self.optimizer is None else self.optimizer.iterations))
+        )
+        terms = {
+            "reconstruction": tf.reduce_mean(tf.cast(self._distance(x, x_hat), wide)),
+            "padding": tf.reduce_sum(tf.square(tf.cast(pad, wide))) / entries,
+            "prior": tf.cast(mmd_squared(y, normal, self.kernel, "biased"), wide),
+        }
+        weights = {"reconstruction": 1.0, "padding": self.padding_weight, "prior": self.prior_weight}
+        loss = tf.add_n([weights[name] * term for name, term in terms.items() if weights[name]])
+        for extra in self.losses:
+            loss += tf.cast(extra, loss.dtype)
+        for name, value in {"loss": loss, **terms}.items():
+            self._means[name].update_state(tf.stop_gradient(value), sample_weight=tf.shape(x)[0])
+        return loss

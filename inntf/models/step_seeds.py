@@ -1,0 +1,37 @@
+"""Seeds of what a training step draws: by the seed, the step and the replica alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+
+def step_seeds(seed: int | None, step: Any) -> Iterator[tf.Tensor | None]:
+    """A seed for each draw of a step on this replica; `None` for each without a seed.
+
+    A training that goes on from a checkpoint then draws what the uninterrupted one would have drawn.
+
+    Args:
+        seed: of the model.
+        step: the optimizer's `iterations`.
+
+    Returns:
+        An endless iterator of two int32.
+
+    Source: inntf.
+
+    Example:
+        >>> first, again = (next(step_seeds(3, 7)).numpy().tolist() for _ in range(2))
+        >>> first == again, next(step_seeds(None, 7))
+        (True, None)
+    """
+    if seed is None:
+        return itertools.repeat(None)
+    fold_in = tf.random.experimental.stateless_fold_in
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    first = tf.constant([seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF], tf.int32)
+    here = fold_in(fold_in(first, tf.cast(step, tf.int32)), replica)
+    return (fold_in(here, i) for i in itertools.count())
