@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import Any
 
 import keras
@@ -48,6 +50,14 @@ class AutoencoderTraining:
         if self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)
 
+    @functools.wraps(keras.Model.fit)
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """As in Keras."""
+        given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+        if any(given.get(key) is not None for key in ("sample_weight", "class_weight")):  # Keras drops those without a y
+            raise self._unweighted()
+        return super().fit(*args, **kwargs)
+
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """The running means of the loss, its terms, and the regularizers."""
@@ -78,10 +88,12 @@ class AutoencoderTraining:
     def _batch(self, data: Any) -> tf.Tensor:
         x, _, weights = keras.utils.unpack_x_y_sample_weight(data)
         if weights is not None:
-            raise ValueError(
-                explain(self.name, received="sample weights", expected="none", remedy="Its losses are plain means.")
-            )
+            raise self._unweighted()
         return self._cast(x)
+
+    def _unweighted(self) -> ValueError:
+        remedy = "Its losses are plain means."
+        return ValueError(explain(self.name, received="sample weights", expected="none", remedy=remedy))
 
     def _loss(self, x: tf.Tensor, training: bool) -> tf.Tensor:
         """The loss of a batch; all metrics are updated."""

@@ -21,6 +21,7 @@ from inntf._version import __version__
 from inntf.compose import Chain
 from inntf.core import Block
 from inntf.core.errors import explain
+from inntf.models import InnAutoencoder
 from inntf.serving.signatures import Served
 from inntf.stability import certify, stability_report
 from inntf.stability.block_functions import BlockFunctions
@@ -44,11 +45,11 @@ def make_card(
         stability: of `measured_stability`.
 
     Returns:
-        Keys `model`, `kind`, `event_shape`, `latent_shape`, `condition_shape`, `dtype`, `parameters` (numbers made to be
-        learned, frozen ones too), `trainable_parameters` (those not frozen), `nonfinite_parameters`, `optimizer_steps`
-        (`None` where the model has no optimizer, so that nothing is known), `stochastic_forward`, `default_signature`,
-        `signatures`, `training`, `certificate` (Lipschitz bounds of both directions, with the reason where one is
-        infinite), `stability`, `versions`, `created`.
+        Keys `model`, `kind`, `event_shape`, `latent_shape`, `condition_shape`, `dtype`, of an autoencoder `bottleneck`,
+        `prior_weight` and `padding_weight`, `parameters` (numbers made to be learned, frozen ones too), `trainable_parameters`
+        (those not frozen), `nonfinite_parameters`, `optimizer_steps` (`None` where the model has no optimizer, so that nothing
+        is known), `stochastic_forward`, `default_signature`, `signatures`, `training`, `certificate` (Lipschitz bounds of both
+        directions, with the reason where one is infinite), `stability`, `versions`, `created`.
 
     Raises:
         TypeError: if `training` holds what JSON cannot say.
@@ -69,6 +70,7 @@ def make_card(
             "event_shape": served.x_shape,
             "latent_shape": served.z_shape,
             "condition_shape": served.condition_shape,
+            **({} if served.autoencoder is None else _autoencoder(served.autoencoder)),
             "dtype": served.dtype,
             **_weights(served),
             "stochastic_forward": any(part.tags.stochastic for part in _parts(block)),
@@ -112,8 +114,7 @@ def measured_stability(served: Served, x: Any, condition: Any = None, samples: i
     """
     x = tf.cast(tf.convert_to_tensor(x), served.dtype)
     condition = None if condition is None else tf.cast(tf.convert_to_tensor(condition), served.dtype)
-    # The flow, where there is one: it knows the base that its own samples come from.
-    subject = served.block if served.flow is None else served.flow
+    subject = served.subject
     report = stability_report(subject, x, condition, passes=1, samples=samples)
     kept = {key: value for key, value in report.items() if key not in ("block", "dtype", "blocks", "error_by_pass")}
     measured = BlockFunctions.of(subject, x, condition).unrounded().block
@@ -182,6 +183,11 @@ def _weights(served: Served) -> dict[str, Any]:
         "nonfinite_parameters": sum(int(np.sum(~np.isfinite(np.asarray(v, np.float64)))) for v in made),
         "optimizer_steps": served.steps,
     }
+
+
+def _autoencoder(model: InnAutoencoder) -> dict[str, Any]:
+    """The bottleneck of the export, and what codes were trained to be: without a weight of the prior samples say little."""
+    return {"bottleneck": model.bottleneck, "prior_weight": model.prior_weight, "padding_weight": model.padding_weight}
 
 
 def _in_order(block: Block) -> list[Block]:

@@ -41,6 +41,9 @@ def export(
         log_prob     x [, condition]                           -> log_prob, bits_per_dim
         sample       n, seed, temperature [, condition]        -> x
 
+    Of an `InnAutoencoder` these are `encode` (`x -> y`), `decode` (`y -> x`), `reconstruct` (through the bottleneck it has
+    now, `serving_default`) and `sample` (codes from N(0, I)), beside `forward` and `inverse` of its block.
+
     `n` is an int32 scalar, `seed` one or two int32 (the same seed gives the same samples; one alone gives those of
     `flow.sample(n, seed=seed)`), `temperature` a float32 scalar, 1 for the model itself.  With conditions there are `n`
     samples for each, `(n, batch, ...)`; elsewhere there is one condition for each value, or one for all.
@@ -60,9 +63,9 @@ def export(
     made, certified bounds, `card`, and stability measured on `batch`.
 
     Args:
-        model: a `Flow`, a built `Block`, or whatever holds one: `DensityModel`, `FlowGan`, `IResNetClassifier`, a Keras model
-            of your own (see `inntf.stability.find_block`).  Of a classifier `classify` (`x -> logits`) is served too, as
-            `serving_default`.
+        model: a `Flow`, a built `Block`, or whatever holds one: `DensityModel`, `FlowGan`, `IResNetClassifier`,
+            `InnAutoencoder`, a Keras model of your own (see `inntf.stability.find_block`).  Of a classifier `classify`
+            (`x -> logits`) is served too, as `serving_default`.
         directory: folder of the model, such as `saved_models/flowgan`; made if need be.
         name: name of the model; its folder is then `directory/name`.
         version: positive integer; by default one more than the largest there.

@@ -95,12 +95,20 @@ class ServedModel:
         return self._call("sample", n=n, seed=seed, temperature=temperature, condition=condition)["x"]
 
     def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
-        """`inverse(forward(x))`, both really computed."""
+        """`inverse(forward(x))`, both really computed; of an autoencoder `decode(encode(x))`."""
         return self._call("reconstruct", x=x, condition=condition)["x"]
 
     def reconstruction_error(self, x: Any, condition: Any = None) -> tf.Tensor:
-        """`|x - inverse(forward(x))|_2`, `(batch,)`."""
+        """`|x - reconstruct(x)|_2`, `(batch,)`."""
         return self._call("reconstruct", x=x, condition=condition)["reconstruction_error"]
+
+    def encode(self, x: Any) -> tf.Tensor:
+        """The code of data, `(batch, bottleneck)`, of an autoencoder."""
+        return self._call("encode", x=x, condition=None)["y"]
+
+    def decode(self, y: Any) -> tf.Tensor:
+        """The data of codes `(batch, bottleneck)`, of an autoencoder."""
+        return self._call("decode", y=y, condition=None)["x"]
 
     def _call(self, name: str, **values: Any) -> dict[str, tf.Tensor]:
         if name not in self.signatures:

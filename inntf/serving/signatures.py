@@ -17,7 +17,9 @@ from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 from inntf.models.flow import Flow
+from inntf.models.invertible_autoencoder import InnAutoencoder
 from inntf.models.invertible_classifier import IResNetClassifier
+from inntf.serving.autoencoder_signatures import autoencoder_functions
 from inntf.serving.input_checks import checked, checked_count, checked_seed, checked_temperature, same_batch
 from inntf.stability.find_block import find_subject
 
@@ -30,6 +32,7 @@ class Served:
         block: the block, built.
         flow: the flow; `None` where the model has a block without a density.
         classifier: the classifier around the block, if it is one.
+        autoencoder: the autoencoder around the block, if it is one.
         condition_shape: shape of one condition as the caller passes it, before a condition network.
         kind: name of the model's class.
         name: the model's own name.
@@ -39,6 +42,7 @@ class Served:
     block: Block
     flow: Flow | None
     classifier: IResNetClassifier | None
+    autoencoder: InnAutoencoder | None
     condition_shape: Shape | None
     kind: str
     name: str
@@ -77,6 +81,7 @@ class Served:
             block,
             flow,
             model if isinstance(model, IResNetClassifier) else None,
+            model if isinstance(model, InnAutoencoder) else None,
             _condition_shape(block, flow),
             type(model).__name__,
             str(getattr(model, "name", None) or type(model).__name__),
@@ -105,7 +110,13 @@ class Served:
     @property
     def default(self) -> str:
         """The signature that answers where none is named."""
-        return "log_prob" if self.flow is not None else "classify" if self.classifier is not None else "forward"
+        holders = {"log_prob": self.flow, "classify": self.classifier, "reconstruct": self.autoencoder}
+        return next((name for name, holder in holders.items() if holder is not None), "forward")
+
+    @property
+    def subject(self) -> Block | Flow | InnAutoencoder:
+        """What knows where the model's own samples come from: the flow or the autoencoder, or the block alone."""
+        return next((holder for holder in (self.flow, self.autoencoder) if holder is not None), self.block)
 
 
 def trace(served: Served) -> tuple[Any, dict[str, Any]]:
@@ -121,6 +132,8 @@ def trace(served: Served) -> tuple[Any, dict[str, Any]]:
             functions |= _density_functions(served, functions["forward"])
         if served.classifier is not None:
             functions["classify"] = _classify(served)
+        if served.autoencoder is not None:
+            functions |= autoencoder_functions(served.autoencoder, functools.partial(_function, served), functions)
     for name, function in functions.items():
         setattr(root, name, function)
     found = {id(v): v for function in functions.values() for v in function.variables}

@@ -5,6 +5,7 @@ from inntf.stability.attack import Attack, attack
 from inntf.stability.ball_certificate import BallCertificate, certified_radius
 from inntf.stability.block_regularizer import BlockRegularizer
 from inntf.stability.certificate import Certificate, CertificateRow, certify
+from inntf.stability.decoder_certificate import DecoderCertificate, certify_decoder
 from inntf.stability.density_error import DensityError
 from inntf.stability.find_block import find_block
 from inntf.stability.finite_differences import FiniteDifferences
@@ -37,6 +38,7 @@ __all__ = [
     "BlockRegularizer",
     "Certificate",
     "CertificateRow",
+    "DecoderCertificate",
     "DensityError",
     "DequantizationBin",
     "ErrorSummary",
@@ -56,6 +58,7 @@ __all__ = [
     "attack",
     "certified_radius",
     "certify",
+    "certify_decoder",
     "condition_number",
     "dequantization_bin",
     "find_block",

@@ -44,9 +44,16 @@ class Followed:
         return (self.bound > _TIGHT * self.at_centre) & ~np.asarray(self.seen)
 
 
-def follow(blocks: list[MapInTurn], x: np.ndarray, radius: np.ndarray, condition: tf.Tensor | None, inverse: bool) -> Followed:
-    """Carry balls of `radius` round `x` through blocks in turn."""
-    path = BallPath(len(x), math.prod(x.shape[1:]))
+def follow(
+    blocks: list[MapInTurn],
+    x: np.ndarray,
+    radius: np.ndarray,
+    condition: tf.Tensor | None,
+    inverse: bool,
+    start: np.ndarray | None = None,
+) -> Followed:
+    """Carry balls of `radius` round `x` through blocks in turn; with `start`, balls in the span of its columns alone."""
+    path = BallPath(len(x), math.prod(x.shape[1:]), start)
     reasons: dict[str, None] = {}
     affine: list[tuple[np.ndarray, np.ndarray] | None] = []
     for block in blocks:
@@ -70,6 +77,7 @@ def seen_at_centres(
     condition: tf.Tensor | None,
     inverse: bool,
     also: bool | np.ndarray = False,
+    start: np.ndarray | None = None,
 ) -> tuple[Followed, np.ndarray | None]:
     """With the slopes at the centres: in large balls the Jacobian that was followed is that of the middle of ranges.
 
@@ -80,7 +88,7 @@ def seen_at_centres(
         return found, None
     given = None if condition is None else tf.boolean_mask(condition, wanted)
     x, still, size = x[wanted], np.zeros(int(wanted.sum())), math.prod(x.shape[1:])
-    matrix = np.eye(size)[None]
+    matrix = (np.eye(size) if start is None else start)[None]
     for block, known in zip(blocks, found.affine, strict=True):  # in balls of radius zero little has to be known
         if known is not None:
             value, jacobian = known
@@ -89,7 +97,7 @@ def seen_at_centres(
             here = _where_finite(block, x, still, given, inverse)
             value, jacobian = here.value, here.jacobian
         matrix, x = jacobian @ matrix, value
-    matrices = np.full([len(wanted), size, size], np.nan)
+    matrices = np.full([len(wanted), size, matrix.shape[2]], np.nan)
     matrices[wanted] = matrix
     slopes = np.where(found.loose, _told(spectral_norms(matrices)), found.at_centre)
     return dataclasses.replace(found, at_centre=slopes, seen=True), matrices

@@ -20,13 +20,15 @@ class BallPath:
 
     $$ \|V_n - M_n\| \le \sum_i \| J_n \cdots J_{i+1} \| \, e_i \, \|V_{i-1}\| . $$
 
+    With `start`, columns of the identity, these are Jacobians by some entries of the first input: balls lie in their subspace.
+
     Attributes:
         astray: how far the computed centre can be from the true image of the first one, `(n,)`.
     """
 
-    def __init__(self, n: int, size: int):
+    def __init__(self, n: int, size: int, start: np.ndarray | None = None):
         self._size, self._keep = size, size <= _PRODUCTS_UP_TO
-        self._matrix = np.eye(size)[None]
+        self._matrix = (np.eye(size) if start is None else start)[None]
         self._sources: list[tuple[np.ndarray, np.ndarray]] = []  # the product behind a block (or its norm), and e_i |V_{i-1}|
         self._product, self._rounding, self.astray = np.ones(n), np.zeros(n), np.zeros(n)
         self._slope: tuple[np.ndarray, np.ndarray] | None = None

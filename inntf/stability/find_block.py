@@ -22,7 +22,8 @@ def find_block(model: Any) -> Block:
     Searched are, in this order:
 
     1. the model itself: a `Block`, or an `inntf.Flow`, whose block it is;
-    2. its attributes `flow`, `block` and `body` (`DensityModel`, `FlowGan`, `IResNetClassifier`, a model of your own);
+    2. its attributes `flow`, `block` and `body` (`DensityModel`, `FlowGan`, `IResNetClassifier`, `InnAutoencoder`, a
+       model of your own);
     3. everything else that it holds: layers of a `Sequential` or functional model, attributes, lists, tuples, dictionaries,
        sublayers of sublayers, the bijector of a distribution.  Blocks inside of a block belong to that block.
 

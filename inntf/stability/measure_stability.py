@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from inntf.core.arguments import checked_count
 from inntf.core.random_states import same_draws
+from inntf.models import InnAutoencoder
 from inntf.stability.ball_certificate import BallCertificate, certify_balls
 from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.certificate import Certificate, certify
+from inntf.stability.decoder_certificate import certify_decoder, worst_of_decoder
 from inntf.stability.density_error import DensityError
 from inntf.stability.log_det_variance import infinite_variances
 from inntf.stability.measurement import Measurement, measure, singular_summary, worst_condition
@@ -65,7 +67,8 @@ def stability_report(
         - `density_error` (nats, nats_per_dim) of `log_prob` against the float64 copy, `None` without one;
         - `between_evaluations`, of 16-bit networks: eager operations there, a graph back;
         - `log_det_variance`: a sentence for each residual block whose random log-determinant may have an infinite variance;
-        - `float64_missing`, `singular_values`, `bounds`, `blocks`, and `balls`: what is proved within `radius`, or `None`.
+        - `float64_missing`, `singular_values`, `bounds`, `blocks`, and `balls`: what is proved within `radius`, or `None`;
+          of an autoencoder `decoder`, what is proved of it round the codes of those samples (`certify_decoder`).
 
     Raises:
         ValueError: if `x` is empty, or data that the block refuses; TypeError: if there is no block.
@@ -119,6 +122,7 @@ def stability_report(
         log_det_variance=infinite_variances(whole),
         bounds=_bounds(certificate.rows[0]),
         blocks=[_bounds(row) for row in certificate.rows[1:]],
+        decoder=_decoder(model, x[:samples], radius),
         balls=None if radius is None else _balls(certify_balls(whole, x[:samples], radius, few), float(radius)),
     )
     report.certificate, report.passes = certificate, tf.gather(repeated.samples, most_changed(repeated.errors), axis=1).numpy()
@@ -162,6 +166,13 @@ def _balls(found: BallCertificate, radius: float) -> dict[str, Any]:
     worst = {name: getattr(found, name)[proved] for name in ("forward", "inverse", "forward_at_centre", "inverse_at_centre")}
     numbers = {name: float(values.max()) if values.size else math.inf for name, values in worst.items()}
     return {"radius": radius, "samples": len(proved), "certified": int(proved.sum()), **numbers, "reasons": list(found.reasons)}
+
+
+def _decoder(model: Any, x: tf.Tensor, radius: float | None) -> dict[str, Any] | None:
+    """What is proved of the decoder of an autoencoder."""
+    if radius is None or not isinstance(model, InnAutoencoder):
+        return None
+    return worst_of_decoder(certify_decoder(model, x, radius), float(radius))
 
 
 def _bounds(row: Any) -> dict[str, Any]:

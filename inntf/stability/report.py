@@ -89,6 +89,11 @@ class StabilityReport(dict):
                 f"{balls['forward']:.4g} forward, {balls['inverse']:.4g} back (at the data themselves "
                 f"{balls['forward_at_centre']:.4g} and {balls['inverse_at_centre']:.4g})"
             )
+        if (decoder := self.get("decoder")) is not None:
+            proved = f"{decoder['certified']} of {decoder['samples']} codes"
+            lines.append(
+                f"  Decoder, proved within {decoder['radius']:.3g} (l2) of {proved}: at most {decoder['bound']:.4g} (at the codes themselves {decoder['at_centre']:.4g})"
+            )
         lines.append("  Certified Lipschitz bounds:")
         return "\n".join(lines) + "\n" + "\n".join("    " + line for line in str(self.certificate).splitlines())
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block
-from inntf.models import IResNetClassifier
+from inntf.models import InnAutoencoder, IResNetClassifier
 from inntf.models.flow_shapes import standard_normal
 from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.find_block import find_subject
@@ -61,6 +61,8 @@ def draw_latents(model: Any, maps: BlockFunctions, seed: int = 0) -> tf.Tensor |
     block = maps.block
     if no_samples(model, block):
         return None
+    if isinstance(model, InnAutoencoder):
+        return _drawn_codes(model, seed)
     latent = block._z_event_shape
     size = math.prod(latent)
     count = int(np.clip(_LARGEST // max(size, 1), _FEWEST, _MOST))
@@ -81,7 +83,16 @@ def no_samples(model: Any, block: Block) -> str:
     """
     if math.prod(block._z_event_shape) != math.prod(block._x_event_shape):
         return "The block pads: no density, and no samples."
+    if isinstance(model, InnAutoencoder) and not model.prior_weight:
+        return "An autoencoder whose codes were trained to follow no law (prior_weight=0): no density, and no samples."
     return "A classifier: no density, and no samples." if isinstance(model, IResNetClassifier) else ""
+
+
+def _drawn_codes(model: InnAutoencoder, seed: int) -> tf.Tensor:
+    """Codes from N(0, I), padded with the zeros that decoding puts behind them."""
+    count = int(np.clip(_LARGEST // model.dim, _FEWEST, _MOST))
+    codes = standard_normal((model.bottleneck,), model.block.variable_dtype).sample(count, seed=tf.constant([seed, 0]))
+    return model.padded(codes)
 
 
 def relative_summary(errors: Any, x: Any) -> ErrorSummary:

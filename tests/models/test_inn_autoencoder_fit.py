@@ -1,0 +1,236 @@
+"""The invertible autoencoder as a keras.Model: fit, another bottleneck, saving, freezing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from inntf.blocks import AffineCoupling, Permutation
+from inntf.compose import Chain
+from inntf.models import InnAutoencoder, inn_autoencoder
+from inntf.nets import MLP
+from inntf.numerics import Gaussian
+from inntf.stability import FiniteDifferences
+from recipes.common.mnist_5k import mnist_5k
+from tests.house.source import ROOT
+
+
+def adam(rate=1e-3):
+    return keras.optimizers.Adam(rate, beta_1=0.8, beta_2=0.8, epsilon=1e-4)
+
+
+def digits(n=256):
+    return (mnist_5k()[0][:n].reshape(-1, 28, 28, 1) / 255.0).astype("float32")
+
+
+def rows(n=64):
+    """Digits as vectors of 49 pixels."""
+    return digits(n).reshape(n, 7, 4, 7, 4).mean((2, 4)).reshape(n, 49)
+
+
+def tiny(bottleneck=8, backprop="stored", **kwargs):
+    """An autoencoder of vectors: what Keras does with it does not depend on the block."""
+    keras.utils.set_random_seed(3)
+    nets = [MLP(8, zero_last=False) for _ in range(2)]
+    first, second = (AffineCoupling(conditioner=net) for net in nets)
+    block = Chain([first, Permutation.reverse(), second], backprop=backprop).ensure_built((49,))
+    return InnAutoencoder(block, bottleneck, **{"seed": 2} | kwargs)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model trained for a few steps, and what `fit` said."""
+    settings = {"stages": (1,), "hidden": 4, "dense_hidden": 8, "seed": 2}
+    model = inn_autoencoder((28, 28, 1), 8, prior_weight=0.1, **settings)
+    model.compile(adam(1e-2))
+    history = model.fit(digits(), epochs=4, batch_size=16, verbose=0, validation_data=digits(64))
+    return model, history.history
+
+
+def test_fit_lowers_every_term(trained):
+    history = trained[1]
+    terms = {"loss", "reconstruction", "padding", "prior"}
+    assert set(history) == terms | {f"val_{name}" for name in terms}
+    for name, share in {"loss": 0.9, "padding": 0.9, "val_loss": 0.9, "reconstruction": 0.98}.items():
+        assert history[name][-1] < share * history[name][0], name
+
+
+def test_the_loss_is_the_formula(trained):
+    model = trained[0]
+    x = digits(32)
+    found = model.evaluate(x, batch_size=32, verbose=0, return_dict=True)
+    y, pad = (part.numpy().astype(np.float64) for part in model.latent(x))
+    assert found["reconstruction"] == pytest.approx(np.mean(np.abs(x - model(x))), rel=1e-5)
+    assert found["padding"] == pytest.approx(np.mean(pad**2), rel=1e-5)
+    assert found["loss"] == pytest.approx(found["reconstruction"] + found["padding"] + 0.1 * found["prior"], rel=1e-5)
+    normal = np.random.default_rng(0).standard_normal((4000, 8))
+
+    def kernel(a, b):
+        squares = np.sum((a[:, None] - b) ** 2, -1)
+        return np.mean([w**2 / (w**2 + squares) for w in (0.2, 0.5, 0.9, 1.3)]) * 4
+
+    expected = kernel(y, y) + kernel(normal[:32], normal[:32]) - 2 * kernel(y, normal)
+    assert found["prior"] == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize("mode", ["stored", "reversible"])
+def test_another_bottleneck(mode):
+    model = tiny(backprop=mode)
+    model.compile(adam())
+    x = rows(64)
+    history = model.fit(x, epochs=1, batch_size=32, verbose=0, validation_data=x)
+    before, weights = model.evaluate(x, verbose=0, return_dict=True), model.get_weights()
+    model.predict(x, verbose=0)
+    model.bottleneck = 49
+    assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
+    whole = model.evaluate(x, verbose=0, return_dict=True)
+    assert before["reconstruction"] > 3e-3 > whole["reconstruction"] and whole["padding"] == 0
+    assert np.max(np.abs(model.predict(x, verbose=0) - x)) < 1e-4
+    assert model.encode(x).shape == (64, 49)
+    history = model.fit(x, epochs=1, batch_size=32, verbose=0)
+    assert history.history["reconstruction"][0] < 3e-3
+    model.bottleneck = 8
+    assert model.evaluate(x, verbose=0, return_dict=True)["reconstruction"] > 3e-3
+
+
+def test_another_bottleneck_in_the_middle_of_fit():
+    class Widen(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.bottleneck = (8, 49)[epoch]
+
+    model = tiny()
+    model.compile(adam())
+    found = model.fit(rows(64), epochs=2, batch_size=32, verbose=0, validation_data=rows(32), callbacks=[Widen()]).history
+    assert found["reconstruction"][0] > 3e-3 > found["reconstruction"][1]
+    assert found["val_reconstruction"][0] > 3e-3 > found["val_reconstruction"][1]
+
+
+LOAD = """
+import sys
+import keras, numpy as np
+import inntf
+model = keras.saving.load_model(sys.argv[1] + "/model.keras")
+with np.load(sys.argv[1] + "/numbers.npz") as numbers:
+    np.testing.assert_allclose(model.encode(numbers["x"]), numbers["y"], atol=1e-5)
+    np.testing.assert_allclose(model.predict(numbers["x"], verbose=0), numbers["x_hat"], atol=1e-5)
+    np.testing.assert_allclose(model.sample(3, seed=4), numbers["samples"], atol=1e-5)
+    loss = model.evaluate(numbers["x"], verbose=0, return_dict=True)["loss"]
+    np.testing.assert_allclose(loss, numbers["loss"], rtol=1e-4)
+    model.bottleneck = 784
+    np.testing.assert_allclose(model.predict(numbers["x"], verbose=0), numbers["x"], atol=1e-4)
+    assert model.optimizer.iterations == 64 and model.optimizer.beta_1 == 0.8
+"""
+
+
+def test_saved_and_loaded_in_a_fresh_process(trained, tmp_path):
+    model, x = trained[0], digits(32)
+    model.save(tmp_path / "model.keras")
+    numbers = {"x": x, "y": model.encode(x), "x_hat": model(x), "samples": model.sample(3, seed=4)}
+    numbers["loss"] = model.evaluate(x, verbose=0, return_dict=True)["loss"]
+    np.savez(tmp_path / "numbers.npz", **numbers)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(tmp_path)], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def fourth_power(x, x_hat):
+    return tf.reduce_mean((x - x_hat) ** 4, 1)
+
+
+def test_configuration():
+    registered = keras.saving.register_keras_serializable("tests")(fourth_power)
+    model = tiny(reconstruction=registered, kernel=Gaussian([1.0, 2.0]), padding_weight=0.5, prior_weight=2.0)
+    model.bottleneck = 17
+    model.trainable = False
+    again = InnAutoencoder.from_config(model.get_config())
+    assert again.get_config() == model.get_config() and not again.trainable_weights
+    assert (again.bottleneck, again.kernel, again.reconstruction) == (17, Gaussian([1.0, 2.0]), registered)
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_allclose(clone(rows(2)), model(rows(2)), atol=1e-6)
+    with pytest.raises(ValueError, match="the kernel"):
+        tiny(kernel=lambda squares: squares).get_config()
+
+
+def test_frozen_weights_stay():
+    model = tiny()
+    model.block.blocks[0].trainable = False
+    model.compile(adam())
+    before = model.get_weights()
+    model.fit(rows(64), batch_size=32, verbose=0)
+    changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    frozen = len(model.block.blocks[0].weights)
+    assert not any(changed[:frozen]) and any(changed[frozen:])
+
+
+def test_what_a_step_draws_is_repeated(tmp_path):
+    """A training that goes on from a checkpoint is the same training."""
+
+    def run(folder=None):
+        model = tiny(prior_weight=5.0)
+        model.compile(adam())
+        for epoch in range(2):
+            model.fit(rows(64), initial_epoch=epoch, epochs=epoch + 1, batch_size=32, shuffle=False, verbose=0)
+            if folder is not None and epoch == 0:
+                model.save(folder / "half.keras")
+                model = keras.saving.load_model(folder / "half.keras")
+        return model.get_weights()
+
+    def difference(a, b):
+        return max(np.max(np.abs(u - v)) for u, v in zip(a, b, strict=True))
+
+    assert difference(run(), run(tmp_path)) < 1e-6
+    other = tiny(prior_weight=5.0)
+    other.seed = 3
+    other.compile(adam())
+    other.fit(rows(64), epochs=2, batch_size=32, shuffle=False, verbose=0)
+    assert difference(run(), other.get_weights()) > 1e-5
+
+
+def test_regularizers_are_in_the_loss_of_training():
+    model = tiny(regularizers=[FiniteDifferences(0.5, every=1)])
+    model.compile(adam())
+    found = model.fit(rows(64), batch_size=32, verbose=0).history
+    name = model.regularizers[0].name
+    assert found["loss"][0] == pytest.approx(found["reconstruction"][0] + found["padding"][0] + found[name][0], rel=1e-4)
+    assert name not in model.evaluate(rows(32), verbose=0, return_dict=True)
+
+
+def test_compiled_by_xla():
+    losses = []
+    for jit_compile in (False, True):
+        model = tiny()
+        model.compile(adam(), jit_compile=jit_compile)
+        losses.append(model.fit(rows(64), batch_size=32, shuffle=False, verbose=0).history["loss"][0])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_replicas_take_the_step_of_one_device():
+    """Of all terms that are means; each replica compares its own codes with the prior."""
+    devices = tf.config.list_logical_devices("CPU")
+    if len(devices) < 2:
+        pytest.skip("needs two logical CPUs")
+    found = []
+    for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy([d.name for d in devices[:2]])):
+        with strategy.scope():
+            model = tiny()
+            model.compile(keras.optimizers.SGD(0.1))
+        model.fit(tf.data.Dataset.from_tensor_slices(rows(32)).batch(32), verbose=0)
+        found.append(model.get_weights())
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(*found, strict=True))
+
+
+def test_weights_of_samples_are_refused():
+    model = tiny()
+    model.compile(adam())
+    with pytest.raises(ValueError, match="sample weights"):
+        model.fit(rows(32), sample_weight=np.ones(32), verbose=0)
+    model.fit(rows(32), rows(32), verbose=0)  # the habit of autoencoders: a y is no news
