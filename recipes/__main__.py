@@ -14,6 +14,7 @@ RECIPES = {
     "iresnet": "residual networks that classify, run backwards, and are densities",
     "classification": "classifiers whose inverse explodes in training, and two regularizers that keep it",
     "attack": "flows whose own data's bins are searched for images that they lose",
+    "autoencoder": "networks with an artificial bottleneck, beside classical autoencoders and today's rivals",
     "density": "flows trained by likelihood, their stability meanwhile, and inputs unlike their data",
     "decorrelation": "one objective, which stable and unstable networks reach alike",
     "toy_regression": "a regression whose best fit has no inverse, and the flow loss that keeps one",

@@ -57,6 +57,10 @@ POSSIBLE = {
     "others": {""},  # none
     "lowest_scale": {"0"},
     "timed_every": {""},  # none
+    "bottlenecks": {""},  # the paper's
+    "generative_bottlenecks": {""},
+    "prior_weight": {"0", "1.5"},
+    "reconstruction_weight": {"0", "1.5"},
 }
 PLACES = ("out", "export_dir", "data_dir")  # any text may name a folder
 
@@ -111,6 +115,10 @@ def test_impossible_values_end_in_one_line_and_code_2(name, share, capsys):
         ("attack", "--attacked 1 --certified 2", "--certified"),
         ("attack", "--models residual residual", "no two alike"),
         ("checkerboard", "@file", "@file"),
+        ("autoencoder", "--bottlenecks 4 4", "alike"),
+        ("autoencoder", "--models inn inn", "--models"),
+        ("autoencoder", "--dataset cifar10 --models classic_2048", "convolutions"),
+        ("autoencoder", "--strategy multiworker", "mirrored"),
     ],
 )
 def test_settings_that_contradict_each_other(name, argv, said, capsys):

@@ -1,0 +1,1 @@
+"""Autoencoders: invertible networks with an artificial bottleneck, classical ones, and today's rivals."""

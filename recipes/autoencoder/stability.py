@@ -1,0 +1,93 @@
+"""How stable a decoder is, and with an INN its whole map: singular values, reconstruction, certificates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from inntf.models import InnAutoencoder
+from inntf.numerics.jacobian import jvp
+from inntf.stability import certify, singular_values, summarize
+from recipes.autoencoder.data import scaled
+from recipes.autoencoder.models import Autoencoder
+from recipes.common.numbers import ratio
+
+RADIUS = 1e-4  # of the balls of codes in which a decoder is certified
+_PASSED = 256
+_COLUMNS = 256  # more are not measured: the largest ones matter
+
+
+def decoder_spectrum(model: Autoencoder, codes: np.ndarray) -> dict[str, Any]:
+    """Singular values of the decoder's Jacobian at codes `(n, bottleneck)`: how it stretches, and what it forgets.
+
+    The extremes are over all codes, the condition number is the median; `None` for a bottleneck beyond 256.
+    """
+    if codes.shape[1] > _COLUMNS:
+        return {"decoder_stretch": None, "decoder_shrink": None, "decoder_condition": None}
+    jacobians = decoder_jacobian(model, codes)
+    values = np.linalg.svd(jacobians, compute_uv=False)
+    with np.errstate(all="ignore"):
+        conditions = values[:, 0] / values[:, -1]
+    return {
+        "decoder_stretch": float(values[:, 0].max()),
+        "decoder_shrink": float(values[:, -1].min()),
+        "decoder_condition": float(np.median(conditions)),
+    }
+
+
+def decoder_jacobian(model: Autoencoder, codes: np.ndarray) -> np.ndarray:
+    """`(n, dims, bottleneck)` Jacobians of the decoder, float64 of float32: a product a column, all codes together."""
+    count, width = codes.shape
+    y = tf.constant(codes, tf.float32)
+
+    @tf.function
+    def column(direction: tf.Tensor) -> tf.Tensor:
+        return jvp(model.decode, y, tf.broadcast_to(direction, y.shape))
+
+    columns = [column(row).numpy().reshape(count, -1) for row in np.eye(width, dtype=np.float32)]
+    return np.stack(columns, -1).astype(np.float64)
+
+
+def of_an_inn(model: InnAutoencoder, pixels: np.ndarray, codes: np.ndarray, images: int) -> dict[str, Any]:
+    """Of the whole invertible map: errors of its inverse, singular values in float64, certificates.
+
+    Args:
+        model: trained.
+        pixels: test images, uint8.
+        codes: theirs.
+        images: how many of them have their Jacobian measured.
+    """
+    block = model.block
+    x = scaled(pixels[:_PASSED])
+    back = tf.function(lambda x: block.inverse_and_log_det(block.forward_and_log_det(x)[0])[0])(x).numpy()
+    errors = np.linalg.norm((back.astype(np.float64) - x.numpy()).reshape(len(back), -1), axis=1)
+    options = {"method": "lanczos", "iterations": 40, "tolerance": 0.05, "precision": "float64"}
+    spectrum = singular_values(block, x[:images], **options)
+    bounds = block.lipschitz_bounds()
+    return {
+        "reconstruction_error": summarize(errors)._asdict(),
+        "condition_number": float(np.median(spectrum.condition_number)),
+        "largest_singular_value": float(np.max(spectrum.largest)),
+        "smallest_singular_value": float(np.min(spectrum.smallest)),
+        "singular_values_unverified": int(np.sum(~np.asarray(spectrum.consistent))),
+        "certified_decoder_everywhere": float(bounds.inverse),
+        **decoder_certificate(model, codes[:1]),
+    }
+
+
+def decoder_certificate(model: InnAutoencoder, codes: np.ndarray, radius: float = RADIUS) -> dict[str, float]:
+    """A certified Lipschitz constant of the inverse in a ball round `(code, 0)`, and the exact one at its centre.
+
+    Of the worst code.  It bounds the decoder's, which is the inverse where all other entries are zero.
+    """
+    images = model.decode(tf.constant(codes, tf.float32))  # the map takes them to (code, 0)
+    found = certify(model.block, at=images, radius=radius)
+    worst = int(np.argmax(found.inverse))
+    return {
+        "certified_radius": radius,
+        "certified_decoder": float(found.inverse[worst]),
+        "inverse_at_centre": float(found.inverse_at_centre[worst]),
+        "certified_over_centre": ratio(found.inverse[worst], found.inverse_at_centre[worst]),
+    }
