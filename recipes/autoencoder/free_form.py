@@ -52,8 +52,7 @@ class FreeFormInjectiveFlow(Generative, PairAutoencoder):
 
     def parts(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """The loss and its three terms, means over the images."""
-        at = tf.cast(self.optimizer.iterations, tf.int32) if self.optimizer is not None else 0
-        vectors = sphere(tf.shape(x)[0], self.bottleneck, tf.stack([self.seed, at]), x.dtype)
+        vectors = sphere(tf.shape(x)[0], self.bottleneck, self.step_seed(self.seed), x.dtype)
         code, image, surrogate = volume_surrogate(self.encode, self.decode, x, vectors)
         axes = list(range(1, len(self.event_shape) + 1))
         error = tf.reduce_mean(tf.reduce_sum(tf.square(x - image), axes))

@@ -62,6 +62,11 @@ class PairAutoencoder(keras.Model):
         """`loss`, whose gradient trains, and what else is to be seen of it, by `names`; scalars."""
         return {"loss": tf.reduce_mean(tf.abs(x - self.reconstruct(x)))}
 
+    def step_seed(self, seed: int) -> tf.Tensor:
+        """Two integers for what a step draws: a training that goes on draws the same."""
+        at = tf.cast(self.optimizer.iterations, tf.int32) if self.compiled else tf.constant(0)
+        return tf.stack([tf.constant(seed), at])
+
     @property
     def metrics(self) -> list[keras.Metric]:
         """Means of the parts, reset by `fit`."""

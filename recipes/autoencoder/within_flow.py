@@ -103,8 +103,7 @@ class AutoencoderWithinFlow(Generative, PairAutoencoder):
 
     def parts(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """Nats per dimension of images with noise, and bits per dimension of their grey levels."""
-        at = tf.cast(self.optimizer.iterations, tf.int32) if self.optimizer is not None else 0
-        noise = tf.random.stateless_uniform(tf.shape(x), tf.stack([self.seed, at]), -0.5, 0.5, x.dtype) / LEVELS
+        noise = tf.random.stateless_uniform(tf.shape(x), self.step_seed(self.seed), -0.5, 0.5, x.dtype) / LEVELS
         loss = -tf.reduce_mean(self.log_prob(x + noise)) / self.dims
         return {"loss": loss, "bits_per_dim": loss / math.log(2) + math.log2(LEVELS)}
 
