@@ -90,9 +90,10 @@ class StabilityReport(dict):
                 f"{balls['forward_at_centre']:.4g} and {balls['inverse_at_centre']:.4g})"
             )
         if (decoder := self.get("decoder")) is not None:
-            proved = f"{decoder['certified']} of {decoder['samples']} codes"
+            proved = f"{decoder['certified']} of {decoder['samples']} codes: at most {decoder['bound']:.4g}"
             lines.append(
-                f"  Decoder, proved within {decoder['radius']:.3g} (l2) of {proved}: at most {decoder['bound']:.4g} (at the codes themselves {decoder['at_centre']:.4g})"
+                f"  Decoder, proved within {decoder['radius']:.3g} (l2) of {proved} (at the codes themselves "
+                f"{decoder['at_centre']:.4g})"
             )
         lines.append("  Certified Lipschitz bounds:")
         return "\n".join(lines) + "\n" + "\n".join("    " + line for line in str(self.certificate).splitlines())
