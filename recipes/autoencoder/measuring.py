@@ -62,7 +62,7 @@ def measure(
     }
     if isinstance(model, InnAutoencoder):
         numbers |= {"padding_norm": padding_norm(model, data.test)}
-        numbers |= stability.of_an_inn(model, data.test, codes, config.jacobian_images)
+        numbers |= stability.of_an_inn(model, data.test, config.jacobian_images)
         steps = int(model.optimizer.iterations)
         options = {"samples": 1, "iterations": 15, "precision": "float64"}
         write_stability(board, model.block, tf.constant(x[:32]), steps, **options)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.models import inn_autoencoder
+from inntf.training import clip_what_replicas_add_up
 from recipes.autoencoder.data import scaled
 from recipes.autoencoder.free_form import FreeFormInjectiveFlow
 from recipes.autoencoder.networks import make_pair
@@ -67,7 +68,7 @@ def make_model(config: Config, name: str, shape: tuple[int, ...], bottleneck: in
         )
     else:
         model = _make_pair_model(config, name, shape, bottleneck, seed)
-    rate = drops(config.rate, steps, config.drops_of(name))
+    rate = drops(config.rate_of(name), steps, config.drops_of(name))
     if name in INVERTIBLE:
         optimizer = AdamWithPenalty(rate, penalty=1e-6, beta_1=0.8, beta_2=0.8, epsilon=1e-4)
     else:
@@ -75,6 +76,7 @@ def make_model(config: Config, name: str, shape: tuple[int, ...], bottleneck: in
         clip = None if name.startswith("classic") else 100.0
         optimizer = AdamWithPenalty(rate, penalty=1e-5, epsilon=1e-8, global_clipnorm=clip)
     model.compile(optimizer)
+    clip_what_replicas_add_up(optimizer)
     optimizer.build(model.trainable_variables)
     return model
 

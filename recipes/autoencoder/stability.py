@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from inntf.models import InnAutoencoder
 from inntf.numerics.jacobian import jvp
-from inntf.stability import certify, singular_values, summarize
+from inntf.stability import certify_decoder, singular_values, summarize
 from recipes.autoencoder.data import scaled
 from recipes.autoencoder.models import Autoencoder
 from recipes.common.numbers import ratio
@@ -50,13 +50,12 @@ def decoder_jacobian(model: Autoencoder, codes: np.ndarray) -> np.ndarray:
     return np.stack(columns, -1).astype(np.float64)
 
 
-def of_an_inn(model: InnAutoencoder, pixels: np.ndarray, codes: np.ndarray, images: int) -> dict[str, Any]:
+def of_an_inn(model: InnAutoencoder, pixels: np.ndarray, images: int) -> dict[str, Any]:
     """Of the whole invertible map: errors of its inverse, singular values in float64, certificates.
 
     Args:
         model: trained.
         pixels: test images, uint8.
-        codes: theirs.
         images: how many of them have their Jacobian measured.
     """
     block = model.block
@@ -73,21 +72,20 @@ def of_an_inn(model: InnAutoencoder, pixels: np.ndarray, codes: np.ndarray, imag
         "smallest_singular_value": float(np.min(spectrum.smallest)),
         "singular_values_unverified": int(np.sum(~np.asarray(spectrum.consistent))),
         "certified_decoder_everywhere": float(bounds.inverse),
-        **decoder_certificate(model, codes[:1]),
+        **decoder_certificate(model, pixels[:images]),
     }
 
 
-def decoder_certificate(model: InnAutoencoder, codes: np.ndarray, radius: float = RADIUS) -> dict[str, float]:
-    """A certified Lipschitz constant of the inverse in a ball round `(code, 0)`, and the exact one at its centre.
+def decoder_certificate(model: InnAutoencoder, pixels: np.ndarray, radius: float = RADIUS) -> dict[str, Any]:
+    """A certified Lipschitz constant of the decoder in balls round the codes of images, and the exact one at the codes.
 
-    Of the worst code.  It bounds the decoder's, which is the inverse where all other entries are zero.
+    The largest over the images.
     """
-    images = model.decode(tf.constant(codes, tf.float32))  # the map takes them to (code, 0)
-    found = certify(model.block, at=images, radius=radius)
-    worst = int(np.argmax(found.inverse))
+    found = certify_decoder(model, scaled(pixels), radius)
+    worst = int(np.argmax(found.bound))
     return {
         "certified_radius": radius,
-        "certified_decoder": float(found.inverse[worst]),
-        "inverse_at_centre": float(found.inverse_at_centre[worst]),
-        "certified_over_centre": ratio(found.inverse[worst], found.inverse_at_centre[worst]),
+        "certified_decoder": float(found.bound[worst]),
+        "decoder_at_centre": float(found.at_centre[worst]),
+        "certified_over_centre": ratio(found.bound[worst], found.at_centre[worst]),
     }

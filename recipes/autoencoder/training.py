@@ -53,7 +53,11 @@ def train(
         return batches(data.train, config.batch, seed, start=start).map(scaled, num_parallel_calls=2)
 
     parts = {"model": model.trainable_variables, "optimizer": model.optimizer}
-    options = {"weights": model.trainable_weights, "trained": model.trainable_weights, "remedy": "Lower --rate."}
+    options = {
+        "weights": model.trainable_weights,
+        "trained": model.trainable_weights,
+        "remedy": "Lower --rate-inn or --rate-classic.",
+    }
     watch = Watch(folder, name, look=look, **options, **parts)
     fit_in_segments(model, name, stream, watch.restore(), steps, config.between_looks(steps), watch.look)
     return watch.finish()

@@ -76,10 +76,12 @@ def test_an_invertible_one_is_measured_exported_and_cut_afterwards(tmp_path):
     result = result_of(tmp_path)
     numbers = result["metrics"]["inn_b4_seed0"]
     assert numbers["padding_norm"] > 0 and numbers["reconstruction_error"]["max"] < 1e-4
-    assert numbers["condition_number"] >= 1 and numbers["certified_decoder"] >= 0.99 * numbers["inverse_at_centre"]
+    assert numbers["condition_number"] >= 1 and numbers["certified_decoder"] >= 0.99 * numbers["decoder_at_centre"]
     after = result["metrics"][experiment.AFTERWARDS]["inn_b4_seed0"]
     assert set(after) == {"2", "4"} and after["4"] == pytest.approx(numbers["l1"], rel=1e-5)
     (version,) = (tmp_path / "saved/autoencoder_inn").iterdir()
+    with_signatures = set(json.loads((version / "card.json").read_text())["signatures"])
+    assert {"encode", "decode", "sample", "reconstruct"} <= with_signatures
     card = json.loads((version / "card.json").read_text())
     assert card["training"]["variant"] == "inn_b4_seed0" and card["training"]["measured"]["l1"] == numbers["l1"]
     with np.load(tmp_path / "run/pictures_inn_b4_seed0.npz") as file:
