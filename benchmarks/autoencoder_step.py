@@ -1,9 +1,9 @@
 """A step of the MNIST autoencoder beside FrEIA's: `python -m benchmarks.autoencoder_step --peers /path/to/python`.
 
 The paper's network (1,121,192 weights), loss (mean absolute error of the reconstruction and mean square of the padding,
-bottleneck 12), Adam with betas (0.8, 0.8), batch 128; every model in a process of its own.  The processes wait and run a few steps in turn, so
-that a busy machine slows all of them; times are medians.  Activation memory is the largest resident size at that batch over
-that at a batch of 8, each in a fresh process: weights, code and the rest of the library cancel.
+bottleneck 12), Adam with betas (0.8, 0.8), batch 128; every model in a process of its own.  The processes wait and run a few
+steps in turn, so that a busy machine slows all of them; times are medians.  Activation memory is the largest resident size
+at that batch over that at a batch of 8, each in a fresh process: weights, code and the rest of the library cancel.
 
 Bars: a step at most 0.8 of FrEIA's, activation memory of the reversible mode at most half of FrEIA's.
 """

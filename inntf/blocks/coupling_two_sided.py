@@ -64,6 +64,10 @@ class TwoSidedCoupling(BlocksInTurn):
         self.first = AffineCoupling(conditioner=first, split=ChannelSplit(at, swap=True), name="first", **common)
         self.second = AffineCoupling(conditioner=second, split=ChannelSplit(at), name="second", **common)
 
+    def __dir__(self) -> list[str]:
+        """All but `parameters`: Keras saves layers where it finds them first in `dir`, and that stands before `second`."""
+        return [name for name in super().__dir__() if name != "parameters"]
+
     def blocks_in_turn(self) -> tuple[AffineCoupling, AffineCoupling]:
         """The two sides."""
         return self.first, self.second

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -234,3 +235,17 @@ def test_weights_of_samples_are_refused():
     with pytest.raises(ValueError, match="sample weights"):
         model.fit(rows(32), sample_weight=np.ones(32), verbose=0)
     model.fit(rows(32), rows(32), verbose=0)  # the habit of autoencoders: a y is no news
+
+
+def test_weights_of_a_loaded_model_go_into_one_made_anew(tmp_path):
+    """Both have their layers at the same places of the file, and nothing is said to be missing."""
+    settings = {"stages": (1,), "hidden": 4, "dense_hidden": 4}
+    model, other = (inn_autoencoder((8, 8, 1), 3, seed=seed, **settings) for seed in (0, 1))
+    model.set_weights([w + 1.0 for w in model.get_weights()])
+    model.save(tmp_path / "model.keras")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Skipping nested container")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+    loaded.save_weights(tmp_path / "loaded.weights.h5")
+    other.load_weights(tmp_path / "loaded.weights.h5")
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
