@@ -214,19 +214,35 @@ def test_compiled_by_xla():
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
-def test_replicas_take_the_step_of_one_device():
-    """Of all terms that are means; each replica compares its own codes with the prior."""
-    devices = tf.config.list_logical_devices("CPU")
-    if len(devices) < 2:
-        pytest.skip("needs two logical CPUs")
-    found = []
-    for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy([d.name for d in devices[:2]])):
-        with strategy.scope():
-            model = tiny()
-            model.compile(keras.optimizers.SGD(0.1))
-        model.fit(tf.data.Dataset.from_tensor_slices(rows(32)).batch(32), verbose=0)
-        found.append(model.get_weights())
-    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(*found, strict=True))
+REPLICAS = """
+import keras, numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.models.test_inn_autoencoder_fit import rows, tiny
+
+def weights(strategy, **kwargs):
+    with strategy.scope():
+        model = tiny(**kwargs)
+        model.compile(keras.optimizers.SGD(0.1))
+    model.fit(tf.data.Dataset.from_tensor_slices(rows(32)).batch(32), verbose=0)
+    return model.get_weights()
+
+def distance(a, b):
+    return max(np.abs(u - v).max() for u, v in zip(a, b))
+
+two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert distance(weights(two), weights(tf.distribute.get_strategy())) < 1e-6
+assert distance(weights(two, prior_weight=1.0), weights(two, prior_weight=1.0)) == 0  # the same draws
+assert distance(weights(two, prior_weight=1.0), weights(two)) > 1e-4
+"""
+
+
+@pytest.mark.slow
+def test_two_replicas_take_the_step_of_one_device(tmp_path):
+    """Of all terms that are means; each replica compares its own codes with the prior, with draws of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run([sys.executable, "-c", REPLICAS], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
 def test_weights_of_samples_are_refused():
