@@ -64,6 +64,7 @@ class InnAutoencoder(AutoencoderMaps, AutoencoderTraining, Regularized, Checkpoi
     Source: Nguyen, Ardizzone, Koethe, "Training Invertible Neural Networks as Autoencoders" (2019), equations 5 and 6.
 
     Example:
+        >>> import tensorflow as tf
         >>> from inntf.models import inn_autoencoder
         >>> model = inn_autoencoder((8, 8, 1), 3, stages=(1,), hidden=4, dense_hidden=4, seed=0)
         >>> x = tf.random.normal([5, 8, 8, 1])

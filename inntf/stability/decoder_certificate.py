@@ -67,6 +67,7 @@ def certify_decoder(model: InnAutoencoder, at: Any, radius: Any) -> DecoderCerti
     Source: inntf (local Lipschitz bounds of compositions); for networks see `inntf.nets.local_network`.
 
     Example:
+        >>> import tensorflow as tf
         >>> from inntf.models import inn_autoencoder
         >>> model = inn_autoencoder((4, 4, 1), 3, stages=(1,), hidden=4, dense_hidden=4, seed=0)
         >>> found = certify_decoder(model, tf.zeros([2, 4, 4, 1]), radius=1e-3)  # not trained: the identity
