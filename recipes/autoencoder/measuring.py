@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from inntf.models import InnAutoencoder
 from inntf.numerics import InverseQuadratic, mmd_test
-from inntf.training import write_stability
 from recipes.autoencoder import stability
 from recipes.autoencoder.data import scaled, to_pixels
 from recipes.autoencoder.models import Traced, is_generative, weights_of
@@ -62,10 +61,7 @@ def measure(
     }
     if isinstance(model, InnAutoencoder):
         numbers |= {"padding_norm": padding_norm(model, data.test)}
-        numbers |= stability.of_an_inn(model, data.test, config.jacobian_images)
-        steps = int(model.optimizer.iterations)
-        options = {"samples": 1, "iterations": 15, "precision": "float64"}
-        write_stability(board, model.block, tf.constant(x[:32]), steps, **options)
+        numbers |= stability.of_an_inn(model, data.test, config.jacobian_images, board)
     if isinstance(model, AutoencoderWithinFlow):
         numbers |= {"bits_per_dim": bits_per_dim(model, data.test[:_LIKELIHOOD_IMAGES], seed)}
     if is_generative(name):

@@ -34,19 +34,19 @@ class Config(RecipeConfig):
     """Trainings of each pair, with seeds from --seed on."""
     images: Images | None = None
     """The most training images."""
-    hidden: Width | None = 16
+    hidden: Width | None = 8
     """Channels of the INN's convolutional couplings; None for the paper's."""
-    dense_hidden: Width | None = 64
+    dense_hidden: Width | None = 180
     """Hidden units of the INN's fully connected coupling; None for the paper's."""
-    classic_share: Annotated[float, Within(0, 1, above=True)] = 0.4
+    classic_share: Annotated[float, Within(0, 1, above=True)] = 0.6
     """Widths of all classical networks (encoders and decoders of the rivals too) over the paper's."""
     prior_weight: Weight = 1.0
     """Of the MMD in inn_vae (the paper names none)."""
     reconstruction_weight: Weight = 10.0
     """Of the squared error in free_form, summed over pixels."""
-    batch_size: BatchSize | None = None
+    batch_size: BatchSize | None = 32
     """Images per step; None for the paper's."""
-    epochs: Epochs | None = 15
+    epochs: Epochs | None = 12
     """Of the INNs; None for the paper's."""
     epochs_classic: Epochs | None = 60
     """Of the other models; None for the paper's."""
@@ -62,7 +62,7 @@ class Config(RecipeConfig):
     """Codes that the MMD is measured on, and samples of each generative model."""
     permutations: Annotated[int, Within(1, 10**6)] = 500
     """Of the test that compares codes with the prior."""
-    jacobian_images: Images = 2
+    jacobian_images: Images = 1
     """Test images at which the Jacobians of decoder and INN are measured."""
     log_every: Steps | None = None
     """Steps between checkpoints and looks; None for a tenth of each training."""
@@ -159,11 +159,13 @@ _PAPER = Config(
     repeats=1,
     hidden=None,
     dense_hidden=None,
+    batch_size=None,
     classic_share=1.0,
     epochs=None,
     epochs_classic=None,
     rate_inn=1e-3,
     schedule="paper",
     samples=2000,
+    jacobian_images=2,
 )
 PRESETS = {"smoke": _SMOKE, "small": Config(), "paper": _PAPER}

@@ -9,13 +9,15 @@ import tensorflow as tf
 
 from inntf.models import InnAutoencoder
 from inntf.numerics.jacobian import jvp
-from inntf.stability import certify_decoder, singular_values, summarize
+from inntf.stability import certify_decoder, summarize
+from inntf.training import write_stability
 from recipes.autoencoder.data import scaled
 from recipes.autoencoder.models import Autoencoder
 from recipes.common.numbers import ratio
 
 RADIUS = 1e-4  # of the balls of codes in which a decoder is certified
 _PASSED = 256
+_WATCHED = 32
 _COLUMNS = 256  # more are not measured: the largest ones matter
 
 
@@ -50,28 +52,26 @@ def decoder_jacobian(model: Autoencoder, codes: np.ndarray) -> np.ndarray:
     return np.stack(columns, -1).astype(np.float64)
 
 
-def of_an_inn(model: InnAutoencoder, pixels: np.ndarray, images: int) -> dict[str, Any]:
+def of_an_inn(model: InnAutoencoder, pixels: np.ndarray, images: int, board: tf.summary.SummaryWriter) -> dict[str, Any]:
     """Of the whole invertible map: errors of its inverse, singular values in float64, certificates.
 
     Args:
         model: trained.
         pixels: test images, uint8.
         images: how many of them have their Jacobian measured.
+        board: writer of TensorBoard, which shows the same in words and pictures.
     """
-    block = model.block
-    x = scaled(pixels[:_PASSED])
+    block, x = model.block, scaled(pixels[:_PASSED])
     back = tf.function(lambda x: block.inverse_and_log_det(block.forward_and_log_det(x)[0])[0])(x).numpy()
     errors = np.linalg.norm((back.astype(np.float64) - x.numpy()).reshape(len(back), -1), axis=1)
-    options = {"method": "lanczos", "iterations": 40, "tolerance": 0.05, "precision": "float64"}
-    spectrum = singular_values(block, x[:images], **options)
-    bounds = block.lipschitz_bounds()
+    options = {"samples": images, "iterations": 25, "tolerance": 0.05, "precision": "float64"}
+    found, verdict = write_stability(board, block, x[:_WATCHED], int(model.optimizer.iterations), **options)
+    same = ("condition_number", "largest_singular_value", "smallest_singular_value", "singular_values_unverified")
     return {
         "reconstruction_error": summarize(errors)._asdict(),
-        "condition_number": float(np.median(spectrum.condition_number)),
-        "largest_singular_value": float(np.max(spectrum.largest)),
-        "smallest_singular_value": float(np.min(spectrum.smallest)),
-        "singular_values_unverified": int(np.sum(~np.asarray(spectrum.consistent))),
-        "certified_decoder_everywhere": float(bounds.inverse),
+        **{key: found[key] for key in same},
+        "verdict": str(verdict),
+        "certified_decoder_everywhere": float(block.lipschitz_bounds().inverse),
         **decoder_certificate(model, pixels[:images]),
     }
 
