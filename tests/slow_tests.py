@@ -6,6 +6,9 @@ By file, prefixes of test names; conftest.py gives them the mark. A prefix that 
 from __future__ import annotations
 
 SLOW = {
+    "tests/recipes/autoencoder/test_run.py": [
+        "test_rivals_are_measured_by_their_samples",
+    ],
     "tests/serving/test_autoencoder_export.py": ["test_with_tensorflow_alone"],
     "tests/models/test_inn_autoencoder.py": ["test_gradients_of_both_directions[checkpointed-True]"],
     "tests/models/test_inn_autoencoder_fit.py": ["test_compiled_by_xla", "test_another_bottleneck[reversible]"],

@@ -46,7 +46,7 @@ class Config(RecipeConfig):
     """Of the squared error in free_form, summed over pixels."""
     batch_size: BatchSize | None = 32
     """Images per step; None for the paper's."""
-    epochs: Epochs | None = 12
+    epochs: Epochs | None = 15
     """Of the INNs; None for the paper's."""
     epochs_classic: Epochs | None = 60
     """Of the other models; None for the paper's."""
