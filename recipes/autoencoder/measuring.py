@@ -61,7 +61,7 @@ def measure(
     }
     if isinstance(model, InnAutoencoder):
         numbers |= {"padding_norm": padding_norm(model, data.test)}
-        numbers |= stability.of_an_inn(model, data.test, config.jacobian_images, board)
+        numbers |= stability.of_an_inn(model, data.test, config.jacobian_images, config.certified_images, board)
     if isinstance(model, AutoencoderWithinFlow):
         numbers |= {"bits_per_dim": bits_per_dim(model, data.test[:_LIKELIHOOD_IMAGES], seed)}
     if is_generative(name):

@@ -63,12 +63,17 @@ def copy_check(train: np.ndarray, test: np.ndarray, generated: np.ndarray) -> di
     >>> copy_check(points[:100], points[100:200], points[:100])
     {'nearest_ratio': 0.0, 'copied_share': 1.0}
     """
-    of_test, of_samples = (distances(points, train).min(1) for points in (test, generated))
+    of_test, of_samples = (nearest(points, train) for points in (test, generated))
     near = float(np.quantile(of_test, 0.01))
     return {
         "nearest_ratio": float(np.median(of_samples) / max(np.median(of_test), np.finfo(np.float64).tiny)),
         "copied_share": float(np.mean(of_samples < near)),
     }
+
+
+def nearest(a: np.ndarray, b: np.ndarray, rows: int = 256) -> np.ndarray:
+    """`(n,)` distances of points `(n, d)` to the nearest of `(m, d)`, of which no more than `rows` times m are held."""
+    return np.concatenate([distances(a[i : i + rows], b).min(1) for i in range(0, len(a), rows)])
 
 
 def distances(a: np.ndarray, b: np.ndarray, rows: int = 256) -> np.ndarray:

@@ -57,6 +57,7 @@ POSSIBLE = {
     "others": {""},  # none
     "lowest_scale": {"0"},
     "timed_every": {""},  # none
+    "certified_images": {"0"},
     "bottlenecks": {""},  # the paper's
     "generative_bottlenecks": {""},
     "prior_weight": {"0", "1.5"},

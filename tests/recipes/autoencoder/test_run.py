@@ -71,7 +71,7 @@ def test_rivals_are_measured_by_their_samples(tmp_path):
 
 @pytest.mark.slow
 def test_an_invertible_one_is_measured_exported_and_cut_afterwards(tmp_path):
-    config = settings(tmp_path, models=("inn",), hidden=2, dense_hidden=3)
+    config = settings(tmp_path, models=("inn",), hidden=2, dense_hidden=3, certified_images=1)
     experiment.run(config)
     result = result_of(tmp_path)
     numbers = result["metrics"]["inn_b4_seed0"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recipes.common.errors import UserError
-from recipes.common.feature_neighbours import copy_check, distances, precision_recall
+from recipes.common.feature_neighbours import copy_check, distances, nearest, precision_recall
 
 
 def points(count, seed, dims=4):
@@ -34,6 +34,7 @@ def test_distances_are_those_of_numpy():
     a, b = points(300, 0) + 100, points(20, 1) + 100
     np.testing.assert_allclose(distances(a, b), np.linalg.norm(a[:, None] - b[None], axis=-1), rtol=1e-9)
     assert np.all(np.diag(distances(a, a)) == 0)
+    np.testing.assert_allclose(nearest(a, b), distances(a, b).min(1), rtol=1e-12)
 
 
 def test_too_few_points_are_refused():
