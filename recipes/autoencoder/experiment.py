@@ -27,6 +27,7 @@ from recipes.common.numbers import cell
 NAME = "autoencoder"
 EXPORTS = {"inn": "autoencoder_inn", "inn_vae": "autoencoder_inn_vae"}
 DIMENSION = "intrinsic dimension"
+JOIN = ("models", "bottlenecks", "generative_bottlenecks", "repeats")  # trainings are independent: more may join a run
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -39,6 +40,8 @@ def run(config: Config) -> dict[str, Any]:
         table=table,
         exports=[EXPORTS[name] for name in config.models if name in EXPORTS],
         batch_sizes=[config.batch],
+        may_change=JOIN,
+        extends=JOIN,
     )
 
 

@@ -56,6 +56,11 @@ def test_a_run_killed_twice_ends_as_one_that_was_not(model, tmp_path, monkeypatc
     assert (tmp_path / "broken/run/report.png").read_bytes().startswith(b"\x89PNG")
     kept = {path.name for path in (tmp_path / "broken/run/checkpoints").iterdir()}
     assert kept == ({"inn_b4_seed0"} if model == "inn" else set())  # the others are measured, and not to be exported
+    if model == "classic":  # one more joins
+        experiment.run(dataclasses.replace(broken, bottlenecks=(2, 4, 6)))
+        more = result_of(tmp_path / "broken")["metrics"]
+        assert more["classic_b2_seed0"] == other["metrics"]["classic_b2_seed0"] and more["classic_b6_seed0"]["l1"] > 0
+        assert len(looks) == 6
 
 
 def test_rivals_are_measured_by_their_samples(tmp_path):
