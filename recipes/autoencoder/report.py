@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from recipes.autoencoder.claims import by_bottleneck, medians, trainings_of
 from recipes.autoencoder.intrinsic import saturation
@@ -57,9 +58,8 @@ def draw(config: Config, metrics: Mapping[str, Any], pictures: Pictures, quality
         "Autoencoders: what a bottleneck loses",
         rows,
         subtitle=f"{config.dataset}, preset {config.preset}, seeds {config.seed} to {config.seed + config.repeats - 1}",
-        footer=f"KID, precision, recall, copied: {quality}.  \n"
-        "p: that codes of test images are as the prior.  cond: of the decoder's Jacobian, median.\n"
-        "Curves are medians, bands go from the best to the worst seed.  Rows of images: input, reconstruction, difference.",
+        footer=f"KID, precision, recall, copied: {quality}.  p: that codes are as the prior.\n"
+        "cond: of the decoder's Jacobian.  Curves: medians, bands: all seeds.  Images: input, reconstruction, difference.",
         heights=heights,
     )
 
@@ -82,9 +82,13 @@ def draw_medians(axes: Axes, metrics: Mapping[str, Any], names: list[str], key: 
     axes.set_xscale("log", base=2)
     ticks = sorted({bottleneck for curve in curves.values() for bottleneck in curve})
     axes.set_xticks(ticks, [str(tick) if i == 0 or tick >= 1.3 * ticks[i - 1] else "" for i, tick in enumerate(ticks)])
-    axes.minorticks_off()
-    if not log:
-        axes.set_ylim(bottom=0)
+    axes.xaxis.set_minor_locator(NullLocator())
+    if log:
+        for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            set_formatter(StrMethodFormatter("{x:.3g}"))
+        axes.tick_params(which="minor", labelcolor=figures.MUTED, labelsize=9)
+    else:
+        axes.set_ylim(0, 1.1 * max(max(values) for curve in curves.values() for values in curve.values()))
 
 
 def _spread(bottlenecks: list[int]) -> list[int]:
@@ -142,4 +146,6 @@ def _table(metrics: Mapping[str, Any], names: list[str]) -> tuple[list[str], lis
 
 def _median(values: list[Any] | None) -> Any:
     known = [v for v in values or [] if v is not None]
-    return float(np.median(known)) if known else None
+    if all(isinstance(v, int) for v in known):
+        return int(np.median(known)) if known else None
+    return float(np.median(known))
