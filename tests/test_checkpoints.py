@@ -107,6 +107,7 @@ SUBJECTS = {
     ),
     "LipschitzMLP": (lambda: nets.LipschitzMLP((5,), out_channels=4), lambda net: net(VECTORS)),
     "OrthogonalNet": (lambda: nets.OrthogonalNet(4, 1, out_channels=4), lambda net: net(VECTORS)),
+    "FlatMLP": (lambda: nets.FlatMLP(5, out_channels=2, groups=2), lambda net: net(IMAGES)),
     "MaskedMLP": (lambda: nets.MaskedMLP(2, hidden=(6,), zero_last=False, direct=True), lambda net: net(VECTORS, CONDITION)),
     "ConditionPyramid": (lambda: nets.ConditionPyramid(3, 2), lambda net: net(IMAGES, SIZES)),
     "ConditionPyramid of vectors": (lambda: nets.ConditionPyramid(3, 2), lambda net: net(VECTORS, SIZES)),
@@ -124,6 +125,14 @@ SUBJECTS = {
     "FlowGan, their discriminator": (lambda: _gan(TheirDiscriminator(1)), _both),
     "IResNetClassifier": (_classifier, lambda m: m(IMAGES)),
     "IResNetClassifier, their head": (_plain_classifier, lambda m: m(IMAGES)),
+    "InnAutoencoder": (
+        lambda: models.InnAutoencoder(Chain([ActNorm(), AffineCoupling(conditioner=Theirs)]).ensure_built((4,)), 2),
+        lambda m: m(VECTORS),
+    ),
+    "inn_autoencoder": (
+        lambda: models.inn_autoencoder((8, 8, 1), 3, stages=(1,), hidden=2, dense_hidden=3),
+        lambda m: m(IMAGES),
+    ),
     "real_nvp": (
         lambda: models.real_nvp(
             event_shape=4, depth=2, hidden=(5,), condition_shape=3, condition_network=nets.MLP((6,), out_channels=2)

@@ -46,20 +46,33 @@ def tiny(bottleneck=8, backprop="stored", **kwargs):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A model trained for a few steps, and what `fit` said."""
+    """A model trained for a few steps, what `fit` said, and what `evaluate` said before."""
     settings = {"stages": (1,), "hidden": 4, "dense_hidden": 8, "seed": 2}
     model = inn_autoencoder((28, 28, 1), 8, prior_weight=0.1, **settings)
     model.compile(adam(1e-2))
+    before = model.evaluate(digits(), batch_size=16, verbose=0, return_dict=True)
     history = model.fit(digits(), epochs=4, batch_size=16, verbose=0, validation_data=digits(64))
-    return model, history.history
+    return model, history.history, before
 
 
-def test_fit_lowers_every_term(trained):
-    history = trained[1]
+def test_fit_lowers_the_loss(trained):
+    model, history, before = trained
     terms = {"loss", "reconstruction", "padding", "prior"}
     assert set(history) == terms | {f"val_{name}" for name in terms}
-    for name, share in {"loss": 0.9, "padding": 0.9, "val_loss": 0.9, "reconstruction": 0.98}.items():
-        assert history[name][-1] < share * history[name][0], name
+    after = model.evaluate(digits(), batch_size=16, verbose=0, return_dict=True)
+    for name in ("loss", "padding", "prior"):  # 64 small steps do not teach it to reconstruct; see below
+        assert after[name] < 0.9 * before[name], name
+    assert history["val_loss"][-1] < 0.9 * history["val_loss"][0]
+
+
+def test_it_learns_to_reconstruct():
+    model, x = tiny(bottleneck=8), rows(1000)
+    model.compile(adam(1e-2))
+    before = model.evaluate(x, verbose=0, return_dict=True)
+    model.fit(x, epochs=10, batch_size=50, verbose=0)
+    after = model.evaluate(x, verbose=0, return_dict=True)
+    assert after["reconstruction"] < 0.65 * before["reconstruction"]
+    assert after["padding"] < 0.1 * before["padding"]
 
 
 def test_the_loss_is_the_formula(trained):
