@@ -14,12 +14,12 @@ from inntf.serving import load
 from recipes.checkerboard import data as checkerboard_data
 from recipes.common.data import load_images
 from recipes.common.digits_classifier import DigitsClassifier
-from recipes.inverse_problems.problems import Kinematics, simulate
+from recipes.inverse_problems.problems import PROBLEMS, Kinematics, simulate
 
 ROOT = pathlib.Path(__file__).parents[2] / "saved_models"
-KEPT = [
-    ROOT / f"{name}/1" for name in ("checkerboard_residual", "cinn_kinematics", "digits_classifier")
-]  # recipes that ran here have left theirs beside them
+TASKS = ("bernoulli_glm", "gaussian_mixture", "slcp", "two_moons")
+NAMES = sorted(("checkerboard_residual", "cinn_kinematics", "digits_classifier", *TASKS))
+KEPT = [ROOT / f"{name}/1" for name in NAMES]  # recipes that ran here have left theirs beside them
 
 
 def test_these_are_kept_and_no_others():
@@ -50,14 +50,25 @@ def test_checkerboard_residual_is_as_likely_and_as_invertible_as_its_card_says()
 
 
 def test_cinn_kinematics_samples_arms_that_end_where_asked():
-    served = tf.saved_model.load(str(KEPT[1])).signatures["sample_posterior"]
-    card = json.loads((KEPT[1] / "card.json").read_text())
+    served = tf.saved_model.load(str(ROOT / "cinn_kinematics/1")).signatures["sample_posterior"]
+    card = json.loads((ROOT / "cinn_kinematics/1/card.json").read_text())
     problem = Kinematics()
     x_true, y = simulate(problem, 200, 5)
     x = served(y=y, n=tf.constant(200), seed=tf.constant(3))["x"]
     missed = tf.reduce_sum(tf.square(problem.forward(tf.reshape(x, [-1, 4])) - tf.repeat(y, 200, 0)), -1)
     assert float(tf.reduce_mean(missed)) < 10 * card["measured"]["resimulation"] < 0.05
     assert sbc_test(x.numpy(), x_true.numpy()).p_value > 1e-3
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_samplers_of_tasks_are_calibrated(task):
+    served = tf.saved_model.load(str(ROOT / task / "1")).signatures["sample_posterior"]
+    card = json.loads((ROOT / task / "1/card.json").read_text())
+    assert card["problem"] == task and card["measured"]["c2st_mean"] < 0.6
+    x_true, y = simulate(PROBLEMS[task](), 60, 5)
+    x = served(y=y, n=tf.constant(40), seed=tf.constant(3))["x"].numpy()
+    assert x.shape == (60, 40, x_true.shape[1])
+    assert sbc_test(x, x_true.numpy()).p_value > 1e-3
 
 
 def test_digits_classifier_is_as_accurate_as_its_card_says():
