@@ -44,7 +44,7 @@ def boxes(axes: Axes, errors: Mapping[str, tuple[np.ndarray, np.ndarray]], title
     style(axes, ylabel="error", title=title)
     axes.set_yscale("log")
     axes.set_xticks(range(len(errors)), list(errors), rotation=30, ha="right", fontsize=8)
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
+    axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncol=2)
 
 
 def posterior_panel(axes: Axes, problem: Problem, samples: np.ndarray, y: np.ndarray, title: str) -> bool:
@@ -71,7 +71,7 @@ def posterior_panel(axes: Axes, problem: Problem, samples: np.ndarray, y: np.nda
 
 
 def corner(samples: np.ndarray, truth: np.ndarray, names: tuple[str, ...], title: str, width: float = 7.5) -> Figure:
-    """Every pair of parameters, ours over the ground truth, and each parameter's histogram.
+    """Each parameter's histogram, and every pair: samples of the model below the diagonal, the ground truth above it.
 
     Args:
         samples: `(n, dim)`, of the model.
@@ -81,33 +81,32 @@ def corner(samples: np.ndarray, truth: np.ndarray, names: tuple[str, ...], title
         width: in inches.
     """
     dim = len(names)
-    figure = Figure(figsize=(width, width), facecolor="white")
-    figure.suptitle(title, fontsize=12, fontweight="bold", color=INK)
+    figure = Figure(figsize=(width, width), facecolor="white", layout="constrained")
+    figure.suptitle(title, fontsize=12, fontweight="bold", color=INK, x=0.02, ha="left")
     grid = figure.subplots(dim, dim, squeeze=False)
+    low, high = truth.min(0), truth.max(0)
+    low, high = low - 0.05 * (high - low) - 1e-9, high + 0.05 * (high - low) + 1e-9
     for i in range(dim):
         for j in range(dim):
             axes = grid[i, j]
-            if j > i:
-                axes.set_axis_off()
-                continue
             if i == j:
                 edges = np.histogram_bin_edges(truth[:, i], 30)
                 axes.hist(truth[:, i], edges, density=True, color=MUTED, alpha=0.35)
                 axes.hist(samples[:, i], edges, density=True, histtype="step", color=PALETTE[0])
                 axes.set_yticks([])
             else:
-                axes.plot(truth[:, j], truth[:, i], ".", markersize=1.5, color=MUTED, alpha=0.5)
-                axes.plot(samples[:, j], samples[:, i], ".", markersize=1.5, color=PALETTE[0], alpha=0.5)
+                points, colour = (truth, MUTED) if j > i else (samples, PALETTE[0])
+                axes.plot(points[:, j], points[:, i], ".", markersize=1.5, color=colour, alpha=0.6)
+                axes.set_ylim(low[i], high[i])
+            axes.set_xlim(low[j], high[j])
             axes.tick_params(labelsize=6, colors=MUTED)
             if i == dim - 1:
                 axes.set_xlabel(names[j], fontsize=8, color=INK)
-            if j == 0 and i:
+            if j == 0:
                 axes.set_ylabel(names[i], fontsize=8, color=INK)
-    handles = [
-        axes.plot([], [], "s", color=colour, label=label)[0]
-        for colour, label in ((PALETTE[0], "model"), (MUTED, "ground truth"))
-    ]
-    figure.legend(handles=handles, loc="upper right", frameon=False, fontsize=9)
+    marks = ((PALETTE[0], "model, below"), (MUTED, "ground truth, above"))
+    handles = [grid[0, 0].plot([], [], "s", color=colour, label=label)[0] for colour, label in marks]
+    figure.legend(handles=handles, loc="outside upper right", frameon=False, fontsize=9, ncol=2)
     return figure
 
 
