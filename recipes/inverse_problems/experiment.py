@@ -186,8 +186,8 @@ def tables(metrics: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def winner(found: dict[str, Any]) -> str:
-    """The training of the lowest Err_post."""
-    return min(trainings(found), key=lambda name: leaderboard.order(found[name]["posterior"]))
+    """The training of the lowest Err_post of what its sampler gives, rounded or not."""
+    return min(trainings(found), key=lambda name: leaderboard.order(found[name]["own_posterior"]))
 
 
 def claims(metrics: dict[str, Any]) -> dict[str, Any]:
