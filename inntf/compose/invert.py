@@ -124,8 +124,6 @@ class Invert(Block):
 
     def lipschitz_bounds(self, domain: Box | None = None) -> LipschitzBounds:
         """Those of the block for all inputs, exchanged."""
-        if not self.built:
-            return self.block.lipschitz_bounds()
         of = self.block.lipschitz_bounds()
         return LipschitzBounds(of.inverse, of.forward, of.scope, of.reason)
 

@@ -53,10 +53,14 @@ class AutoencoderTraining:
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """As in Keras."""
-        given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-        if any(given.get(key) is not None for key in ("sample_weight", "class_weight")):  # Keras drops those without a y
-            raise self._unweighted()
+        self._refuse_weights(inspect.signature(super().fit).bind(*args, **kwargs).arguments)
         return super().fit(*args, **kwargs)
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras."""
+        self._refuse_weights(inspect.signature(super().evaluate).bind(*args, **kwargs).arguments)
+        return super().evaluate(*args, **kwargs)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -90,6 +94,13 @@ class AutoencoderTraining:
         if weights is not None:
             raise self._unweighted()
         return self._cast(x)
+
+    def _refuse_weights(self, given: dict[str, Any]) -> None:
+        """Keras drops weights that come without a y, so that no step would see them."""
+        validation = given.get("validation_data")
+        weighted = isinstance(validation, tuple | list) and len(validation) == 3 and validation[2] is not None
+        if weighted or any(given.get(key) is not None for key in ("sample_weight", "class_weight")):
+            raise self._unweighted()
 
     def _unweighted(self) -> ValueError:
         remedy = "Its losses are plain means."

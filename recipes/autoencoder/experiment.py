@@ -61,7 +61,11 @@ def work(config: Config, run: Run) -> Findings:
                 pictures[name] = dict(file)
         if name not in kept.values():  # its numbers stay, in progress.json
             shutil.rmtree(run.folder.checkpoints / name, ignore_errors=True)
-    after = {name: found for name, found in run.folder.noted(AFTERWARDS).items() if name in metrics}
+    # Of the largest bottleneck alone: an earlier part of the run may have ended at another.
+    largest = max((b for model, b, _ in config.trainings() if model == "inn"), default=0)
+    seeds = range(config.seed, config.seed + config.repeats)
+    after = run.folder.noted(AFTERWARDS)
+    after = {name: after[name] for name in (name_of("inn", largest, seed) for seed in seeds) if name in after}
     more = {AFTERWARDS: after, DIMENSION: dimensions(metrics)}
     exported = {EXPORTS[model]: export(config, run, model, metrics[name]) for model, name in kept.items()}
     label = "no network knows this data set"

@@ -103,9 +103,9 @@ def padding_norm(model: InnAutoencoder, pixels: np.ndarray) -> float:
 
 def bits_per_dim(model: AutoencoderWithinFlow, pixels: np.ndarray, seed: int) -> float:
     """Bits per dimension of grey levels, with fresh noise."""
-    part = tf.function(lambda x: model.parts(scaled(x))["bits_per_dim"], reduce_retracing=True)
+    part = tf.function(lambda x, seed: model.parts(scaled(x), seed)["bits_per_dim"], reduce_retracing=True)
     starts = range(0, len(pixels), 250)
-    values = [float(part(pixels[i : i + 250])) * len(pixels[i : i + 250]) for i in starts]
+    values = [float(part(pixels[i : i + 250], tf.constant([seed, i]))) * len(pixels[i : i + 250]) for i in starts]
     return float(np.sum(values) / len(pixels))
 
 

@@ -82,7 +82,7 @@ def of_an_inn(
 def decoder_certificate(model: InnAutoencoder, pixels: np.ndarray, radius: float = RADIUS) -> dict[str, Any]:
     """A certified Lipschitz constant of the decoder in balls round the codes of images, and the exact one at the codes.
 
-    The largest over the images.
+    Of the image with the largest bound.
     """
     found = certify_decoder(model, scaled(pixels), radius)
     worst = int(np.argmax(found.bound))

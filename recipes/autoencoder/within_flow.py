@@ -101,9 +101,10 @@ class AutoencoderWithinFlow(Generative, PairAutoencoder):
         flat = tf.gather(tf.concat([core, shell], -1), self._back, axis=-1)
         return tf.reshape(flat, [-1, *self.event_shape])
 
-    def parts(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Nats per dimension of images with noise, and bits per dimension of their grey levels."""
-        noise = tf.random.stateless_uniform(tf.shape(x), self.step_seed(self.seed), -0.5, 0.5, x.dtype) / LEVELS
+    def parts(self, x: tf.Tensor, seed: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """Nats per dimension of images with noise (of the step, or by a seed), and bits per dimension of their grey levels."""
+        seed = self.step_seed(self.seed) if seed is None else seed
+        noise = tf.random.stateless_uniform(tf.shape(x), seed, -0.5, 0.5, x.dtype) / LEVELS
         loss = -tf.reduce_mean(self.log_prob(x + noise)) / self.dims
         return {"loss": loss, "bits_per_dim": loss / math.log(2) + math.log2(LEVELS)}
 

@@ -30,12 +30,16 @@ class NormalScores:
 
     @classmethod
     def of(cls, y: np.ndarray) -> NormalScores:
-        """Those of draws `(n, dim y)`; equal quantiles are moved apart by a hundred-thousandth of the entry's deviation."""
+        """Those of draws `(n, dim y)`; equal quantiles are moved apart by a hundred-thousandth of the entry's deviation.
+
+        Or by some roundings, where that is more.
+        """
         y = y.astype(np.float64)
         inner = np.quantile(y, ndtr(_MEASURED), axis=0).T
         sd = y.std(0)[:, None]
         sd = np.where(sd > 0, sd, 1.0)
-        least = 1e-5 * sd * np.arange(len(_MEASURED))
+        roundings = 4.0 * np.spacing(np.abs(y).max(0).astype(np.float32))[:, None]
+        least = np.maximum(1e-5 * sd, roundings) * np.arange(len(_MEASURED))
         inner = np.maximum.accumulate(inner - least, axis=1) + least
         first = inner[:, :1] - 10.0 * (inner[:, 1:2] - inner[:, :1])
         last = inner[:, -1:] + 10.0 * (inner[:, -1:] - inner[:, -2:-1])

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from inntf.training import clip_what_replicas_add_up
 from recipes.common.run_folder import RunFolder
 from recipes.common.schedule import warm_cosine
 from recipes.common.strategy import distributed_step, loss_share
@@ -88,6 +89,7 @@ def train(
     method.prepare(tf.constant(pairs.x[:_INIT]), tf.constant(pairs.y[:_INIT]))
     with strategy.scope():
         optimizer = keras.optimizers.Adam(warm_cosine(how.rate, how.steps), beta_2=0.99, global_clipnorm=_CLIP)
+        clip_what_replicas_add_up(optimizer)
         optimizer.build(method.trainable_variables)
     test = tf.function(lambda x, y: method.objective(x, y, tf.constant([how.seed, -1]), tf.constant(1.0)))
     x_test, y_test = tf.constant(held_out.x), tf.constant(held_out.y)

@@ -263,6 +263,10 @@ def test_weights_of_samples_are_refused():
     model.compile(adam())
     with pytest.raises(ValueError, match="sample weights"):
         model.fit(rows(32), sample_weight=np.ones(32), verbose=0)
+    with pytest.raises(ValueError, match="sample weights"):
+        model.fit(rows(32), validation_data=(rows(32), None, np.ones(32)), verbose=0)
+    with pytest.raises(ValueError, match="sample weights"):
+        model.evaluate(rows(32), sample_weight=np.ones(32), verbose=0)
     model.fit(rows(32), rows(32), verbose=0)  # the habit of autoencoders: a y is no news
 
 

@@ -1,5 +1,8 @@
 """What is concluded from the numbers."""
 
+import numpy as np
+import pytest
+
 from recipes.autoencoder.claims import claims
 from recipes.autoencoder.experiment import dimensions
 from recipes.autoencoder.intrinsic import saturation
@@ -48,12 +51,26 @@ def test_a_prior_is_compared_at_the_same_bottleneck():
     plain = metrics({"inn": {12: 0.05}}, mmd_squared=1.0, mmd_p_value=0.002)
     near = metrics({"inn_vae": {12: 0.056}}, mmd_squared=-0.001, mmd_p_value=0.4)
     found = claims(plain | near)
-    assert found["INN-VAE at 12: falls at least 5 times"] and found["INN-VAE at 12: cost below 15%"]
+    assert found["INN-VAE at 12: the MMD falls at least 5 times"] and found["INN-VAE at 12: cost below 15%"]
     assert found["INN-VAE at 12: p-value"] == 0.4
-    far = metrics({"inn_vae": {12: 0.06}}, mmd_squared=0.3, mmd_p_value=0.002)
+    far = metrics({"inn_vae": {12: 0.06}}, mmd_squared=0.05, mmd_p_value=0.002)
     found = claims(plain | far)
-    assert not found["INN-VAE at 12: falls at least 5 times"] and not found["INN-VAE at 12: cost below 15%"]
+    assert not found["INN-VAE at 12: the MMD falls at least 5 times"] and not found["INN-VAE at 12: cost below 15%"]
     assert "INN-VAE at 6: p-value" not in claims(plain | metrics({"inn_vae": {6: 0.05}}, mmd_squared=0.1))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [((np.inf, 0.0), (np.inf, 0.0)), ((1e-6, 0.5), (-1e-6, 0.5)), ((1.0, 0.0), (np.nan, 0.0))]
+)
+def test_nothing_falls_where_nothing_was_measured_or_there_was_nothing_to_fall(before, after):
+    sets = [({"inn": {12: 0.05}}, before), ({"inn_vae": {12: 0.05}}, after)]
+    plain, near = (metrics(curve, mmd_squared=value, mmd_p_value=p) for curve, (value, p) in sets)
+    assert not claims(plain | near)["INN-VAE at 12: the MMD falls at least 5 times"]
+
+
+def test_curves_that_are_not_finite_say_nothing_of_saturation():
+    found = claims(metrics({"inn": {12: 0.05, 32: np.nan, 64: np.nan}}))
+    assert not any("saturate" in claim for claim in found)
 
 
 def test_presets_hold():

@@ -26,12 +26,14 @@ def test_fresh_draws_are_standard_normal():
 
 
 @pytest.mark.parametrize(
-    "draws", [np.zeros((1000, 1)), np.repeat(np.arange(3.0), 400)[:, None]], ids=["constant", "three values"]
+    "draws",
+    [np.zeros((1000, 1)), np.repeat(np.arange(3.0), 400)[:, None], np.full((1000, 1), 1000.0)],
+    ids=["constant", "three values", "large"],
 )
 def test_equal_observations_keep_the_map_increasing_and_finite(draws):
     scores = NormalScores.of(draws)
     assert (np.diff(scores.quantiles) > 0).all()
-    y = np.linspace(-1.0, 3.0, 401, dtype=np.float32)[:, None]
+    y = (draws.mean() + np.linspace(-1.0, 3.0, 401, dtype=np.float32)[:, None]).astype(np.float32)
     w = scores(tf.constant(y)).numpy()
     assert np.isfinite(w).all() and (np.diff(w[:, 0]) >= 0).all()
 
