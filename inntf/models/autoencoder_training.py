@@ -10,45 +10,18 @@ import keras
 import tensorflow as tf
 
 from inntf.core.errors import explain
-from inntf.core.replicas import clip_what_replicas_add_up
-from inntf.models.compile_arguments import LOSSES, refuse_losses
+from inntf.models.compile_arguments import OwnLoss
 from inntf.models.step_seeds import step_seeds
 from inntf.numerics.mmd import mmd_squared
 
 TERMS = ("loss", "reconstruction", "padding", "prior")
 
 
-class AutoencoderTraining:
-    """Mixin of `InnAutoencoder`: what Keras calls in training."""
+class AutoencoderTraining(OwnLoss):
+    """Mixin of `InnAutoencoder`: what Keras calls in training.
 
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Keras' `compile`: an optimizer and how to run; the loss is the model's own.
-
-        The paper's is `keras.optimizers.Adam(1e-3, beta_1=0.8, beta_2=0.8, epsilon=1e-4)`.
-
-        Raises:
-            ValueError: for a loss, loss weights or metrics.
-        """
-        refuse_losses(
-            "InnAutoencoder", loss=loss, loss_weights=loss_weights, metrics=metrics, weighted_metrics=weighted_metrics
-        )
-        super().compile(optimizer=optimizer, **kwargs)
-        clip_what_replicas_add_up(self.optimizer)
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as a saved model was."""
-        config = keras.saving.deserialize_keras_object({k: v for k, v in config.items() if k not in LOSSES})
-        self.compile(**config)
-        if self.optimizer is not None:
-            self.optimizer.build(self.trainable_variables)
+    The paper's optimizer is `keras.optimizers.Adam(1e-3, beta_1=0.8, beta_2=0.8, epsilon=1e-4)`.
+    """
 
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:

@@ -16,10 +16,9 @@ from inntf.core.arguments import typed
 from inntf.core.errors import explain
 from inntf.core.initialization import under_way
 from inntf.core.protocols import Regularizes
-from inntf.core.replicas import clip_what_replicas_add_up
 from inntf.core.shapes import Shape
 from inntf.models import argument_checks, fit_data
-from inntf.models.compile_arguments import LOSSES, refuse_losses
+from inntf.models.compile_arguments import OwnLoss
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
 from inntf.models.negative_log_prob import NegativeLogProb, at_least_float32
@@ -28,7 +27,7 @@ from inntf.models.representative import representative
 
 
 @keras.saving.register_keras_serializable("inntf")
-class DensityModel(Regularized, FlowHolder, keras.Model):
+class DensityModel(OwnLoss, Regularized, FlowHolder, keras.Model):
     """Maximum likelihood for a `Flow`: `fit(x)` minimizes `-mean log_prob(x)` in nats.
 
     The metric `bits_per_dim` is reported beside the loss.  Before the first step `fit` runs the data-dependent
@@ -105,33 +104,6 @@ class DensityModel(Regularized, FlowHolder, keras.Model):
             x, condition = input_shape if isinstance(input_shape[0], list | tuple) else (input_shape, None)
             self.block.ensure_built(x[1:], None if condition is None else condition[1:])
         self.built = True
-
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Keras' `compile`: an optimizer and how to run; the loss is the model's own.
-
-        Gradients of several replicas are clipped as one device would clip them: `inntf.training.clip_what_replicas_add_up`.
-
-        Raises:
-            ValueError: for a loss, loss weights or metrics, which have no `y` to look at.
-        """
-        refuse_losses("DensityModel", loss=loss, loss_weights=loss_weights, metrics=metrics, weighted_metrics=weighted_metrics)
-        super().compile(optimizer=optimizer, **kwargs)
-        clip_what_replicas_add_up(self.optimizer)
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as a saved model was."""
-        config = keras.saving.deserialize_keras_object({k: v for k, v in config.items() if k not in LOSSES})
-        self.compile(**config)
-        if self.optimizer is not None:
-            self.optimizer.build(self.trainable_variables)
 
     def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """`log_prob`, `(batch,)`."""

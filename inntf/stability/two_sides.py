@@ -65,7 +65,7 @@ def draw_latents(model: Any, maps: BlockFunctions, seed: int = 0) -> tf.Tensor |
         return _drawn_codes(model, seed)
     latent = block._z_event_shape
     size = math.prod(latent)
-    count = int(np.clip(_LARGEST // max(size, 1), _FEWEST, _MOST))
+    count = _count(size)
     if maps.condition is not None:
         data = int(maps.x.shape[0])
         count = -(-count // data) * data
@@ -88,10 +88,15 @@ def no_samples(model: Any, block: Block) -> str:
     return "A classifier: no density, and no samples." if isinstance(model, IResNetClassifier) else ""
 
 
+def _count(size: int) -> int:
+    return int(np.clip(_LARGEST // max(size, 1), _FEWEST, _MOST))
+
+
 def _drawn_codes(model: InnAutoencoder, seed: int) -> tf.Tensor:
     """Codes from N(0, I), padded with the zeros that decoding puts behind them."""
-    count = int(np.clip(_LARGEST // model.dim, _FEWEST, _MOST))
-    codes = standard_normal((model.bottleneck,), model.block.variable_dtype).sample(count, seed=tf.constant([seed, 0]))
+    codes = standard_normal((model.bottleneck,), model.block.variable_dtype).sample(
+        _count(model.dim), seed=tf.constant([seed, 0])
+    )
     return model.padded(codes)
 
 
