@@ -16,6 +16,7 @@ from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.boxes import EVERYWHERE, Box, around, broadcast_box, centre_and_radius, is_finite
 from inntf.core.errors import explain
+from inntf.core.refusals import log_dets_are_wanted
 from inntf.core.shapes import Shape
 from inntf.core.tags import Tags
 from inntf.core.upper_bounds import upper_exp, upper_product
@@ -177,7 +178,7 @@ class ContinuousBlock(Block):
         return int(noted[-1])
 
     def _next_seed(self) -> tf.Tensor | None:
-        if self.trace == "exact":
+        if self.trace == "exact" or not log_dets_are_wanted():
             return None
         if self.seed_generator is not None:
             return tf.bitcast(tf.cast(self.seed_generator.next(), tf.uint32), tf.int32)

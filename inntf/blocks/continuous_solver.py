@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from inntf.core.noting import Notes
-from inntf.core.refusals import refusals_are_marked
+from inntf.core.refusals import log_dets_are_wanted, refusals_are_marked
 from inntf.nets.pure import PureNetwork
 from inntf.numerics.solvers.ode import solve_ode
 from inntf.numerics.trace import value_and_trace
@@ -46,7 +46,7 @@ class Solver:
     """Solves the equation of one block; a plain object, out of sight of trackers.
 
     Called eagerly it runs a graph traced once a direction, for any batch size: a solver's loop of single operations
-    takes minutes.
+    takes minutes.  Where no log-determinant is looked at, none is integrated, and it is zero.
 
     Args:
         block: the block.
@@ -66,10 +66,11 @@ class Solver:
             given["condition"] = tf.cast(condition, value.dtype)
         if noise is not None:
             given["noise"] = tuple(noise)
+        wanted = log_dets_are_wanted()
         if tf.executing_eagerly():
-            out, log_det, evaluations, reached = self._graph(given, inverse)(given)
+            out, log_det, evaluations, reached = self._graph(given, inverse, wanted)(given)
         else:
-            out, log_det, evaluations, reached = self._solve(given, inverse)
+            out, log_det, evaluations, reached = self._solve(given, inverse, wanted)
         _evaluations.note(evaluations)
         message = (
             f"SolverNotFinished: {self.block.name}: the solver has not reached the end with a finite state within "
@@ -87,8 +88,8 @@ class Solver:
         with tf.control_dependencies([check]):  # under XLA, which drops it, the numbers are NaN
             return tf.identity(out), tf.identity(log_det)
 
-    def _graph(self, given: dict[str, Any], inverse: bool) -> Any:
-        key = (inverse, *sorted(given))
+    def _graph(self, given: dict[str, Any], inverse: bool, wanted: bool) -> Any:
+        key = (inverse, wanted, *sorted(given))
         if key not in self._traced:
             any_batch = {
                 name: tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), part)
@@ -97,13 +98,13 @@ class Solver:
             }
             weights = tuple(tf.TensorSpec(w.shape, w.dtype) for w in given["weights"])
             self._traced[key] = tf.function(
-                lambda given: self._solve(given, inverse),
+                lambda given: self._solve(given, inverse, wanted),
                 input_signature=[{**any_batch, "weights": weights}],
                 autograph=False,
             )
         return self._traced[key]
 
-    def _solve(self, given: dict[str, Any], inverse: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _solve(self, given: dict[str, Any], inverse: bool, wanted: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         block, value, weights = self.block, given["value"], given["weights"]
         floats = [i for i, w in enumerate(weights) if w.dtype.is_floating]
         constants: dict[str, Any] = {"floats": tuple(weights[i] for i in floats)}
@@ -111,24 +112,31 @@ class Solver:
             constants["condition"] = given["condition"]
         sign = tf.constant(-1.0 if inverse else 1.0, value.dtype)
 
-        def velocity(s: tf.Tensor, y: tf.Tensor, floats_now: Any, condition: Any, noise: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        def velocity(s: tf.Tensor, y: tf.Tensor, floats_now: Any, condition: Any, noise: Any) -> tuple[tf.Tensor, ...]:
             now = list(weights)
             for i, w in zip(floats, floats_now, strict=True):
                 now[i] = w
             more = [tf.fill([tf.shape(y)[0], 1], 1.0 - s if inverse else s)] if block.time else []
             more += [] if condition is None else [condition]
-            v, trace = value_and_trace(lambda y: self.network(tf.concat([y, *more], -1), now), y, noise)
+
+            def network(y: tf.Tensor) -> tf.Tensor:
+                return self.network(tf.concat([y, *more], -1), now)
+
+            if not wanted:
+                return (sign * network(y),)
+            v, trace = value_and_trace(network, y, noise)
             return sign * v, sign * trace
 
         # A function of its own is traced once, where the solver's stages and the adjoint would each trace it.
         once = tf.function(velocity, autograph=False)
 
-        def dynamics(s: tf.Tensor, state: Any, floats: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        def dynamics(s: tf.Tensor, state: Any, floats: Any, condition: Any = None) -> tuple[tf.Tensor, ...]:
             return once(s, state[0], floats, condition, given.get("noise"))
 
-        start = (value, tf.zeros_like(value[:, 0]))
+        none = tf.zeros_like(value[:, 0])
+        start = (value, none) if wanted else (value,)
         found = solve_ode(dynamics, start, rtol=block.rtol, atol=block.atol, max_steps=block.max_steps, constants=constants)
-        out, log_det = found.state
+        out, log_det = found.state if wanted else (*found.state, none)
         return out, log_det, found.evaluations, found.reached
 
     def noting(self) -> contextlib.AbstractContextManager[list[tf.Tensor]]:

@@ -19,12 +19,13 @@ from inntf.core.local_maps import LocalMap
 from inntf.core.method_wrapping import guarded_init, guarded_initialize, guarded_pair, noting_shape
 from inntf.core.tags import Tags
 from inntf.core.tfp_bridge import BijectorBridge, LiveVariables, tfb
+from inntf.core.values import Values
 from inntf.core.vjp import Gradients, recomputed_vjp
 
 _PAIRS = ("forward_and_log_det", "inverse_and_log_det")
 
 
-class Block(KerasSide, BijectorSide, JacobianProducts, keras.layers.Layer, BijectorBridge):
+class Block(KerasSide, BijectorSide, JacobianProducts, Values, keras.layers.Layer, BijectorBridge):
     """An invertible map with a log-determinant: at once a `keras.layers.Layer` and a `tfb.Bijector`.
 
     `forward` takes data `x` to the latent `z`, `inverse` takes `z` back.  Both come with the log-determinant of
@@ -138,10 +139,6 @@ class Block(KerasSide, BijectorSide, JacobianProducts, keras.layers.Layer, Bijec
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Latent to data: `x` and `log|det dx/dz|` of shape `batch`."""
         raise NotImplementedError(f"{type(self).__name__} does not define inverse_and_log_det.")
-
-    def value(self, x: Any, condition: Any = None) -> tf.Tensor:
-        """`z` alone, of a built block: overridden where the log-determinant costs more than `z`."""
-        return self.forward_and_log_det(x, condition)[0]
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
         """Upper bounds on `Lip(forward)` and `Lip(inverse)`, global or on the box `domain = (low, high)`.

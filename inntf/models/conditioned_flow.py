@@ -138,7 +138,7 @@ class ConditionedFlow(tfd.Distribution):
         return super().experimental_sample_and_log_prob(shape, seed, name, **kwargs)
 
     def _sample_n(self, n: Any, seed: Any = None, temperature: Any = 1.0) -> tf.Tensor:
-        return self._flow._sample(n, self._condition, seed, temperature)[0]
+        return self._flow._sample_n(n, seed, self._condition, temperature)
 
     def _sample_and_log_prob(self, sample_shape: Any, seed: Any = None, **kwargs: Any) -> tuple[tf.Tensor, tf.Tensor]:
         return self.sample_and_log_prob(sample_shape, seed, **kwargs)

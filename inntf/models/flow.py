@@ -267,7 +267,7 @@ class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
     def reconstruct(self, x: Any, condition: Any = None) -> tf.Tensor:
         """`inverse(forward(x))`, both really computed."""
         x, condition = self._pair(x, condition)
-        return self._block.inverse_and_log_det(self._block.forward_and_log_det(x, condition)[0], condition)[0]
+        return self._block.inverse_value(self._block.value(x, condition), condition)
 
     def _pair(self, x: Any, condition: Any) -> tuple[tf.Tensor, Any]:
         x, ndims = checks.as_tensor(self._block, x), len(self._x_shape)

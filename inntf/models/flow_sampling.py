@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from inntf.core import sampling_arguments
+from inntf.core.refusals import values_only
 from inntf.models.in_parts import in_parts
 
 tfd = tfp.distributions
@@ -43,7 +44,7 @@ class FlowSampling:
             ValueError: for a negative or non-finite temperature, and a number of samples that is no integer from 0 to
                 `2**31 - 1` (`tf.errors.InvalidArgumentError` where a graph runs); TypeError: for an unknown keyword.
         """
-        with tf.name_scope(name):
+        with tf.name_scope(name), values_only(weights=True):
             return self._sample(sample_shape, condition, seed, temperature, **kwargs)[0]
 
     def sample_and_log_prob(
@@ -92,7 +93,8 @@ class FlowSampling:
         return x, z, log_det
 
     def _sample_n(self, n: Any, seed: Any = None, condition: Any = None, temperature: float = 1.0) -> tf.Tensor:
-        return self._sample(n, condition, seed, temperature)[0]
+        with values_only(weights=True):
+            return self._sample(n, condition, seed, temperature)[0]
 
     def _sample_and_log_prob(self, sample_shape: Any, seed: Any = None, **kwargs: Any) -> tuple[tf.Tensor, tf.Tensor]:
         return self.sample_and_log_prob(sample_shape, seed=seed, **kwargs)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from inntf.numerics.solvers.secants import Secants
+
 Function = Callable[[tf.Tensor], tf.Tensor]
 
 ROUNDING = 2.0  # default of `rounding`, in units of the dtype's epsilon
 _LONGEST_WAIT = 64  # plain steps after the last of many rejections
-_FULL_MEMORY, _MEMORY = 64, 10  # as many secants as dimensions up to the first, else the second
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,15 +97,14 @@ def solve_fixed_point(
     """
     z = tf.convert_to_tensor(z)
     _check(z, max_evaluations, memory)
-    problem = _Problem(function, z, lipschitz, tolerance, rounding)
-    slots = _slots(memory, problem.size)
-    state = problem.first(problem.flat(z if start is None else start), slots)
+    problem = _Problem(function, z, lipschitz, tolerance, rounding, memory)
+    state = problem.first(problem.flat(z if start is None else start))
 
     def go_on(state: dict[str, tf.Tensor]) -> tf.Tensor:
         return tf.logical_not(tf.reduce_all(state["done"]))
 
     def body(state: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor]]:
-        return (problem.step(state, slots),)
+        return (problem.step(state),)
 
     (state,) = tf.while_loop(go_on, body, (state,), maximum_iterations=max_evaluations - 1, parallel_iterations=1)
     return problem.result(state)
@@ -113,7 +113,7 @@ def solve_fixed_point(
 class _Problem:
     """One equation a sample, on flat values `(batch, size)`."""
 
-    def __init__(self, function: Function, z: tf.Tensor, lipschitz: Any, tolerance: Any, rounding: float):
+    def __init__(self, function: Function, z: tf.Tensor, lipschitz: Any, tolerance: Any, rounding: float, memory: int | None):
         self.function, self.shape, self.known = function, tf.shape(z), z.shape
         self.size = z.shape[1:].num_elements()
         self.dtype = z.dtype
@@ -130,6 +130,8 @@ class _Problem:
         self.contracts = tf.broadcast_to(below, tf.shape(self.z_norm))
         self.tolerance = None if tolerance is None else tf.cast(tolerance, z.dtype)
         self.rounding = float(rounding) * self.eps
+        slots = Secants.count(memory, self.size)
+        self.secants = Secants(slots, self.shape[0], self.known[0], self.size, tf.shape(self.z)[1], z.dtype)
 
     def flat(self, value: tf.Tensor) -> tf.Tensor:
         """`(batch, size)`."""
@@ -155,13 +157,12 @@ class _Problem:
             return lost & self.contracts, lost
         return (left + delta) * self.inverse <= self.tolerance, left <= 0.125 * delta
 
-    def first(self, x: tf.Tensor, slots: int) -> dict[str, tf.Tensor]:
+    def first(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """The state after one evaluation."""
         r, norm, delta = self.residual(x)
         reached, stuck = self.finished(norm, delta)
         count = tf.ones_like(reached, tf.int32)
-        history = tf.zeros([self.shape[0], slots, tf.shape(self.z)[1]], self.dtype)
-        history = tf.ensure_shape(history, [self.known[0], slots, self.size])
+        history = self.secants.none()
         return {
             "k": tf.constant(0),
             "x": x,  # the last good point, its residual, ...
@@ -179,7 +180,7 @@ class _Problem:
             "done": reached | stuck | ~self.contracts | ~tf.math.is_finite(norm),
         }
 
-    def step(self, s: dict[str, tf.Tensor], slots: int) -> dict[str, tf.Tensor]:
+    def step(self, s: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One evaluation."""
         active = ~s["done"]
         r, norm, delta = self.residual(s["trial"])
@@ -198,13 +199,11 @@ class _Problem:
         new["penalty"] = tf.where(rejected, tf.minimum(2 * s["penalty"], _LONGEST_WAIT), s["penalty"])
         new["wait"] = tf.where(rejected, s["penalty"], tf.maximum(s["wait"] - 1, 0))
         plain_next = new["x"] + new["r"]
-        if slots:
-            moves, changes = _remembered(s, s["trial"] - s["x"], r - s["r"], s["k"] % slots, self.eps)
-            forget = _column(good)[:, None]
-            new["moves"] = tf.where(forget, moves, tf.zeros_like(moves))
-            new["changes"] = tf.where(forget, changes, tf.zeros_like(changes))
-            weights = tf.einsum("bmn,bn->bm", new["changes"], new["r"])
-            better = plain_next - tf.einsum("bm,bmn->bn", weights, new["moves"] + new["changes"])
+        if self.secants.slots:
+            slot = s["k"] % self.secants.slots
+            kept = self.secants.remembered((s["moves"], s["changes"]), s["trial"] - s["x"], r - s["r"], slot, good)
+            new["moves"], new["changes"] = kept
+            better = plain_next - self.secants.correction(kept, new["r"])
             ahead = tf.math.log(s["first"] / new["norm"]) > -tf.math.log(self.lipschitz) * tf.cast(new["k"] + 1, self.dtype)
             new["plain"] = rejected | ((new["wait"] > 0) & ~ahead)
             plain_next = tf.where(_column(new["plain"]), plain_next, better)
@@ -223,33 +222,8 @@ class _Problem:
         return FixedPoint(self.unflat(x), bound, s["evaluations"], reached & tf.math.is_finite(bound))
 
 
-def _remembered(
-    s: dict[str, tf.Tensor], move: tf.Tensor, change: tf.Tensor, slot: tf.Tensor, eps: float
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """The secants with a new one in place of the oldest, its change orthogonal to the others and of norm 1."""
-    place = tf.one_hot(slot, s["moves"].shape[1], on_value=True, off_value=False, dtype=tf.bool)[None, :, None]
-    moves = tf.where(place, tf.zeros_like(s["moves"]), s["moves"])
-    changes = tf.where(place, tf.zeros_like(s["changes"]), s["changes"])
-    before = tf.norm(change, axis=1, keepdims=True)
-    for _ in range(2):  # Gram-Schmidt; twice is enough
-        weights = tf.einsum("bmn,bn->bm", changes, change)
-        change = change - tf.einsum("bm,bmn->bn", weights, changes)
-        move = move - tf.einsum("bm,bmn->bn", weights, moves)
-    norm = tf.norm(change, axis=1, keepdims=True)
-    # What is left of a change that lay among the others is rounding: it would point anywhere.
-    keep = norm > np.sqrt(eps) * before
-    scale = tf.where(keep, 1 / tf.where(keep, norm, tf.ones_like(norm)), tf.zeros_like(norm))
-    return tf.where(place, (move * scale)[:, None], moves), tf.where(place, (change * scale)[:, None], changes)
-
-
 def _column(mask: tf.Tensor) -> tf.Tensor:
     return mask[:, None]
-
-
-def _slots(memory: int | None, size: int | None) -> int:
-    if memory is None:
-        memory = _MEMORY if size is None or size > _FULL_MEMORY else size
-    return memory if size is None else min(memory, size)
 
 
 def _check(z: tf.Tensor, max_evaluations: int, memory: int | None) -> None:

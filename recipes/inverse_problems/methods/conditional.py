@@ -30,7 +30,7 @@ class ConditionalFlow(Method):
     def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The inverse of standard normal latents."""
         z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_x], seed)
-        return self.flow.block.inverse_and_log_det(z, condition=self.embedded(y))[0]
+        return self.flow.block.inverse_value(z, self.embedded(y))
 
     def log_prob(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """The flow's."""
