@@ -168,4 +168,4 @@ def _make_step(
         method.after_step()
         return loss
 
-    return distributed_step(strategy, step)
+    return distributed_step(strategy, step, jit_compile=method.jit_compile)

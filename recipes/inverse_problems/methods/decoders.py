@@ -20,6 +20,7 @@ class FlowWithDecoder(ConditionalFlow):
     """
 
     kind: ClassVar[str]
+    jit_compile = True
     cycle_weight = 10.0
 
     def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 8):

@@ -102,6 +102,7 @@ class Inn(JointFlow):
     """Affine couplings, trained by likelihood (eq. 4)."""
 
     title = "INN"
+    jit_compile = True
     likelihood = True
 
     def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, depth: int = 24, padding: int | None = None):
@@ -115,6 +116,7 @@ class InnMmd(Inn):
     """The same couplings, trained by least squares and MMD (eq. 3), and the energy score (a backward MMD for each y apart)."""
 
     title = "INN (L2 + MMD)"
+    jit_compile = False
     likelihood = False
     by = "distances"
 

@@ -24,6 +24,7 @@ class Mdn(Method):
     title = "MDN"
     likelihood = True
     has_density = True
+    jit_compile = True
 
     def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, components: int = 40, layers: int = 3):
         super().__init__(dim_x, dim_y, weights_wanted)

@@ -26,6 +26,7 @@ class Method(keras.Model, abc.ABC):
             that of the noisy ones: a map of x can only be smooth.
         likelihood: whether its objective is a likelihood.
         has_density: whether `log_prob` is there.
+        jit_compile: whether XLA makes a step of its training faster on a CPU: one device then compiles it.
         noise_of_y: how much of `losses.noise_sd` is added to y; a training sets it to 1 where y itself has no noise.
     """
 
@@ -33,6 +34,7 @@ class Method(keras.Model, abc.ABC):
     supervised: ClassVar[bool] = False
     likelihood: ClassVar[bool] = False
     has_density: ClassVar[bool] = False
+    jit_compile: ClassVar[bool] = False
     noise_of_y = 0.0
 
     def __init__(self, dim_x: int, dim_y: int, weights_wanted: int):
