@@ -63,18 +63,21 @@ class CycleMethod(Method):
 
 
 class Autoencoder(CycleMethod):
-    """Two feed-forward networks."""
+    """Two feed-forward networks; the decoder, whose task is the harder one, has most of the weights."""
 
     title = "autoencoder"
+    decoder_share = 0.7
 
-    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, layers: int = 3, padding: int | None = None):
+    def __init__(self, dim_x: int, dim_y: int, weights_wanted: int, layers: int = 4, padding: int | None = None):
         super().__init__(dim_x, dim_y, weights_wanted, padding)
-        width = width_for(weights_wanted, lambda w: 2 * mlp_weights(self.dim, [w] * layers, self.dim))
-        self.encoder, self.decoder = (
-            MLP([width] * layers, out_channels=self.dim, activation="silu", zero_last=False) for _ in range(2)
-        )
-        for net in (self.encoder, self.decoder):
-            net.build((None, self.dim))
+        decoder = int(self.decoder_share * weights_wanted)
+        self.encoder, self.decoder = (self._network(w, layers) for w in (weights_wanted - decoder, decoder))
+
+    def _network(self, weights: int, layers: int) -> MLP:
+        width = width_for(weights, lambda w: mlp_weights(self.dim, [w] * layers, self.dim))
+        network = MLP([width] * layers, out_channels=self.dim, activation="silu", zero_last=False)
+        network.build((None, self.dim))
+        return network
 
     def encode(self, x: tf.Tensor) -> tf.Tensor:
         """The encoder's."""
