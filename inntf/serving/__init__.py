@@ -1,7 +1,8 @@
-"""SavedModels for TensorFlow Serving, the card beside them, and loading them back."""
+"""SavedModels for TensorFlow Serving, the card beside them, and loading them back; Keras files from strangers."""
 
 from inntf.serving.card import read_card
 from inntf.serving.export import export
+from inntf.serving.keras_files import UnsafeFileError, load_keras
 from inntf.serving.load import ServedModel, load
 
-__all__ = ["ServedModel", "export", "load", "read_card"]
+__all__ = ["ServedModel", "UnsafeFileError", "export", "load", "load_keras", "read_card"]

@@ -12,6 +12,7 @@ import tensorflow as tf
 from inntf.core.errors import explain
 from inntf.serving.card import read_card
 from inntf.serving.export import versions
+from inntf.serving.graph_operations import fault_of_graph
 
 
 class ServedModel:
@@ -23,6 +24,7 @@ class ServedModel:
 
     Args:
         path: folder of a version.
+        trusted: load it whatever its graph may do; see `load`.
 
     Attributes:
         path: folder of the version.
@@ -32,7 +34,8 @@ class ServedModel:
 
     Raises:
         ValueError: by the methods, for wrong shapes, a missing or needless condition, a density that a block alone lacks, a
-            number of samples beyond int32; TypeError: for what is no real number, and a number of samples that is no integer;
+            number of samples beyond int32, and as `load`; TypeError: for what is no real number, and a number of
+            samples that is no integer;
         tf.errors.InvalidArgumentError: by the model itself, for a negative number of samples, a temperature that is negative
             or not finite.
 
@@ -48,7 +51,11 @@ class ServedModel:
         [[1.0, 2.0]]
     """
 
-    def __init__(self, path: pathlib.Path):
+    def __init__(self, path: pathlib.Path, *, trusted: bool = False):
+        fault = None if trusted else fault_of_graph(path / "saved_model.pb")
+        if fault is not None:
+            remedy = "Nothing of it was run. Load it with trusted=True if you trust its maker."
+            raise ValueError(explain(f"{path}", received=fault, expected="a model that only calculates", remedy=remedy))
         self.path = path
         self.version = int(path.name) if path.name.isdigit() else 0
         self.card = read_card(path)
@@ -132,19 +139,26 @@ class ServedModel:
         return self.signatures[name](**{key: _tensor(f"{name}: {key}", value, specs[key]) for key, value in values.items()})
 
 
-def load(directory: str | os.PathLike[str], version: int | None = None) -> ServedModel:
+def load(directory: str | os.PathLike[str], version: int | None = None, *, trusted: bool = False) -> ServedModel:
     """Load what `export` wrote; the classes of the model are not needed.
+
+    A SavedModel is a program, and TensorFlow runs it without a sandbox: when it is loaded and called it can do whatever an
+    operation of TensorFlow can, read and write the files that the process can, and send them elsewhere.  So its graph is read
+    first, and refused if it holds anything but calculations, variables and control flow.  That bounds what it does, not how
+    long it takes and how much memory, nor whether its numbers are right: run a stranger's model in a container of its own.
 
     Args:
         directory: folder of the model (the newest version is loaded) or of one version.
         version: which version, where `directory` is the model's folder.
+        trusted: load it whatever its graph may do.
 
     Returns:
         A `ServedModel` with `forward`, `inverse`, `forward_and_log_det`, `inverse_and_log_det`, `log_prob`, `bits_per_dim`,
         `sample`, `reconstruct`, `reconstruction_error`, and the card in `.card`.
 
     Raises:
-        FileNotFoundError: if there is no such folder, version, or SavedModel.
+        FileNotFoundError: if there is no such folder, version, or SavedModel; ValueError: for a graph that does more than
+            calculate, with the operation.
 
     Source: inntf.
 
@@ -162,7 +176,7 @@ def load(directory: str | os.PathLike[str], version: int | None = None) -> Serve
     if not folder.is_dir():
         raise _missing(f"{folder}, which is no folder", "the folder of an exported model", "Check the path.")
     if version is None and _holds_model(folder):
-        return ServedModel(folder)
+        return ServedModel(folder, trusted=trusted)
     found = [v for v in versions(folder) if _holds_model(_version_folder(folder, v))]
     if not found:
         raise _missing(
@@ -170,7 +184,7 @@ def load(directory: str | os.PathLike[str], version: int | None = None) -> Serve
         )
     if version is not None and version not in found:
         raise _missing(f"version={version}", f"one of {', '.join(map(str, found))} in {folder}", "Leave it out for the newest.")
-    return ServedModel(_version_folder(folder, found[-1] if version is None else version))
+    return ServedModel(_version_folder(folder, found[-1] if version is None else version), trusted=trusted)
 
 
 def _version_folder(folder: pathlib.Path, version: int) -> pathlib.Path:
