@@ -45,7 +45,7 @@ def train(name: str, config: Config, data: ImageData, run: Run) -> tuple[Flow, l
     trained = model.trainable_weights
     watch = Watch(run.folder, name, weights=model.weights, trained=trained, look=look, remedy=remedy, **parts)
     start, steps = watch.restore(), config.steps(name)
-    fit_in_segments(model, name, lambda i: images.stream(data, config, i), start, steps, config.between_looks(name), watch.look)
+    fit_in_segments(model, name, lambda i: images.stream(data, config, i), start, steps, config.between_looks(name), watch)
     certify_spectral_norms(model.block, rescale=True)  # from here on the spectral norms hold exactly
     return model.flow, watch.finish()
 

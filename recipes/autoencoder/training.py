@@ -59,5 +59,5 @@ def train(
         "remedy": "Lower --rate-inn or --rate-classic.",
     }
     watch = Watch(folder, name, look=look, **options, **parts)
-    fit_in_segments(model, name, stream, watch.restore(), steps, config.between_looks(steps), watch.look)
+    fit_in_segments(model, name, stream, watch.restore(), steps, config.between_looks(steps), watch)
     return watch.finish()

@@ -67,7 +67,7 @@ def train(flow: Flow, name: str, config: Config, strategy: tf.distribute.Strateg
     step_function = make_step(flow, optimizer, strategy, normed=name == "residual")
     batches = iter(strategy.experimental_distribute_dataset(data.batches(config.batch_size, config.seed, start)))
     losses: list[tf.Tensor] = []
-    with tqdm(total=steps, initial=start, desc=name, unit="step", mininterval=1.0) as bar:
+    with tqdm(total=steps, initial=start, desc=name, unit="step", mininterval=1.0) as bar, watch.steps():
         for step in range(start + 1, steps + 1):
             losses.append(step_function(next(batches)))
             bar.update()
@@ -75,6 +75,7 @@ def train(flow: Flow, name: str, config: Config, strategy: tf.distribute.Strateg
                 watch.look(step, {"train_nll": float(np.mean([loss.numpy() for loss in losses]))})
                 bar.set_postfix({key: f"{watch.history[-1][key]:.4g}" for key in ("train_nll", "test_nll", "error_max")})
                 losses.clear()
+            watch.pause(step)
     return watch.finish()
 
 

@@ -40,7 +40,7 @@ def train(
     watch = Watch(folder, name, weights=model.weights, trained=model.trainable_weights, look=look, remedy=remedy, **parts)
     cuts = watch.restore(), config.steps, config.log_every
     try:
-        fit_in_segments(model, name, lambda i: stream(config, data, scale, i), *cuts, watch.look)
+        fit_in_segments(model, name, lambda i: stream(config, data, scale, i), *cuts, watch)
     except tf.errors.InvalidArgumentError as error:
         if "penalties that are not finite" not in str(error):
             raise

@@ -99,6 +99,14 @@ class Checkpoints:
             UserError: if it cannot be written; those before it stay.
         """
         self.history.append({"step": step, **numbers})
+        self.keep_between_looks(step)
+
+    def keep_between_looks(self, step: int) -> None:
+        """Write a checkpoint with the history as it is.
+
+        Raises:
+            UserError: if it cannot be written; those before it stay.
+        """
         self._step.assign(step)
         try:
             self._write(step)

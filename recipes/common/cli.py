@@ -127,7 +127,7 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> int:
     """Parse, run, and end in an exit code.
 
     0 done; 2 the user can mend it, one line on stderr says how; 1 a mistake of ours, one line says where its traceback is;
-    130 interrupted.
+    130 interrupted by Ctrl-C; 143 by SIGTERM, after the step of a training was kept.
 
     Args:
         recipe: the recipe.

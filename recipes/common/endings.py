@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from recipes.common.errors import user_error_of
+from recipes.common.termination import EXIT_CODE, Terminated, prompt_end
 
 
 def exit_code(work: Callable[[], Any], *, interrupted: str = "") -> int:
@@ -19,18 +20,22 @@ def exit_code(work: Callable[[], Any], *, interrupted: str = "") -> int:
 
     Args:
         work: called without arguments.
-        interrupted: what to do after an interruption (Ctrl-C).
+        interrupted: what to do after an interruption (Ctrl-C, or SIGTERM, before which a training keeps its step).
 
     Returns:
         0; 2 (a `UserError`; a disk, memory or device that is not enough); 1 (any other error: its traceback is kept in a file);
-        or 130.
+        130 (Ctrl-C); or 143 (SIGTERM).
     """
     try:
-        work()
+        with prompt_end():
+            work()
         sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"\nInterrupted. {interrupted}".rstrip(), file=sys.stderr)
         return 130
+    except Terminated as end:
+        print(f"\n{end} {interrupted}".rstrip(), file=sys.stderr)
+        return EXIT_CODE
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BrokenPipeError:  # whoever read our output is gone: nobody to tell

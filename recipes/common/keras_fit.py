@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from recipes.common import termination
 from recipes.common.progress import Progress
-
-Look = Callable[[int, dict[str, float]], None]
+from recipes.common.watch import Watch
 
 
 def segments(start: int, steps: int, every: int) -> Iterator[tuple[int, int]]:
@@ -31,7 +32,7 @@ def fit_in_segments(
     start: int,
     steps: int,
     every: int,
-    look: Look,
+    watch: Watch,
     *,
     digits: int = 3,
 ) -> None:
@@ -44,12 +45,32 @@ def fit_in_segments(
         start: steps made already.
         steps: steps in the end.
         every: steps between looks; the last look is at the end.
-        look: called with the step and the means of the losses since the last look.
+        watch: looks with the step and the means of the losses since the last look.
         digits: of the losses on the bar.
+
+    Raises:
+        Terminated: after SIGTERM, with the last step kept.
     """
-    with Progress(name, steps, start, digits) as bar:
+    with Progress(name, steps, start, digits) as bar, watch.steps():
         for begin, end in segments(start, steps, every):
+            stop = _StopWhenAsked()
             # The dataset is shuffled already.
-            options = {"epochs": 1, "steps_per_epoch": end - begin, "shuffle": False, "verbose": 0, "callbacks": [bar]}
+            options = {"epochs": 1, "steps_per_epoch": end - begin, "shuffle": False, "verbose": 0, "callbacks": [bar, stop]}
             history = model.fit(batches(begin), **options).history
-            look(end, {key: float(values[-1]) for key, values in history.items()})
+            if stop.steps == end - begin:
+                watch.look(end, {key: float(values[-1]) for key, values in history.items()})
+            watch.pause(begin + stop.steps)
+
+
+class _StopWhenAsked(keras.callbacks.Callback):
+    """Ends `fit` after the step during which SIGTERM came; `steps` were made until then."""
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Count anew."""
+        self.steps = 0
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Count, and ask."""
+        self.steps += 1
+        if termination.wanted():
+            self.model.stop_training = True

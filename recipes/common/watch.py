@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from recipes.common import termination
 from recipes.common.checkpoints import Checkpoints, refuse_unmoved
 from recipes.common.run_folder import RunFolder
 from recipes.common.tensorboard import Summaries
@@ -62,6 +64,23 @@ class Watch:
         numbers = self._look(step, losses, self._board)
         self._board.flush()
         self._checkpoints.keep(step, {**numbers, "seconds": self._spent + time.monotonic() - self._started})
+
+    def steps(self) -> contextlib.AbstractContextManager[None]:
+        """Around the loop over steps: SIGTERM waits for the end of a step, see `pause`."""
+        return termination.at_a_step()
+
+    def pause(self, step: int) -> None:
+        """After each step: if the process was asked to end, keep the training as it is and end.
+
+        Raises:
+            Terminated: after the checkpoint is written; UserError: if a weight is NaN or infinite.
+        """
+        if not termination.wanted():
+            return
+        if not self.history or self.history[-1]["step"] != step:  # else the look has just kept it
+            self._checkpoints.refuse_nonfinite(_values(self._weights), step, self._remedy)
+            self._checkpoints.keep_between_looks(step)
+        raise termination.Terminated(f"Terminated: {self._name} is kept at step {step}.")
 
     def finish(self) -> list[dict[str, float]]:
         """The history of a training at its end.

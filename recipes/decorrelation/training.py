@@ -54,7 +54,7 @@ def train(
     parts = {"block": model.block, "optimizer": model.optimizer}
     watch = Watch(folder, name, weights=weights, trained=trained, look=look, remedy=remedy, **parts)
     start = watch.restore()
-    fit_in_segments(model, name, lambda step: stream(data, config, step), start, config.steps, config.log_every, watch.look)
+    fit_in_segments(model, name, lambda step: stream(data, config, step), start, config.steps, config.log_every, watch)
     return watch.finish()
 
 

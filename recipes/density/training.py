@@ -51,6 +51,6 @@ def train(name: str, config: Config, data: ImageData, run: Run) -> tuple[Measure
 
     first = run.once("untrained", name, untrained)
     start, steps = watch.restore(), config.steps_of(name)
-    fit_in_segments(model, name, lambda i: stream(data, config, i), start, steps, config.every(name), watch.look)
+    fit_in_segments(model, name, lambda i: stream(data, config, i), start, steps, config.every(name), watch)
     certify_spectral_norms(model.block, rescale=True)  # from here on the spectral norms hold exactly
     return measurer, [first, *watch.finish()]

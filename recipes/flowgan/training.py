@@ -70,7 +70,7 @@ def train(
         parts |= {"discriminator": gan.discriminator, "discriminator_optimizer": gan.discriminator_optimizer}
     remedy = "Lower --rate-generator, or use --architecture stable."
     watch = Watch(folder, name, weights=gan.weights, trained=gan.block.trainable_weights, look=look, remedy=remedy, **parts)
-    fit_in_segments(gan, name, stream, watch.restore(), steps, config.between_looks(gan.objective), watch.look)
+    fit_in_segments(gan, name, stream, watch.restore(), steps, config.between_looks(gan.objective), watch)
     return watch.finish()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import keras
@@ -110,7 +111,10 @@ def train(
     rare = 0.0 if coordinates.scores is None else _RARE
     batches = iter(strategy.experimental_distribute_dataset(stream(pairs, how, start, rare)))
     total, since = 0.0, 0
-    with tqdm(total=how.steps, initial=start, desc=name, unit="step", mininterval=1.0) as bar:
+    with (
+        tqdm(total=how.steps, initial=start, desc=name, unit="step", mininterval=1.0) as bar,
+        watch.steps() if watch else contextlib.nullcontext(),
+    ):
         for step in range(start + 1, how.steps + 1):
             total, since = total + step_function(*next(batches)), since + 1
             bar.update()
@@ -121,6 +125,8 @@ def train(
                 bar.set_postfix({"loss": f"{mean:.4g}"})
                 if watch is not None:
                     watch.look(step, {"loss": mean})
+            if watch is not None:
+                watch.pause(step)
     return watch.finish() if watch is not None else []
 
 

@@ -54,5 +54,5 @@ def fit(
         model=model.variables,  # not `weights`: the states of the seed generators are among them
         optimizer=model.optimizer,
     )
-    fit_in_segments(model, name, batches, watch.restore(), steps, log_every, watch.look, digits=4)
+    fit_in_segments(model, name, batches, watch.restore(), steps, log_every, watch, digits=4)
     return watch.finish()

@@ -46,7 +46,7 @@ def train(
     start = watch.restore()
     step_function = make_step(block, FlowRegularizer(coefficient) if coefficient else None, optimizer, strategy, config.xla)
     batches = iter(strategy.experimental_distribute_dataset(data.full_batches(*pairs)))
-    with tqdm(total=config.steps, initial=start, desc=name, unit="step", mininterval=1.0) as bar:
+    with tqdm(total=config.steps, initial=start, desc=name, unit="step", mininterval=1.0) as bar, watch.steps():
         for step in range(start + 1, config.steps + 1):
             loss = step_function(*next(batches))
             bar.update()
@@ -54,6 +54,7 @@ def train(
                 watch.look(step, {"loss": float(loss)})
                 shown = ("mse", "reconstruction_error_max", "condition_number")
                 bar.set_postfix({key: f"{watch.history[-1][key]:.3g}" for key in shown})
+            watch.pause(step)
     return watch.finish()
 
 

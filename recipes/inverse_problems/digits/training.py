@@ -102,7 +102,7 @@ def train(config: Config, data: ImageData, run: Run, *, blind: bool) -> Trained:
     trained = model.trainable_weights
     watch = Watch(run.folder, name, weights=model.weights, trained=trained, look=look, remedy="Lower --rate.", **parts)
     start = watch.restore()
-    fit_in_segments(model, name, lambda i: stream(data, config, observing, i), start, config.steps, config.every, watch.look)
+    fit_in_segments(model, name, lambda i: stream(data, config, observing, i), start, config.steps, config.every, watch)
     return Trained(model, observing, watch.finish())
 
 

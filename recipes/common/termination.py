@@ -1,0 +1,59 @@
+"""SIGTERM, with which schedulers and containers end a process: a training keeps its step first, then the run ends."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+EXIT_CODE = 128 + signal.SIGTERM
+
+_asked = threading.Event()
+_steps: list[bool] = []  # not empty while a training makes steps
+
+
+class Terminated(BaseException):
+    """The process was asked to end; what is kept is whole.  No `Exception`: nothing that mends errors holds it up."""
+
+
+@contextlib.contextmanager
+def prompt_end() -> Iterator[None]:
+    """Within it SIGTERM raises `Terminated`: at once, or in a training after the step that is being made.
+
+    A second SIGTERM ends the process as it always does.  Outside of the main thread, where Python takes no signals, nothing is
+    changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        _asked.clear()
+
+
+@contextlib.contextmanager
+def at_a_step() -> Iterator[None]:
+    """Within it SIGTERM only makes `wanted` true, for whoever makes the steps to look at after each."""
+    _steps.append(True)
+    try:
+        yield
+    finally:
+        _steps.pop()
+
+
+def wanted() -> bool:
+    """Whether the process was asked to end."""
+    return _asked.is_set()
+
+
+def _ask(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    _asked.set()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if not _steps:
+        raise Terminated("Terminated between trainings.")
