@@ -42,7 +42,9 @@ class RecipeConfig:
     data_dir: pathlib.Path | None = None
     """Where the prepared data sets are; by default that of tensorflow-datasets."""
     strategy: Literal["none", "mirrored", "multiworker"] = "none"
-    """How training is spread over devices."""
+    """How training is spread over devices: mirrored on all of this machine, multiworker on several (TF_CONFIG)."""
+    replicas: ranges.Replicas | None = None
+    """Without a GPU, mirror on so many parts of the CPU: what several devices would do, tried on one."""
     seed: ranges.Seed = 0
     """Seed of everything random: weights, data, noise, samples."""
     out: pathlib.Path | None = None
@@ -59,6 +61,10 @@ class RecipeConfig:
             UserError: for a value that is impossible, or two that contradict each other.
         """
         ranges.check(self)
+        if self.replicas is not None and self.strategy != "mirrored":
+            raise UserError(
+                f"--replicas: received {self.replicas} with --strategy {self.strategy}", remedy="Add --strategy mirrored."
+            )
         self.check_together()
 
     def check_together(self) -> None:

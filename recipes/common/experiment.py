@@ -96,7 +96,7 @@ def conduct(
         UserError: for settings, data or folders that the user can mend.
     """
     config.check()
-    strategy = make_strategy(config.strategy)
+    strategy = make_strategy(config.strategy, config.replicas)
     for size in batch_sizes:
         check_batch_size(strategy, size)
     root = export_root(config.export_dir, list(exports))

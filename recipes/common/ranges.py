@@ -51,6 +51,7 @@ MAX_SEED = 2**31 - 1
 Seed = Annotated[int, Within(0, MAX_SEED)]
 Steps = Annotated[int, Within(1, 10**9)]
 BatchSize = Annotated[int, Within(1, 2**16)]
+Replicas = Annotated[int, Within(1, 64)]
 Depth = Annotated[int, Within(1, 1000)]
 Width = Annotated[int, Within(1, 4096)]
 Images = Annotated[int, Within(1, 10**6)]

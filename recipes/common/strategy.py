@@ -2,7 +2,7 @@
 
 A step takes its gradients from `loss_share(loss)` and applies them with a Keras optimizer, which adds them up:
 
-    strategy = make_strategy(config.strategy)
+    strategy = make_strategy(config.strategy, config.replicas)
     with strategy.scope():
         model, optimizer = ...
     train = distributed_step(strategy, step)          # step(batch) -> metrics, one replica's
@@ -22,17 +22,13 @@ import tensorflow as tf
 from recipes.common import ranges
 from recipes.common.errors import UserError
 
-LOGICAL_CPUS = "INNTF_LOGICAL_CPUS"
-_MOST_CPUS = 64
 
-
-def make_strategy(name: str, logical_cpus: int | None = None) -> tf.distribute.Strategy:
+def make_strategy(name: str, replicas: int | None = None) -> tf.distribute.Strategy:
     """A strategy by name; call it before anything else uses TensorFlow.
 
     Args:
         name: `"none"`, `"mirrored"` (all GPUs, or the CPU), or `"multiworker"` (workers named in TF_CONFIG).
-        logical_cpus: without a GPU, split the CPU into so many devices, so that mirroring has something to mirror on;
-            by default the environment's `INNTF_LOGICAL_CPUS`, if set.
+        replicas: without a GPU, split the CPU into so many devices, so that mirroring has something to mirror on.
 
     Returns:
         The strategy; for `"none"` TensorFlow's default, under which the same loop runs on one device.
@@ -43,7 +39,7 @@ def make_strategy(name: str, logical_cpus: int | None = None) -> tf.distribute.S
     if name == "none":
         return tf.distribute.get_strategy()
     if name == "mirrored":
-        return tf.distribute.MirroredStrategy(_devices(logical_cpus))
+        return tf.distribute.MirroredStrategy(_devices(replicas))
     if name == "multiworker":
         return _multiworker()
     raise UserError(f"strategy: received {name!r}, expected none, mirrored or multiworker")
@@ -99,9 +95,8 @@ def check_batch_size(strategy: tf.distribute.Strategy, batch_size: int) -> int:
     return batch_size // replicas
 
 
-def _devices(logical_cpus: int | None) -> list[str] | None:
-    wanted = logical_cpus or _environment_cpus()
-    if tf.config.list_physical_devices("GPU") or not wanted:
+def _devices(wanted: int | None) -> list[str] | None:
+    if tf.config.list_physical_devices("GPU") or wanted is None:
         return None
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
@@ -113,13 +108,6 @@ def _devices(logical_cpus: int | None) -> list[str] | None:
                 remedy="Make the strategy first, in a fresh process.",
             ) from error
     return [device.name for device in tf.config.list_logical_devices("CPU")[:wanted]]
-
-
-def _environment_cpus() -> int:
-    text = os.environ.get(LOGICAL_CPUS, "0")
-    if not text.isdecimal() or len(text) > 3 or int(text) > _MOST_CPUS:
-        raise UserError(f"{LOGICAL_CPUS}: received {ranges.shown(text)}, expected a whole number up to {_MOST_CPUS}")
-    return int(text)
 
 
 def _multiworker() -> tf.distribute.Strategy:

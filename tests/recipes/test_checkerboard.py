@@ -178,14 +178,12 @@ def test_the_saved_models_invert(smoke):
 @pytest.mark.slow
 def test_it_goes_on_from_its_checkpoint_and_mirrors(tmp_path):
     arguments = ["--preset", "smoke", "--model", "residual", "--out", tmp_path / "run", "--export-dir", tmp_path / "saved"]
-    done = checkerboard(
-        *arguments, "--steps-residual", 10, "--schedule", "constant", "--strategy", "mirrored", INNTF_LOGICAL_CPUS="2"
-    )
+    done = checkerboard(*arguments, "--steps-residual", 10, "--schedule", "constant", "--strategy", "mirrored", "--replicas", 2)
     assert done.returncode == 0, done.stderr[-3000:]
     (tmp_path / "run/result.json").unlink()
     progress = json.loads((tmp_path / "run/progress.json").read_text())
     (tmp_path / "run/progress.json").write_text(json.dumps({**progress, "models": {}}))
-    again = checkerboard(*arguments, "--schedule", "constant", "--resume", "--strategy", "mirrored", INNTF_LOGICAL_CPUS="2")
+    again = checkerboard(*arguments, "--schedule", "constant", "--resume", "--strategy", "mirrored", "--replicas", 2)
     assert again.returncode == 0, again.stderr[-3000:]
     progress = json.loads((tmp_path / "run/progress.json").read_text())
     assert [h["step"] for h in progress["histories"]["residual"]] == [10, 20]

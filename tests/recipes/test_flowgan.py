@@ -105,10 +105,10 @@ def test_bad_input_ends_in_one_line_and_code_2(arguments, word):
 @pytest.mark.slow
 def test_it_goes_on_from_its_checkpoint_and_mirrors(tmp_path):
     out = ["--preset", "smoke", "--out", tmp_path / "run", "--export-dir", tmp_path / "saved", "--strategy", "mirrored"]
-    done = flowgan(*out, "--steps-hybrid", 8, INNTF_LOGICAL_CPUS="2")
+    done = flowgan(*out, "--steps-hybrid", 8, "--replicas", 2)
     assert done.returncode == 0, done.stderr[-3000:]
     (tmp_path / "run/result.json").unlink()
-    again = flowgan(*out, "--steps-hybrid", 8, "--resume", INNTF_LOGICAL_CPUS="2")
+    again = flowgan(*out, "--steps-hybrid", 8, "--resume", "--replicas", 2)
     assert again.returncode == 0, again.stderr[-3000:]
     assert set(json.loads((tmp_path / "run/result.json").read_text())["metrics"]) == {"hybrid_stable"}
     assert list((tmp_path / "run/checkpoints").rglob("mle_stable/*.index"))

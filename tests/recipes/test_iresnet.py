@@ -195,13 +195,13 @@ def test_the_densities_leave_theirs(tmp_path):
 def test_it_goes_on_from_its_checkpoint_and_mirrors(tmp_path):
     arguments = ["--preset", "smoke", "--task", "classify", "--out", tmp_path / "run", "--export-dir", tmp_path / "saved"]
     arguments += ["--strategy", "mirrored", "--log-every", "2"]
-    done = iresnet(*arguments, INNTF_LOGICAL_CPUS="2")
+    done = iresnet(*arguments, "--replicas", 2)
     assert done.returncode == 0, done.stderr[-3000:]
     (tmp_path / "run/result.json").unlink()
     progress = json.loads((tmp_path / "run/progress.json").read_text())
     before = progress["histories"]["classify_c_0.9"]
     (tmp_path / "run/progress.json").write_text(json.dumps({**progress, "classify": {}}))
-    again = iresnet(*arguments, "--resume", INNTF_LOGICAL_CPUS="2")
+    again = iresnet(*arguments, "--resume", "--replicas", 2)
     assert again.returncode == 0, again.stderr[-3000:]
     progress = json.loads((tmp_path / "run/progress.json").read_text())
     assert progress["histories"]["classify_c_0.9"] == before and [h["step"] for h in before] == [2, 4]

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from recipes.common.strategy import check_batch_size, distributed_step, is_chief, loss_share, make_strategy
 
-strategy = make_strategy("mirrored", logical_cpus=2)
+strategy = make_strategy("mirrored", replicas=2)
 x = np.arange(8, dtype=np.float32)[:, None]
 with strategy.scope():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from recipes.common import strategy as strategies
+from recipes.common.cli import RecipeConfig
 from recipes.common.errors import UserError
 
 CHILD = pathlib.Path(__file__).with_name("_strategy_child.py")
@@ -80,14 +81,20 @@ def test_multiworker_without_workers_is_refused(monkeypatch, text):
         strategies.make_strategy("multiworker")
 
 
-@pytest.mark.parametrize("text", ["two", "-1", "1.5", "9" * 5000, "1000", "\u00b2"])
-def test_a_bad_number_of_cpus_is_refused(monkeypatch, text):
-    monkeypatch.setenv(strategies.LOGICAL_CPUS, text)
-    with pytest.raises(UserError, match=strategies.LOGICAL_CPUS):
-        strategies.make_strategy("mirrored")
+@pytest.mark.parametrize("replicas", [0, -1, 65, 1.5, True])
+def test_a_bad_number_of_replicas_is_refused(replicas):
+    with pytest.raises(UserError, match="--replicas"):
+        RecipeConfig(strategy="mirrored", replicas=replicas).check()
+
+
+@pytest.mark.parametrize("strategy", ["none", "multiworker"])
+def test_replicas_are_for_mirroring(strategy):
+    with pytest.raises(UserError, match="Add --strategy mirrored"):
+        RecipeConfig(strategy=strategy, replicas=2).check()
+    RecipeConfig(strategy="mirrored", replicas=2).check()
 
 
 def test_a_cpu_that_is_in_use_cannot_be_split():
     tf.config.list_logical_devices()
     with pytest.raises(UserError, match="started already"):
-        strategies.make_strategy("mirrored", logical_cpus=7)
+        strategies.make_strategy("mirrored", replicas=7)
