@@ -110,7 +110,7 @@ def i_resnet_classifier(
             parts += [*norm, ResidualBlock(network=network, tolerance=tolerance)]
     head = keras.Sequential(
         [
-            keras.layers.BatchNormalization(momentum=0.9),
+            keras.layers.BatchNormalization(momentum=0.9, synchronized=True),  # over replicas: statistics of the whole batch
             keras.layers.ReLU(),
             keras.layers.GlobalAveragePooling2D(),
             keras.layers.Dense(classes),

@@ -80,7 +80,8 @@ def make_classifier(
     """
     backprop = backprop or ("stored" if regularizer == "none" else config.backprop)
     layers = keras.layers
-    head = [layers.Flatten(), layers.BatchNormalization(momentum=0.9), layers.ReLU(), layers.Dense(data.classes)]
+    normalization = layers.BatchNormalization(momentum=0.9, synchronized=True)  # over replicas: of the whole batch
+    head = [layers.Flatten(), normalization, layers.ReLU(), layers.Dense(data.classes)]
     model = IResNetClassifier(
         make_body(config, data.shape, body, backprop),
         keras.Sequential(head),

@@ -1,5 +1,9 @@
 """The i-ResNet classifier: it trains as a Keras model, computes no log-determinant, and runs backwards within its bound."""
 
+import pathlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from inntf.blocks import ActNorm, ResidualBlock
 from inntf.models import i_resnet_classifier
 from inntf.nets import MaxMin
 
+ROOT = pathlib.Path(__file__).parents[2]
 COEFFICIENT = 0.8
 SMALL = {"event_shape": (8, 8, 1), "classes": 3, "blocks": (1, 1), "hidden": (6, 6), "channels": 4, "coefficient": COEFFICIENT}
 
@@ -159,3 +164,15 @@ def test_other_activations_and_a_squeeze_in_front():
 def test_bad_input_is_refused(changes, word):
     with pytest.raises(ValueError, match=word):
         make(**changes)
+
+
+@pytest.mark.slow
+def test_two_replicas_train_what_one_device_trains(tmp_path):
+    found = []
+    for replicas in (1, 2):
+        command = [sys.executable, "-m", "tests.models._replicas_child", str(replicas), str(tmp_path / f"{replicas}.npz")]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr[-3000:]
+        found.append(np.load(tmp_path / f"{replicas}.npz"))
+    for name in found[0].files:  # 0.5 where each replica normalizes by statistics of its own
+        np.testing.assert_allclose(found[1][name], found[0][name], atol=1e-4, err_msg=name)
