@@ -139,5 +139,5 @@ def _is_ours(name: str, found: Any, classes: tuple[type, ...]) -> bool:
 def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
-    except ImportError:
+    except Exception:  # whatever a module of Keras for another backend, or a name that is none, raises
         return None

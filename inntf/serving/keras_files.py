@@ -41,7 +41,8 @@ def load_keras(
     that ran code have been found again and again (CVE-2025-1550, CVE-2026-1462).  Here the file is looked through before
     anything of it is built: its entries, links in its weights, sizes, and every class and function that its configuration
     names, which must be inntf's, one of Keras' own without a way out (no `Lambda`, `TFSMLayer`, lookups), or in `classes`.
-    A copy is checked and loaded, so that nobody can exchange the file in between.
+    A copy is checked and loaded, so that nobody can exchange the file in between.  How long a model computes and how much
+    memory it takes is not bounded by that: layers may be as wide as a file says.
 
     Args:
         path: of the file.

@@ -202,13 +202,13 @@ def claims(metrics: dict[str, Any]) -> dict[str, Any]:
                 out[f"{problem}: {name} at or below the paper's {post:g} and {resim:g}"] = bool(shown)
         for name in ("iresnet", "iaf_decoder", "maf_decoder", "cvae"):
             if name in rows and "cinn" in rows:
-                shown = rows[name]["posterior"] <= 2.0 * rows["cinn"]["posterior"]
+                shown = rows[name]["own_posterior"] <= 2.0 * rows["cinn"]["own_posterior"]
                 out[f"{problem}: {name} at most twice the cINN's Err_post"] = bool(shown)
         if {"iresnet", "inn"} <= set(rows):
             shown = rows["iresnet"]["milliseconds"] <= 10.0 * rows["inn"]["milliseconds"]
             out[f"{problem}: i-ResNet samples in at most ten times the INN's time"] = bool(shown)
-        best = next(iter(rows))
-        out[f"{problem}: best Err_post ({best})"] = rows[best]["posterior"]
+        best = min(rows, key=lambda name, rows=rows: leaderboard.order(rows[name]["own_posterior"]))
+        out[f"{problem}: best Err_post ({best})"] = rows[best]["own_posterior"]
         lowest = min(rows[best][f"{test}_p"] for test in calibration.TESTS)
         out[f"{problem}: {best} not rejected at 1 % by ranks, coverage, TARP"] = bool(lowest > 0.01)
     return out
