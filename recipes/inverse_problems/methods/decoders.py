@@ -16,8 +16,8 @@ from recipes.inverse_problems.methods.method import mlp_weights, width_for
 class FlowWithDecoder(ConditionalFlow):
     """`z = flow(x; y)` by likelihood, and a network `x hat = decoder(z, y)` by the cycle loss; samples are the decoder's.
 
-    One term more than in eq. 6: the energy score of samples given y, as the autoencoders have it.  The cycle loss alone teaches the
-    decoder at the latents of data only, each by itself.
+    One term more than in eq. 6: the energy score of samples given y, as the autoencoders have it.  The cycle loss alone teaches
+    the decoder at the latents of data only, each by itself.
 
     The paper lists four entries of z for both of its models, which a map of x to [y, z] cannot have: y is the condition here.
     `joint.MafDecoder` and `joint.IafDecoder` are the other reading.
