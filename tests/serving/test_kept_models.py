@@ -18,7 +18,7 @@ from recipes.inverse_problems.problems import PROBLEMS, simulate
 
 ROOT = pathlib.Path(__file__).parents[2] / "saved_models"
 TASKS = ("bernoulli_glm", "gaussian_linear", "gaussian_mixture", "slcp", "two_moons")
-PROBLEM_OF = {"cinn_ballistics": "ballistics", "cinn_kinematics": "kinematics", "inverse_kinematics": "kinematics"}
+PROBLEM_OF = {f"{kind}_{problem}": problem for kind in ("cinn", "inverse") for problem in ("ballistics", "kinematics")}
 NAMES = sorted(("checkerboard_residual", "digits_classifier", *PROBLEM_OF, *TASKS))
 KEPT = [ROOT / f"{name}/1" for name in NAMES]  # recipes that ran here have left theirs beside them
 
