@@ -9,14 +9,19 @@ import tensorflow as tf
 from inntf.models import i_resnet_classifier
 from recipes.common.strategy import make_strategy
 
-replicas = int(sys.argv[1])
-strategy = make_strategy("mirrored" if replicas > 1 else "none", replicas if replicas > 1 else None)
-keras.utils.set_random_seed(0)
-x = np.random.default_rng(0).normal(size=(64, 8, 8, 1)).astype("float32") * 2 + 1
-y = np.random.default_rng(1).integers(0, 3, 64)
-with strategy.scope():
-    model = i_resnet_classifier(event_shape=(8, 8, 1), blocks=(1, 1), hidden=(4, 4), channels=4, classes=3)
-    model.compile(keras.optimizers.SGD(0.05), "sparse_categorical_crossentropy")
-model.initialize(x[:32])
-model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(32), shuffle=False, verbose=0)
-np.savez(sys.argv[2], *(w.numpy() for w in model.weights))
+
+def main(replicas: int, path: str) -> None:
+    strategy = make_strategy("mirrored" if replicas > 1 else "none", replicas if replicas > 1 else None)
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(64, 8, 8, 1)).astype("float32") * 2 + 1
+    y = np.random.default_rng(1).integers(0, 3, 64)
+    with strategy.scope():
+        model = i_resnet_classifier(event_shape=(8, 8, 1), blocks=(1, 1), hidden=(4, 4), channels=4, classes=3)
+        model.compile(keras.optimizers.SGD(0.05), "sparse_categorical_crossentropy")
+    model.initialize(x[:32])
+    model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(32), shuffle=False, verbose=0)
+    np.savez(path, *(w.numpy() for w in model.weights))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])
