@@ -39,8 +39,7 @@ class AutoencoderMaps:
         Raises:
             ValueError: for codes of another width.
         """
-        with values_only(weights=True):
-            return self.block.inverse_and_log_det(self.padded(y))[0]
+        return self.block.inverse_value(self.padded(y))
 
     def padded(self, y: Any) -> tf.Tensor:
         """`(y, 0)` in the shape of the latent: what `decode` takes back."""

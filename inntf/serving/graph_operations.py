@@ -10,16 +10,20 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-# With a state, and harmless: variables, calls, control flow, assertions, random numbers.
-_VARIABLES = ("VarHandleOp", "VarIsInitializedOp", "ReadVariableOp", "AssignVariableOp", "AssignAddVariableOp")
-_VARIABLES_TOO = ("AssignSubVariableOp", "DisableCopyOnRead", "ResourceGather", "ResourceGatherNd")
-_CONTROL = ("StatefulPartitionedCall", "If", "While", "Case", "Assert")
-_RANDOM = ("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "RandomShuffle", "RandomGammaGrad")
-_STATE = frozenset((*_VARIABLES, *_VARIABLES_TOO, *_CONTROL, *_RANDOM, "RandomGamma", "RngReadAndSkip", "StatefulUniform"))
-_STATE_TOO = frozenset(("StatefulStandardNormalV2", "StatefulUniformInt", "StatefulUniformFullInt", "StatefulTruncatedNormal"))
+# TensorFlow counts these as having a state, or their names hold one of the words below; none reaches beyond the model.
+_VARIABLES = """
+    VarHandleOp VarIsInitializedOp ReadVariableOp AssignVariableOp AssignAddVariableOp AssignSubVariableOp DisableCopyOnRead
+    ResourceGather ResourceGatherNd
+"""
+_CONTROL = "StatefulPartitionedCall If While Case Assert"
+_RANDOM = """
+    RandomUniform RandomUniformInt RandomStandardNormal TruncatedNormal RandomShuffle RandomGamma RandomGammaGrad
+    RngReadAndSkip StatefulUniform StatefulStandardNormalV2 StatefulUniformInt StatefulUniformFullInt StatefulTruncatedNormal
+"""
+_STRINGS = "ShardedFilename"  # no file, but the text of its name
+_HARMLESS = frozenset(" ".join((_VARIABLES, _CONTROL, _RANDOM, _STRINGS)).split())
 # Without a state by TensorFlow's count, and yet out of the model: files, other machines, Python.
 _WORDS = ("File", "Dataset", "Checkpoint", "Debug", "Rpc", "PyFunc", "Reader", "Remote", "Summary", "Custom", "Tpu")
-_STRINGS = frozenset(("ShardedFilename",))  # no file, but the text of its name
 _SAVERS = frozenset(("SaveV2", "RestoreV2", "MergeV2Checkpoints"))
 _NAMES_OF_SAVERS = ("__inference__traced_save", "__inference__traced_restore")
 
@@ -70,7 +74,7 @@ def _fault(node: Any, more: frozenset[str], out_of_bounds: set[str]) -> Iterator
 
 
 def _calculates(operation: str) -> bool:
-    definition = op_def_registry.get(operation)
-    if operation in _STATE or operation in _STATE_TOO or operation in _STRINGS:
+    if operation in _HARMLESS:
         return True
+    definition = op_def_registry.get(operation)
     return definition is not None and not definition.is_stateful and not any(word in operation for word in _WORDS)

@@ -80,7 +80,7 @@ class IResNetEnergy(SpectrallyNormalized, JointFlow):
 
     def encode(self, x: tf.Tensor) -> tf.Tensor:
         """The inverse, an iteration."""
-        return self.flow.block.inverse_and_log_det(x)[0]
+        return self.flow.block.inverse_value(x)
 
     def decode(self, latent: tf.Tensor) -> tf.Tensor:
         """One pass."""
@@ -104,7 +104,7 @@ class IResNetMmd(IResNetEnergy):
 
     def decode(self, latent: tf.Tensor) -> tf.Tensor:
         """The inverse, an iteration."""
-        return self.flow.block.inverse_and_log_det(latent)[0]
+        return self.flow.block.inverse_value(latent)
 
     def block_input(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, None]:
         """Padded x."""
