@@ -13,6 +13,7 @@ from inntf.core.shapes import Shape, pixels
 from inntf.core.tags import Tags
 from inntf.core.upper_bounds import upper_exp
 from inntf.core.weights import read
+from inntf.core.whole_batch import whole_batch
 
 _FEWEST = 4  # values per channel: of fewer the spread says nothing
 _UNITS = 4.0  # in the last place
@@ -97,13 +98,16 @@ class ActNorm(Block):
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Set shift and scale from a batch, unless frozen; returns `forward(x)` with them.
 
+        On several replicas, within `strategy.run`, from the whole batch.  Several workers outside of it must be given the same.
+
         Raises:
             ValueError: in eager mode, if the batch is empty or holds NaN or infinity; the weights are kept.
         """
         if not self.trainable:
             return self.forward_and_log_det(x)[0]
         axes = list(range(x.shape.rank - 1))
-        mean, variance = tf.nn.moments(tf.cast(x, tf.float64), axes)
+        batch = whole_batch(x)
+        mean, variance = tf.nn.moments(tf.cast(batch, tf.float64), axes)
         if tf.executing_eagerly() and not bool(tf.reduce_all(tf.math.is_finite(variance))):
             raise ValueError(
                 f"{self.name}.initialize: received an empty batch, NaN or infinity, expected finite data. The weights were "
@@ -112,8 +116,8 @@ class ActNorm(Block):
         process = initialization.current()
         noise = tf.cast(process.noise, tf.float64)
         # What an earlier ActNorm of the same initialization took for rounding, and left as small as it was, is that still.
-        real = tf.sqrt(variance) > tf.maximum(_rounding(x, axes), 2.0 * noise)
-        real &= tf.size(x) >= _FEWEST * x.shape[-1]
+        real = tf.sqrt(variance) > tf.maximum(_rounding(batch, axes), 2.0 * noise)
+        real &= tf.size(batch) >= _FEWEST * x.shape[-1]
         floored = variance if self.variance_floor is None else tf.maximum(variance, self.variance_floor)
         log_scale = -0.5 * tf.math.log(tf.where(real, floored, tf.maximum(variance, 1.0)))
         left = tf.where(real | (variance > _SMALL_NOISE**2), tf.zeros_like(variance), tf.sqrt(variance))

@@ -13,6 +13,7 @@ from inntf.core.boxes import Box, check_box
 from inntf.core.domain import in_range
 from inntf.core.errors import explain
 from inntf.core.tags import Tags
+from inntf.core.whole_batch import draw_rows
 
 _ROUNDINGS = ("floor", "straight_through", "none")
 
@@ -100,7 +101,7 @@ class Dequantize(Block):
             x = _checked_levels(self, x)
         if self._width:
             width = min(self._width, 1.0 - self._margin)
-            u = keras.random.uniform(tf.shape(x), 0.0, width, dtype=x.dtype.name, seed=self.seed_generator)
+            u = draw_rows(lambda s: keras.random.uniform(s, 0.0, width, x.dtype.name, self.seed_generator), tf.shape(x))
             x += tf.ensure_shape(u, x.shape)
         return (x + self._offset) / self.levels, -self._log_volume(x)
 

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from inntf.core.errors import explain
+from inntf.core.whole_batch import whole_batch
 from inntf.models.compile_arguments import OwnLoss
 from inntf.models.step_seeds import step_seeds
 from inntf.numerics.mmd import mmd_squared
@@ -84,13 +85,12 @@ class AutoencoderTraining(OwnLoss):
         x_hat, y, pad = self(x, training=training, parts=True)
         wide = tf.float32 if y.dtype.size < 4 else y.dtype
         entries = tf.maximum(tf.cast(tf.size(pad), wide), 1.0)  # a bottleneck of all entries pads none
-        normal = self._normal(
-            tf.shape(y), next(step_seeds(self.seed, 0 if self.optimizer is None else self.optimizer.iterations))
-        )
+        seed = next(step_seeds(self.seed, 0 if self.optimizer is None else self.optimizer.iterations))
+        codes = whole_batch(y)
         terms = {
             "reconstruction": tf.reduce_mean(tf.cast(self._distance(x, x_hat), wide)),
             "padding": tf.reduce_sum(tf.square(tf.cast(pad, wide))) / entries,
-            "prior": tf.cast(mmd_squared(y, normal, self.kernel, "biased"), wide),
+            "prior": tf.cast(mmd_squared(codes, self._normal(tf.shape(codes), seed), self.kernel, "biased"), wide),
         }
         weights = {"reconstruction": 1.0, "padding": self.padding_weight, "prior": self.prior_weight}
         loss = tf.add_n([weights[name] * term for name, term in terms.items() if weights[name]])

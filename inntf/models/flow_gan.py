@@ -11,6 +11,7 @@ import tensorflow as tf
 from inntf.core.arguments import checked_count, typed
 from inntf.core.errors import explain
 from inntf.core.replicas import clip_what_replicas_add_up
+from inntf.core.whole_batch import draw_rows
 from inntf.models.compile_arguments import refuse_losses
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
@@ -153,7 +154,7 @@ class FlowGan(FlowHolder, keras.Model):
         update_norms(self)
         with tf.GradientTape() as tape:
             if self.discriminator is not None:
-                fake = self.flow.sample(tf.shape(x)[0], seed=next(seeds))
+                fake = self._samples(tf.shape(x)[0], next(seeds))
                 with tape.stop_recording():
                     for _ in range(self.discriminator_steps):
                         noisy = self._noisy(x, next(seeds)), self._noisy(fake, next(seeds))
@@ -171,6 +172,13 @@ class FlowGan(FlowHolder, keras.Model):
         for key, mean in self._means.items():
             mean.update_state(logs[key])
         return {key: mean.result() for key, mean in self._means.items()}
+
+    def _samples(self, n: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+        if seed is None:
+            return self.flow.sample(n)
+        base = self.flow.base
+        z = draw_rows(lambda shape: base.sample(shape[0], seed=seed), tf.concat([[n], base.event_shape_tensor()], 0))
+        return self.flow.block.inverse_value(z)
 
     def _noisy(self, x: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         return x + _uniform(tf.shape(x), self.noise, x.dtype, seed)
@@ -209,7 +217,7 @@ class FlowGan(FlowHolder, keras.Model):
 def _uniform(shape: Any, high: float, dtype: tf.DType, seed: tf.Tensor | None) -> tf.Tensor:
     if seed is None:
         return tf.random.uniform(shape, 0.0, high, dtype)
-    return tf.random.stateless_uniform(shape, seed, 0.0, high, dtype)
+    return draw_rows(lambda whole: tf.random.stateless_uniform(whole, seed, 0.0, high, dtype), shape)
 
 
 def _cross_entropy(logits: tf.Tensor, label: float) -> tf.Tensor:

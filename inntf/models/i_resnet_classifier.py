@@ -15,6 +15,7 @@ from inntf.core.shapes import Shape
 from inntf.models import argument_checks as check
 from inntf.models.invertible_classifier import IResNetClassifier
 from inntf.nets.spectral_conv import SpectralConv2D
+from inntf.nets.whole_batch_normalization import WholeBatchNormalization
 
 _KERNEL_SIZES = (3, 1, 3)
 
@@ -110,7 +111,7 @@ def i_resnet_classifier(
             parts += [*norm, ResidualBlock(network=network, tolerance=tolerance)]
     head = keras.Sequential(
         [
-            keras.layers.BatchNormalization(momentum=0.9, synchronized=True),  # over replicas: statistics of the whole batch
+            WholeBatchNormalization(momentum=0.9),
             keras.layers.ReLU(),
             keras.layers.GlobalAveragePooling2D(),
             keras.layers.Dense(classes),

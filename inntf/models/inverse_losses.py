@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from inntf.core.errors import explain
+from inntf.core.whole_batch import whole_batch
 from inntf.numerics.kernels import X_SIDE_KERNEL, Z_SIDE_KERNEL, Kernel
 from inntf.numerics.mmd import Estimator, mmd_squared
 from inntf.numerics.stateless_draws import gaussian
@@ -100,7 +101,7 @@ def latent_mmd_loss(
     r"""$\mathrm{MMD}^2([z, \hat y], [\epsilon, y])$: is `z` normal, whatever `y` is?
 
     With $\epsilon \sim \mathcal N(0, I)$.  No gradient passes through `y_hat`: that is `l2_loss`'s.  A discrepancy of `z` alone
-    would leave `z` free to depend on `y`.
+    would leave `z` free to depend on `y`.  On several replicas both samples are those of the whole batch.
 
     Args:
         z: `(batch, dim_z)`.
@@ -127,8 +128,8 @@ def latent_mmd_loss(
     """
     y_hat, y = _pair("latent_mmd_loss", y_hat, y)
     z = tf.convert_to_tensor(z, y_hat.dtype)
-    normal = gaussian(tf.shape(z), tf.convert_to_tensor(seed, tf.int32), z.dtype)
-    ours = tf.concat([z, tf.stop_gradient(y_hat)], -1)
+    ours, y = whole_batch(tf.concat([z, tf.stop_gradient(y_hat)], -1), y)
+    normal = gaussian([tf.shape(ours)[0], z.shape[-1]], tf.convert_to_tensor(seed, tf.int32), z.dtype)
     return mmd_squared(ours, tf.concat([normal, y], -1), kernel, estimator)
 
 
@@ -164,7 +165,7 @@ def backward_mmd_loss(
     if y is not None:
         y = tf.convert_to_tensor(y, x.dtype)
         x_hat, x = tf.concat([x_hat, y], -1), tf.concat([x, y], -1)
-    return mmd_squared(x_hat, x, kernel, estimator)
+    return mmd_squared(*whole_batch(x_hat, x), kernel, estimator)
 
 
 def energy_score_loss(samples: Any, x: Any) -> tf.Tensor:

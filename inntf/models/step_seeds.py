@@ -1,4 +1,4 @@
-"""Seeds of what a training step draws: by the seed, the step and the replica alone."""
+"""Seeds of what a training step draws: by the seed and the step alone."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import tensorflow as tf
 
 
 def step_seeds(seed: int | None, step: Any) -> Iterator[tf.Tensor | None]:
-    """A seed for each draw of a step on this replica; `None` for each without a seed.
+    """A seed for each draw of a step; `None` for each without a seed.
 
-    A training that goes on from a checkpoint then draws what the uninterrupted one would have drawn.
+    A training that goes on from a checkpoint then draws what the uninterrupted one would have drawn.  Replicas have the same
+    seeds: they draw by `inntf.core.whole_batch.draw_rows`.
 
     Args:
         seed: of the model.
@@ -31,7 +32,6 @@ def step_seeds(seed: int | None, step: Any) -> Iterator[tf.Tensor | None]:
     if seed is None:
         return itertools.repeat(None)
     fold_in = tf.random.experimental.stateless_fold_in
-    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
     first = tf.constant([seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF], tf.int32)
-    here = fold_in(fold_in(first, tf.cast(step, tf.int32)), replica)
+    here = fold_in(first, tf.cast(step, tf.int32))
     return (fold_in(here, i) for i in itertools.count())

@@ -16,6 +16,7 @@ from inntf.nets.pyramid import ConditionPyramid
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
 from inntf.nets.spectral_layer import SpectralLayer
+from inntf.nets.whole_batch_normalization import WholeBatchNormalization
 
 __all__ = [
     "MLP",
@@ -32,6 +33,7 @@ __all__ = [
     "SpectralConv2D",
     "SpectralDense",
     "SpectralLayer",
+    "WholeBatchNormalization",
     "activation_lipschitz",
     "certify_norms",
     "concat_lip_swish",

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from inntf.core.whole_batch import draw_rows
 from recipes.autoencoder.pair import Generative, PairAutoencoder
 
 Function = Callable[[tf.Tensor], tf.Tensor]
@@ -93,5 +94,5 @@ def volume_surrogate(encode: Function, decode: Function, x: tf.Tensor, v: tf.Ten
 
 def sphere(count: int | tf.Tensor, dims: int, seed: Any, dtype: Any = tf.float32) -> tf.Tensor:
     """`(count, dims)` points, uniform on the sphere of radius sqrt(dims): covariance 1, less noise than a normal one."""
-    v = tf.random.stateless_normal([count, dims], seed, dtype=dtype)
+    v = draw_rows(lambda shape: tf.random.stateless_normal(shape, seed, dtype=dtype), [count, dims])
     return v * math.sqrt(dims) / tf.norm(v, axis=-1, keepdims=True)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from inntf.blocks import ActNorm, AffineCoupling, Permutation
 from inntf.compose import Chain
+from inntf.core.whole_batch import draw_rows
 from inntf.nets import MLP
 from recipes.autoencoder.pair import Generative, PairAutoencoder
 
@@ -104,7 +105,7 @@ class AutoencoderWithinFlow(Generative, PairAutoencoder):
     def parts(self, x: tf.Tensor, seed: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """Nats per dimension of images with noise (of the step, or by a seed), and bits per dimension of their grey levels."""
         seed = self.step_seed(self.seed) if seed is None else seed
-        noise = tf.random.stateless_uniform(tf.shape(x), seed, -0.5, 0.5, x.dtype) / LEVELS
+        noise = draw_rows(lambda s: tf.random.stateless_uniform(s, seed, -0.5, 0.5, x.dtype), tf.shape(x)) / LEVELS
         loss = -tf.reduce_mean(self.log_prob(x + noise)) / self.dims
         return {"loss": loss, "bits_per_dim": loss / math.log(2) + math.log2(LEVELS)}
 

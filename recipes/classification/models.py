@@ -12,6 +12,7 @@ from inntf.blocks import Rescale
 from inntf.compose import Chain
 from inntf.core import Block
 from inntf.models import IResNetClassifier, glow
+from inntf.nets import WholeBatchNormalization
 from inntf.stability import BlockRegularizer, FiniteDifferences, FlowRegularizer
 from recipes.classification.settings import Config
 from recipes.common.image_data import ImageData
@@ -80,8 +81,7 @@ def make_classifier(
     """
     backprop = backprop or ("stored" if regularizer == "none" else config.backprop)
     layers = keras.layers
-    normalization = layers.BatchNormalization(momentum=0.9, synchronized=True)  # over replicas: of the whole batch
-    head = [layers.Flatten(), normalization, layers.ReLU(), layers.Dense(data.classes)]
+    head = [layers.Flatten(), WholeBatchNormalization(momentum=0.9), layers.ReLU(), layers.Dense(data.classes)]
     model = IResNetClassifier(
         make_body(config, data.shape, body, backprop),
         keras.Sequential(head),

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from inntf.core.configured import Configured
+from inntf.core.whole_batch import draw_rows
 from inntf.numerics.pullback import Function
 from inntf.numerics.stateless_draws import gaussian, random_bits
 
@@ -44,8 +45,15 @@ class LogDetEstimator(Configured):
 
 def probes(x: tf.Tensor, seed: tf.Tensor, noise: str, samples: int) -> tuple[tf.Tensor, ...]:
     """`samples` independent probes of the shape of `x`, with `E v v^T = I`."""
-    shape = tf.concat([[samples], tf.shape(x)], 0)
-    v = gaussian(shape, seed, x.dtype) if noise == "gaussian" else tf.cast(1 - 2 * (random_bits(shape, seed) & 1), x.dtype)
+
+    def draw(shape: tf.Tensor) -> tf.Tensor:
+        if noise == "gaussian":
+            return gaussian(shape, seed, x.dtype)
+        return tf.cast(1 - 2 * (random_bits(shape, seed) & 1), x.dtype)
+
+    shape = tf.shape(x)
+    drawn = draw_rows(draw, tf.concat([samples * shape[:1], shape[1:]], 0), copies=samples)
+    v = tf.reshape(drawn, tf.concat([[samples], shape], 0))
     return tuple(tf.ensure_shape(part, x.shape) for part in tf.unstack(v, samples))
 
 

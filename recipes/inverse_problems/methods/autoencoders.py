@@ -38,11 +38,11 @@ class CycleMethod(Method):
     def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
         """Eq. 7, and the two terms more."""
         seeds = tf.random.split(seed, 3)
-        padded = tf.concat([x, tf.random.stateless_normal([tf.shape(x)[0], self.padding], seeds[0])], -1)
+        padded = tf.concat([x, losses.normal([tf.shape(x)[0], self.padding], seeds[0])], -1)
         out = self.encode(padded)
         loss = losses.fit_and_latent(out, y, seeds[1], self.z_weight)
         loss += self.cycle_weight * cycle_loss(padded, self.decode(out))
-        z = tf.random.stateless_normal([losses.DRAWS * tf.shape(y)[0], self.dim_z], seeds[2])
+        z = losses.normal([losses.DRAWS * tf.shape(y)[0], self.dim_z], seeds[2], losses.DRAWS)
         latent = tf.concat([tf.tile(y, [losses.DRAWS, 1]), z], -1)
         back = self.decode(latent)
         loss += self.x_weight * losses.score(back[:, : self.dim_x], x)

@@ -58,16 +58,17 @@ class ConditionalVae(Method):
         triangle = tfp.math.fill_triangular(raw)
         log_diagonal = tf.clip_by_value(tf.linalg.diag_part(triangle), -7.0, 1.5)
         triangle = tf.linalg.set_diag(triangle, tf.exp(log_diagonal))
-        z = mean + tf.linalg.matvec(triangle, tf.random.stateless_normal(tf.shape(mean), seeds[1]))
+        z = mean + tf.linalg.matvec(triangle, losses.normal(tf.shape(mean), seeds[1]))
         log_sd = self._log_sd()
         fit = 0.5 * tf.square((x - self.decoder(tf.concat([z, y], -1))) * tf.exp(-log_sd)) + log_sd
         kl = 0.5 * (tf.square(mean) + tf.reduce_sum(tf.square(triangle), -1) - 1.0) - log_diagonal
         bound = tf.reduce_mean(tf.reduce_sum(fit + kl, -1)) / self.dim_x + 0.5 * math.log(2 * math.pi)
-        return bound + self.x_weight * losses.score(self.sample_posterior(tf.tile(y, [losses.DRAWS, 1]), seeds[2]), x)
+        back = self.sample_posterior(tf.tile(y, [losses.DRAWS, 1]), seeds[2], losses.DRAWS)
+        return bound + self.x_weight * losses.score(back, x)
 
-    def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor, copies: int = 1) -> tf.Tensor:
         """The decoder of y and standard normal z."""
-        z = tf.random.stateless_normal([tf.shape(y)[0], self.dim_x], seed)
+        z = losses.normal([tf.shape(y)[0], self.dim_x], seed, copies)
         return self.decoder(tf.concat([z, y], -1))
 
     def _log_sd(self) -> tf.Tensor:

@@ -52,16 +52,16 @@ class FlowWithDecoder(ConditionalFlow):
         z, log_det = self.flow.block.forward_and_log_det(x, condition=y)
         nats = -tf.reduce_mean(self.flow.base.log_prob(z) + log_det) / self.dim_x
         loss = nats + self.cycle_weight * cycle_loss(x, self.decode(tf.stop_gradient(z), y)) / self.dim_x
-        back = self.sample_posterior(tf.tile(y, [losses.DRAWS, 1]), seeds[1])
+        back = self.sample_posterior(tf.tile(y, [losses.DRAWS, 1]), seeds[1], losses.DRAWS)
         return loss + self.x_weight * losses.score(back, x)
 
     def decode(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """The feed-forward direction."""
         return self.decoder(tf.concat([z, y], -1))
 
-    def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def sample_posterior(self, y: tf.Tensor, seed: tf.Tensor, copies: int = 1) -> tf.Tensor:
         """The decoder's, not the flow's own inverse: as in the paper, one pass."""
-        return self.decode(tf.random.stateless_normal([tf.shape(y)[0], self.dim_x], seed), y)
+        return self.decode(losses.normal([tf.shape(y)[0], self.dim_x], seed, copies), y)
 
 
 class ConditionalMaf(FlowWithDecoder):

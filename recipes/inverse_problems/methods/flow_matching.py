@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.blocks import ContinuousBlock
+from inntf.core.whole_batch import draw_rows
 from inntf.models import Flow
 from inntf.nets import MLP
 from inntf.numerics import solve_ode
@@ -89,8 +90,8 @@ class FlowMatching(Method):
         r, c = self.regression.residual(x, self.embedding.features(y)), self.embedding(y)
         if tf.get_static_value(progress) == 1.0:
             r, c = tf.repeat(r, _REPEATS, 0), tf.repeat(c, _REPEATS, 0)
-        z = tf.random.stateless_normal(tf.shape(r), seeds[0])
-        t = tf.random.stateless_uniform([tf.shape(r)[0], 1], seeds[1])
+        z = losses.normal(tf.shape(r), seeds[0])
+        t = draw_rows(lambda whole: tf.random.stateless_uniform(whole, seeds[1]), [tf.shape(r)[0], 1])
         v = self.velocity(tf.concat([(1 - t) * r + t * z, t, c], -1))
         return tf.reduce_mean(tf.square(v - (z - r)))
 

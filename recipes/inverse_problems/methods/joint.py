@@ -51,7 +51,7 @@ class JointFlow(Method):
 
     def padded(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """X beside standard normal numbers."""
-        return tf.concat([x, tf.random.stateless_normal([tf.shape(x)[0], self.padding], seed)], -1)
+        return tf.concat([x, losses.normal([tf.shape(x)[0], self.padding], seed)], -1)
 
     def objective(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor, progress: tf.Tensor) -> tf.Tensor:
         """Eq. 4; or eq. 3 and the energy score of samples given y."""
@@ -62,7 +62,7 @@ class JointFlow(Method):
         if self.z_weight:
             loss += losses.fit_and_latent(self.encode(self.padded(x, seeds[0])), y, seeds[1], self.z_weight)
         if self.x_weight:
-            z = tf.random.stateless_normal([losses.DRAWS * tf.shape(y)[0], self.dim_z], seeds[2])
+            z = losses.normal([losses.DRAWS * tf.shape(y)[0], self.dim_z], seeds[2], losses.DRAWS)
             back = self.decode(tf.concat([tf.tile(y, [losses.DRAWS, 1]), z], -1))[:, : self.dim_x]
             loss += self.x_weight * losses.score(back, x)
         return loss

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
+from inntf.core.whole_batch import draw_rows
 from inntf.models import energy_score_loss, joint_negative_log_likelihood, l2_loss, latent_mmd_loss
 from inntf.numerics import InverseQuadratic
+from inntf.numerics.stateless_draws import gaussian
 
 DRAWS = 3  # of x given y in a training step
 KERNEL = InverseQuadratic([0.2, 0.45, 0.9, 1.7])  # squared: from a twenty-fifth of a unit to three
@@ -23,7 +27,18 @@ def noise_sd(progress: tf.Tensor, first: float = FIRST_SD, last: float = LAST_SD
 
 def noisy(y: tf.Tensor, sd: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """`y` with normal noise of a standard deviation."""
-    return y + sd * tf.random.stateless_normal(tf.shape(y), seed)
+    return y + sd * normal(tf.shape(y), seed)
+
+
+def normal(shape: Any, seed: tf.Tensor, copies: int = 1) -> tf.Tensor:
+    """Standard normal numbers, `(rows, dim)`, the same by XLA and without; on several replicas as one device would draw them.
+
+    Args:
+        shape: of the numbers.
+        seed: two integers.
+        copies: how many copies of the batch the rows are, one after the other.
+    """
+    return draw_rows(lambda whole: gaussian(whole, seed, tf.float32), shape, copies=copies)
 
 
 def joint_likelihood(out: tf.Tensor, log_det: tf.Tensor, y: tf.Tensor, sd: tf.Tensor) -> tf.Tensor:

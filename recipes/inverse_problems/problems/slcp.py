@@ -6,6 +6,7 @@ import math
 
 import tensorflow as tf
 
+from inntf.core.whole_batch import draw_rows
 from recipes.inverse_problems.problems.problem import Problem
 from recipes.inverse_problems.problems.supports import Interval
 
@@ -71,5 +72,5 @@ class Slcp(Problem):
         if not self.exchangeable:
             return y
         draws = tf.reshape(y, [-1, DRAWS, 2])
-        order = tf.argsort(tf.random.stateless_uniform(tf.shape(draws)[:2], seed), axis=-1)
+        order = tf.argsort(draw_rows(lambda whole: tf.random.stateless_uniform(whole, seed), tf.shape(draws)[:2]), axis=-1)
         return tf.reshape(tf.gather(draws, order, axis=1, batch_dims=1), tf.shape(y))

@@ -33,7 +33,8 @@ def test_a_short_training(name, kinematics):
     now = tf.constant(data.x[:500]), tf.constant(data.y[:500]), tf.constant([3, 4]), tf.constant(1.0)
     method.prepare(tf.constant(data.x[:4096]), tf.constant(data.y[:4096]))  # as the training will
     before = float(method.objective(*now))
-    train(method, name, coordinates, data, data, Training(40, 200, 2e-3, 0, 40), STRATEGY)
+    steps = 200 if name == "flow_matching" else 40  # its loss is mostly noise
+    train(method, name, coordinates, data, data, Training(steps, 200, 2e-3, 0, steps), STRATEGY)
     assert float(method.objective(*now)) < before
     posterior = Posterior(coordinates, method)
     y = np.array([[0.0, 1.5], [0.3, 1.0]], np.float32)
