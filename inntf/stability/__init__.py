@@ -30,6 +30,7 @@ from inntf.stability.report import StabilityReport
 from inntf.stability.singular_values import SingularValues, condition_number, singular_values
 from inntf.stability.two_sides import Side, relative_summary, worst_column
 from inntf.stability.verdict import Verdict, judge, which_case
+from inntf.stability.weakest_block import weakest_block
 
 __all__ = [
     "Amplification",
@@ -76,6 +77,7 @@ __all__ = [
     "singular_values",
     "stability_report",
     "summarize",
+    "weakest_block",
     "which_case",
     "worst_column",
 ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from inntf.compose import Chain, Repeat
 from inntf.compose.for_each_block import for_each_block
@@ -43,8 +45,28 @@ def block_errors(block: Any, x: Any, condition: Any = None) -> dict[str, np.ndar
         >>> [name.split("_", 1)[1] for name in errors][1], errors["01_double"].tolist()
         ('double', [-12.0, -12.0])
     """
+    found = {}
+
+    def visit(name: str, part: Block, value: tf.Tensor, out: tf.Tensor, condition: tf.Tensor | None) -> None:
+        relative = relative_error(part, value, out, condition)
+        found[name] = relative[np.isfinite(relative)]
+
+    for_each_reached(block, x, condition, visit)
+    return found
+
+
+def relative_error(part: Block, value: tf.Tensor, out: tf.Tensor, condition: tf.Tensor | None) -> np.ndarray:
+    """`log10` of what a block loses there and back, by the length of its input; `(batch,)`, not finite where a value is not."""
+    error = distance(value, part.inverse_and_log_det(out, condition=condition)[0]).numpy().astype(np.float64)
+    norm = np.linalg.norm(value.numpy().astype(np.float64).reshape(len(error), -1), axis=1)
+    with np.errstate(all="ignore"):
+        return np.log10(np.maximum(error / np.maximum(norm, _SMALLEST), _SMALLEST))
+
+
+def for_each_reached(block: Any, x: Any, condition: Any, function: Callable[..., None]) -> None:
+    """Call `function(number_name, block, input, output, condition)` for each block of a composition, at what reaches it."""
     maps = BlockFunctions.of(block, x, condition)
-    value, found, numbers = maps.x, {}, itertools.count()
+    value, numbers = maps.x, itertools.count()
 
     def visit(part: Block) -> None:
         nonlocal value
@@ -56,13 +78,8 @@ def block_errors(block: Any, x: Any, condition: Any = None) -> dict[str, np.ndar
             for_each_block(part, visit)
             return
         out = part.forward_and_log_det(value, condition=maps.condition)[0]
-        error = distance(value, part.inverse_and_log_det(out, condition=maps.condition)[0]).numpy().astype(np.float64)
-        norm = np.linalg.norm(value.numpy().astype(np.float64).reshape(len(error), -1), axis=1)
-        with np.errstate(all="ignore"):
-            relative = np.log10(np.maximum(error / np.maximum(norm, _SMALLEST), _SMALLEST))
-        found[f"{next(numbers):02d}_{part.name}"] = relative[np.isfinite(relative)]
+        function(f"{next(numbers):02d}_{part.name}", part, value, out, maps.condition)
         value = out
 
     with values_only(), marked_refusals():
         visit(maps.block)
-    return found

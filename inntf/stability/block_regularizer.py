@@ -14,6 +14,7 @@ from inntf.core.arguments import checked_count
 from inntf.core.configured import Configured
 from inntf.core.errors import explain
 from inntf.core.random_states import random_states
+from inntf.core.whole_batch import draw_rows
 from inntf.numerics.stateless_draws import gaussian
 from inntf.stability.block_functions import BlockFunctions
 
@@ -166,13 +167,11 @@ class BlockRegularizer(Configured):
         return tf.cast(self._held, parts[0].dtype) * tf.add_n(parts)
 
     def _seed(self, step: Any) -> tf.Tensor:
-        # By the step, so that a run that goes on draws what it would have drawn; another one on each replica.
+        # By the step, so that a run that goes on draws what it would have drawn.
         if step is None or getattr(self, "seed", None) is None:
-            seed = tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
-        else:
-            seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(tf.convert_to_tensor(step), tf.int32)])
-        replica = tf.distribute.get_replica_context()
-        return tf.random.fold_in(seed, 0 if replica is None else replica.replica_id_in_sync_group)
+            return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
+        seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(tf.convert_to_tensor(step), tf.int32)])
+        return tf.random.fold_in(seed, 0)
 
 
 def cond_with_gradients(
@@ -207,7 +206,7 @@ def unit_directions(like: tf.Tensor, distribution: str, seed: tf.Tensor) -> tf.T
     """Random directions of mean squared length 1, each sample its own, of the shape of `like`."""
     shape, axes = tf.shape(like), list(range(1, like.shape.rank))
     wide = like.dtype if like.dtype.size >= 4 else tf.float32
-    drawn = gaussian(shape, seed, wide)
+    drawn = draw_rows(lambda whole: gaussian(whole, seed, wide), shape)
     if distribution == "rademacher":
         drawn = tf.where(drawn < 0, -tf.ones_like(drawn), tf.ones_like(drawn))
     if distribution == "sphere":

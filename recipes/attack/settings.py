@@ -107,11 +107,6 @@ class Config(RecipeConfig):
             )
         if self.certified > self.attacked:
             raise UserError(f"--certified: received {self.certified}, expected at most --attacked, which is {self.attacked}")
-        if self.strategy == "multiworker":
-            raise UserError(
-                "--strategy multiworker: this recipe trains by Keras' fit, which does not run on several workers",
-                remedy="Use --strategy mirrored or none.",
-            )
 
 
 _SMOKE = Config(

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from inntf.models import DensityModel, Flow
-from inntf.stability import reconstruction_error, summarize
+from inntf.stability import reconstruction_error, summarize, weakest_block
 from inntf.training import certify_spectral_norms
 from recipes.attack import images
 from recipes.attack.models import compile_model, make_flow
@@ -41,7 +41,7 @@ def train(name: str, config: Config, data: ImageData, run: Run) -> tuple[Flow, l
 
     remedy = "Lower --rate-affine or --rate-residual."
     # `variables`, not `weights`: the states of seed generators are among them.
-    parts = {"model": model.variables, "optimizer": model.optimizer}
+    parts = {"model": model.variables, "optimizer": model.optimizer, "diagnose": lambda: weakest_block(model)}
     trained = model.trainable_weights
     watch = Watch(run.folder, name, weights=model.weights, trained=trained, look=look, remedy=remedy, **parts)
     start, steps = watch.restore(), config.steps(name)

@@ -113,11 +113,6 @@ class Config(RecipeConfig):
 
     def check_together(self) -> None:
         """Every model and bottleneck once; networks that the data set has; Keras' `fit` on one worker."""
-        if self.strategy == "multiworker":
-            raise UserError(
-                "--strategy multiworker: this recipe trains by Keras' fit, which does not run on several workers",
-                remedy="Use --strategy mirrored or none.",
-            )
         lists = {
             "--models": self.models,
             "--bottlenecks": self.bottlenecks,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from inntf.stability import weakest_block
 from recipes.autoencoder.data import scaled, to_pixels
 from recipes.autoencoder.models import Traced
 from recipes.autoencoder.settings import Config
@@ -57,6 +58,7 @@ def train(
         "weights": model.trainable_weights,
         "trained": model.trainable_weights,
         "remedy": "Lower --rate-inn or --rate-classic.",
+        "diagnose": (lambda: weakest_block(model, scaled(pixels))) if name.startswith("inn") else None,
     }
     watch = Watch(folder, name, look=look, **options, **parts)
     fit_in_segments(model, name, stream, watch.restore(), steps, config.between_looks(steps), watch)

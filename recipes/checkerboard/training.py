@@ -10,6 +10,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from inntf.models import Flow
+from inntf.stability import weakest_block
 from inntf.training import clip_what_replicas_add_up, update_spectral_norms
 from recipes.checkerboard import data
 from recipes.checkerboard.figures import map_figure
@@ -61,7 +62,7 @@ def train(flow: Flow, name: str, config: Config, strategy: tf.distribute.Strateg
 
     remedy = "Lower --rate-affine or --rate-residual."
     weights, trained = flow.block.weights, flow.block.trainable_weights
-    parts = {"block": flow.block, "optimizer": optimizer}
+    parts = {"block": flow.block, "optimizer": optimizer, "diagnose": lambda: weakest_block(flow, test)}
     watch = Watch(folder, name, weights=weights, trained=trained, look=look, remedy=remedy, **parts)
     start = watch.restore()
     step_function = make_step(flow, optimizer, strategy, normed=name == "residual")

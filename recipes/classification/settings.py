@@ -68,11 +68,6 @@ class Config(RecipeConfig):
 
     def check_together(self) -> None:
         """This recipe trains by Keras' `fit`; every variant once."""
-        if self.strategy == "multiworker":
-            raise UserError(
-                "--strategy multiworker: this recipe trains by Keras' fit, which does not run on several workers",
-                remedy="Use --strategy mirrored or none.",
-            )
         for flag, given in (("--bodies", self.bodies), ("--regularizers", self.regularizers)):
             if len(set(given)) < len(given):
                 raise UserError(f"{flag}: received {' '.join(given)}, of which two are alike", remedy="Leave one out.")

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.models import IResNetClassifier
+from inntf.stability import weakest_block
 from inntf.training import write_stability
 from recipes.classification.measuring import accuracy
 from recipes.classification.models import Standardization
@@ -37,7 +38,8 @@ def train(
 
     remedy = "Lower --rate, or regularize more (--coefficient-fd, --weight-nf)."
     parts = {"model": model.variables, "optimizer": model.optimizer}
-    watch = Watch(folder, name, weights=model.weights, trained=model.trainable_weights, look=look, remedy=remedy, **parts)
+    options = {"weights": model.weights, "trained": model.trainable_weights, "diagnose": lambda: weakest_block(model, x)}
+    watch = Watch(folder, name, look=look, remedy=remedy, **options, **parts)
     cuts = watch.restore(), config.steps, config.log_every
     try:
         fit_in_segments(model, name, lambda i: stream(config, data, scale, i), *cuts, watch)

@@ -80,18 +80,6 @@ class Checkpoints:
                     self._point_at(found)
         return found
 
-    def refuse_nonfinite(self, weights: Iterable[Any], step: int, remedy: str) -> None:
-        """Stop before weights that are not finite take a good checkpoint's place.
-
-        Raises:
-            UserError: if a weight is NaN or infinite.
-        """
-        if not all(np.all(np.isfinite(w)) for w in weights):
-            raise UserError(
-                f"{self._name}: weights became NaN or infinite before step {step}; the last good checkpoint was kept",
-                remedy=remedy,
-            )
-
     def keep(self, step: int, numbers: dict[str, float]) -> None:
         """Write a checkpoint with the history, and the history to progress.json.
 

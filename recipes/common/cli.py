@@ -45,6 +45,9 @@ class RecipeConfig:
     """How training is spread over devices: mirrored on all of this machine, multiworker on several (TF_CONFIG)."""
     replicas: ranges.Replicas | None = None
     """Without a GPU, mirror on so many parts of the CPU: what several devices would do, tried on one."""
+    on_nonfinite: Literal["stop", "restore", "skip"] = "stop"
+    """Where numbers become NaN or infinite: stop and name a block; go back to the last checkpoint, without the batches since;
+    or take such gradients for zero."""
     seed: ranges.Seed = 0
     """Seed of everything random: weights, data, noise, samples."""
     out: pathlib.Path | None = None

@@ -10,11 +10,12 @@ from typing import Any
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from recipes.common import workers
 from recipes.common.cli import RecipeConfig
 from recipes.common.numbers import claim_lines
 from recipes.common.places import export_root
 from recipes.common.run_folder import RunFolder
-from recipes.common.strategy import check_batch_size, make_strategy
+from recipes.common.strategy import check_batch_size, make_strategy, worker_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,14 +101,21 @@ def conduct(
     for size in batch_sizes:
         check_batch_size(strategy, size)
     root = export_root(config.export_dir, list(exports))
-    with RunFolder.open(config, name, may_change=may_change, extends=extends) as folder:
+
+    def open_folder(here: RecipeConfig) -> RunFolder:
+        return RunFolder.open(here, name, may_change=may_change, extends=extends)
+
+    with workers.quiet(strategy), workers.opened(config, strategy, root, open_folder) as (folder, place):
         if folder.finished:
             print(f"{folder.path} holds a finished run; its result stands.")
             return folder.result()
-        found = work(Run(folder, strategy, root))
+        found = work(Run(folder, strategy, place))
         folder.write_figure("report.png", found.report)
         metrics = without_histories(found.numbers)
         result = folder.finish(metrics, claims=claims(metrics), exported=dict(found.exported), **found.more)
+    if worker_number(strategy):
+        print(f"worker {worker_number(strategy)}: done; the run is in the first worker's folder")
+        return result
     print("\n".join([*table(result["metrics"]), *claim_lines(result["claims"])]))
     print(f"report: {folder.path / 'report.png'}\nresult: {folder.path / 'result.json'}")
     for where in found.exported.values():

@@ -1,4 +1,7 @@
-"""Training by Keras' `fit`, cut where it is looked at and kept: a resumed training cuts at the same steps."""
+"""Training of Keras models, cut where they are looked at and kept: a resumed training cuts at the same steps.
+
+What Keras' `fit` does with a model's own `train_step`, by a loop of our own, for `fit` does not run on several workers.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from recipes.common import termination
+from inntf.training import clip_what_replicas_add_up
 from recipes.common.progress import Progress
 from recipes.common.watch import Watch
 
@@ -39,7 +42,7 @@ def fit_in_segments(
     """Train a compiled model from step `start` to step `steps`, with one progress bar.
 
     Args:
-        model: compiled.
+        model: compiled, in the scope of the strategy that it is trained under.
         name: of the bar.
         batches: makes the endless dataset from a step on.
         start: steps made already.
@@ -51,26 +54,40 @@ def fit_in_segments(
     Raises:
         Terminated: after SIGTERM, with the last step kept.
     """
+    strategy, train = model.distribute_strategy, None
     with Progress(name, steps, start, digits) as bar, watch.steps():
         for begin, end in segments(start, steps, every):
-            stop = _StopWhenAsked()
-            # The dataset is shuffled already.
-            options = {"epochs": 1, "steps_per_epoch": end - begin, "shuffle": False, "verbose": 0, "callbacks": [bar, stop]}
-            history = model.fit(batches(begin), **options).history
-            if stop.steps == end - begin:
-                watch.look(end, {key: float(values[-1]) for key, values in history.items()})
-            watch.pause(begin + stop.steps)
+            dataset = batches(begin)
+            train = train or _step_over_replicas(model, dataset.element_spec)
+            model.reset_metrics()
+            data = iter(strategy.experimental_distribute_dataset(dataset))
+            for step in range(begin + 1, end + 1):
+                logs = train(next(data))
+                bar.update()
+                if step == end:
+                    losses = _means(model, logs)
+                    bar.show(losses)
+                    watch.look(end, losses)
+                watch.pause(step)
 
 
-class _StopWhenAsked(keras.callbacks.Callback):
-    """Ends `fit` after the step during which SIGTERM came; `steps` were made until then."""
+def _step_over_replicas(model: keras.Model, batch: Any) -> Callable[[Any], dict[str, Any]]:
+    """A compiled step; what it returns is one replica's."""
+    strategy = model.distribute_strategy
+    clip_what_replicas_add_up(model.optimizer)
+    if strategy.num_replicas_in_sync > 1:  # variables cannot be made within a step
+        with strategy.scope():
+            model._symbolic_build(data_batch=batch)
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Count anew."""
-        self.steps = 0
+    @tf.autograph.experimental.do_not_convert
+    def step(data: Any) -> Any:
+        each = strategy.run(model.train_step, args=(data,))
+        return tf.nest.map_structure(lambda value: strategy.experimental_local_results(value)[0], each)
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Count, and ask."""
-        self.steps += 1
-        if termination.wanted():
-            self.model.stop_training = True
+    return tf.function(step, reduce_retracing=True, jit_compile=model.jit_compile)
+
+
+def _means(model: keras.Model, logs: dict[str, Any]) -> dict[str, float]:
+    """The metrics over all replicas; what a model's own step returns beside them, as it was last."""
+    found = {**logs, **model.get_metrics_result()}
+    return {key: float(value) for key, value in found.items()}

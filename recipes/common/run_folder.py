@@ -22,7 +22,8 @@ from recipes.common.errors import UserError, user_error_of
 from recipes.common.places import expanded
 from recipes.common.run_lock import RunLock
 
-_PLACES = ("out", "export_dir", "data_dir", "resume")  # where, not what: they may differ when a run goes on
+PLACES = ("out", "export_dir", "data_dir", "resume")  # where, not what: they may differ when a run goes on
+_MAY_DIFFER = (*PLACES, "on_nonfinite")
 _DAMAGED = "It is damaged: choose another folder with --out, or remove it if it is progress.json (checkpoints stay)."
 
 
@@ -91,7 +92,7 @@ class RunFolder:
         lock = _locked(path)
         try:
             if found:
-                _compare(path, stored, ignore={*_PLACES, *may_change})
+                _compare(path, stored, ignore={*_MAY_DIFFER, *may_change})
             elif (path / "config.json").exists():  # of two runs started at once, one is refused
                 _refuse(path, finished=False, ours=True)
             lock.sign()

@@ -45,10 +45,13 @@ def make_strategy(name: str, replicas: int | None = None) -> tf.distribute.Strat
     raise UserError(f"strategy: received {name!r}, expected none, mirrored or multiworker")
 
 
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes what is written once: checkpoints, logs, results."""
+def worker_number(strategy: tf.distribute.Strategy) -> int | None:
+    """This worker's number, 0 for the first one (the chief, where there is one); `None` where there are no workers."""
     resolver = strategy.cluster_resolver
-    return resolver is None or not resolver.task_type or (resolver.task_type in ("worker", "chief") and not resolver.task_id)
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
+        return None
+    cluster, task = resolver.cluster_spec().as_dict(), (resolver.task_type, int(resolver.task_id or 0))
+    return [(job, i) for job in ("chief", "worker") for i in range(len(cluster.get(job, [])))].index(task)
 
 
 def loss_share(loss: tf.Tensor) -> tf.Tensor:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 EXIT_CODE = 128 + signal.SIGTERM
 
 _asked = threading.Event()
 _steps: list[bool] = []  # not empty while a training makes steps
+_agreements: list[Callable[[bool], bool]] = []  # of several workers, the last one counts
 
 
 class Terminated(BaseException):
@@ -46,9 +47,19 @@ def at_a_step() -> Iterator[None]:
         _steps.pop()
 
 
+@contextlib.contextmanager
+def agreed_by(anyone: Callable[[bool], bool]) -> Iterator[None]:
+    """Within it `wanted` is what `anyone` makes of this process' answer: several workers have to end at the same step."""
+    _agreements.append(anyone)
+    try:
+        yield
+    finally:
+        _agreements.pop()
+
+
 def wanted() -> bool:
-    """Whether the process was asked to end."""
-    return _asked.is_set()
+    """Whether the process was asked to end; of several workers, whether one was."""
+    return _agreements[-1](_asked.is_set()) if _agreements else _asked.is_set()
 
 
 def _ask(number: int, frame: FrameType | None) -> None:

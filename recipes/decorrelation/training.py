@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from inntf.stability import weakest_block
 from recipes.common import files
 from recipes.common.image_data import ImageData
 from recipes.common.keras_fit import fit_in_segments
@@ -51,7 +52,7 @@ def train(
 
     remedy = "Lower --rate, or use --couplings additive_spectral."
     weights, trained = model.block.weights, model.block.trainable_weights
-    parts = {"block": model.block, "optimizer": model.optimizer}
+    parts = {"block": model.block, "optimizer": model.optimizer, "diagnose": lambda: weakest_block(model)}
     watch = Watch(folder, name, weights=weights, trained=trained, look=look, remedy=remedy, **parts)
     start = watch.restore()
     fit_in_segments(model, name, lambda step: stream(data, config, step), start, config.steps, config.log_every, watch)

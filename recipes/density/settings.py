@@ -110,11 +110,6 @@ class Config(RecipeConfig):
                 f"--jacobian-images: received {self.jacobian_images} for {self.watched} watched images",
                 remedy="Lower it, or raise --watched.",
             )
-        if self.strategy == "multiworker":
-            raise UserError(
-                "--strategy multiworker: this recipe trains by Keras' fit, which does not run on several workers",
-                remedy="Use --strategy mirrored or none.",
-            )
 
 
 _SMOKE = Config(

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from inntf.models import DensityModel
+from inntf.stability import weakest_block
 from inntf.training import certify_spectral_norms
 from recipes.common.errors import as_user_error
 from recipes.common.experiment import Run
@@ -41,7 +42,7 @@ def train(name: str, config: Config, data: ImageData, run: Run) -> tuple[Measure
 
     remedy = "Lower --rate or --rate-residual."
     # `variables`, not `weights`: the states of seed generators are among them.
-    parts = {"model": model.variables, "optimizer": model.optimizer}
+    parts = {"model": model.variables, "optimizer": model.optimizer, "diagnose": lambda: weakest_block(model)}
     trained = model.trainable_weights
     watch = Watch(run.folder, name, weights=model.weights, trained=trained, look=look, remedy=remedy, **parts)
 

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Annotated, Literal
 
 from recipes.common.cli import RecipeConfig
-from recipes.common.errors import UserError
 from recipes.common.numbers import tenth
 from recipes.common.ranges import BatchSize, Depth, Images, Rate, Steps, Weight, Width, Within
 
@@ -84,11 +83,6 @@ class Config(RecipeConfig):
 
     def check_together(self) -> None:
         """This recipe trains by Keras' `fit`."""
-        if self.strategy == "multiworker":
-            raise UserError(
-                "--strategy multiworker: this recipe trains by Keras' fit, which does not run on several workers",
-                remedy="Use --strategy mirrored or none.",
-            )
 
 
 _SMOKE = Config(

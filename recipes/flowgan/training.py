@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.models import FlowGan
-from inntf.stability import summarize
+from inntf.stability import summarize, weakest_block
 from inntf.training import write_stability
 from recipes.common import files
 from recipes.common.batches import batches
@@ -68,8 +68,9 @@ def train(
     parts = {"block": gan.block, "optimizer": gan.optimizer}
     if gan.discriminator is not None:
         parts |= {"discriminator": gan.discriminator, "discriminator_optimizer": gan.discriminator_optimizer}
+    options = {"weights": gan.weights, "trained": gan.block.trainable_weights, "diagnose": lambda: weakest_block(gan, x)}
     remedy = "Lower --rate-generator, or use --architecture stable."
-    watch = Watch(folder, name, weights=gan.weights, trained=gan.block.trainable_weights, look=look, remedy=remedy, **parts)
+    watch = Watch(folder, name, look=look, remedy=remedy, **options, **parts)
     fit_in_segments(gan, name, stream, watch.restore(), steps, config.between_looks(gan.objective), watch)
     return watch.finish()
 

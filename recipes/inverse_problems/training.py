@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from inntf.stability import weakest_block
 from inntf.training import clip_what_replicas_add_up
 from recipes.common.run_folder import RunFolder
 from recipes.common.schedule import warm_cosine
@@ -21,6 +23,7 @@ from recipes.inverse_problems.methods.method import Method
 from recipes.inverse_problems.problems.problem import simulate
 
 _INIT = 4096  # pairs of data-dependent initialization
+_SHOWN = 64  # pairs of a diagnosis
 _CLIP = 10.0  # of the gradients' norm
 _RARE, _MOST = 0.15, 6.0  # how much more often rare observations are drawn, and the largest exponent of a weight
 
@@ -105,7 +108,8 @@ def train(
     if folder is not None:
         remedy = "Lower --rate."
         parts = {"model": method.variables, "optimizer": optimizer}
-        watch = Watch(folder, name, weights=weights, trained=trained, look=look, remedy=remedy, **parts)
+        options = {"weights": weights, "trained": trained, "diagnose": _diagnosis(method, pairs)}
+        watch = Watch(folder, name, look=look, remedy=remedy, **options, **parts)
         start = watch.restore()
     step_function = _make_step(method, coordinates, optimizer, how, strategy)
     rare = 0.0 if coordinates.scores is None else _RARE
@@ -128,6 +132,14 @@ def train(
             if watch is not None:
                 watch.pause(step)
     return watch.finish() if watch is not None else []
+
+
+def _diagnosis(method: Method, pairs: Pairs) -> Callable[[], str] | None:
+    """Which block is likely to have broken, of a method that has some."""
+    block = method.invertible_block()
+    if block is None:
+        return None
+    return lambda: weakest_block(block, *method.block_input(tf.constant(pairs.x[:_SHOWN]), tf.constant(pairs.y[:_SHOWN])))
 
 
 def stream(pairs: Pairs, how: Training, start: int, rare: float = 0.0) -> tf.data.Dataset:
@@ -164,8 +176,7 @@ def _make_step(
 
     def step(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         now = tf.cast(optimizer.iterations, tf.int32)
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        seed = tf.stack([how.seed + 1000003 * tf.cast(replica, tf.int32), now])
+        seed = tf.stack([tf.constant(how.seed), now])
         y = problem.symmetric(y, seed)
         with tf.GradientTape() as tape:
             loss = method.objective(x, y, seed, tf.cast(now, tf.float32) / how.steps)

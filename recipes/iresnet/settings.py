@@ -90,11 +90,6 @@ class Config(RecipeConfig):
 
     def check_together(self) -> None:
         """A number of blocks and of channels a stage, of blocks a level; no name twice."""
-        if self.strategy == "multiworker":
-            raise UserError(
-                "--strategy multiworker: this recipe trains by Keras' fit, which does not run on several workers",
-                remedy="Use --strategy mirrored or none.",
-            )
         if len(self.blocks) != len(self.hidden):
             raise UserError(
                 f"--hidden: received {len(self.hidden)} numbers for {len(self.blocks)} stages",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from inntf.stability import weakest_block
 from recipes.common.keras_fit import fit_in_segments
 from recipes.common.run_folder import RunFolder
 from recipes.common.tensorboard import Summaries
@@ -50,6 +51,7 @@ def fit(
         weights=model.weights,
         trained=model.trainable_weights,
         look=looked,
+        diagnose=lambda: weakest_block(model),
         remedy="Lower the learning rate (--rate-classify, --rate-density, --rate-toys).",
         model=model.variables,  # not `weights`: the states of the seed generators are among them
         optimizer=model.optimizer,

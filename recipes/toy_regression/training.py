@@ -10,7 +10,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from inntf.core import Block
-from inntf.stability import FlowRegularizer
+from inntf.stability import FlowRegularizer, weakest_block
 from recipes.common.run_folder import RunFolder
 from recipes.common.strategy import distributed_step, loss_share
 from recipes.common.tensorboard import Summaries
@@ -42,7 +42,8 @@ def train(
 
     remedy = "Lower --rate, or take a larger coefficient."
     weights, trained = block.weights, block.trainable_weights
-    watch = Watch(folder, name, weights=weights, trained=trained, look=look, remedy=remedy, block=block, optimizer=optimizer)
+    options = {"weights": weights, "trained": trained, "diagnose": lambda: weakest_block(block, pairs[0])}
+    watch = Watch(folder, name, look=look, remedy=remedy, **options, block=block, optimizer=optimizer)
     start = watch.restore()
     step_function = make_step(block, FlowRegularizer(coefficient) if coefficient else None, optimizer, strategy, config.xla)
     batches = iter(strategy.experimental_distribute_dataset(data.full_batches(*pairs)))

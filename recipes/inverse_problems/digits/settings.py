@@ -6,7 +6,6 @@ import dataclasses
 from typing import Annotated, Literal
 
 from recipes.common.cli import RecipeConfig
-from recipes.common.errors import UserError
 from recipes.common.numbers import tenth
 from recipes.common.ranges import BatchSize, Depth, Images, Rate, Steps, Width, Within
 
@@ -65,11 +64,6 @@ class Config(RecipeConfig):
         Raises:
             UserError: for several workers.
         """
-        if self.strategy == "multiworker":
-            raise UserError(
-                "--strategy multiworker: this recipe trains by Keras' fit, which does not run on several workers",
-                remedy="Use --strategy mirrored or none.",
-            )
 
 
 _SMOKE = Config(

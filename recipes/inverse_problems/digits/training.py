@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.models import DensityModel
+from inntf.stability import weakest_block
 from recipes.common.batches import batches
 from recipes.common.data import load_images
 from recipes.common.errors import UserError, as_user_error
@@ -98,7 +99,7 @@ def train(config: Config, data: ImageData, run: Run, *, blind: bool) -> Trained:
         board.scalars(step, numbers, prefix="digits")
         return numbers
 
-    parts = {"model": model.variables, "optimizer": model.optimizer}
+    parts = {"model": model.variables, "optimizer": model.optimizer, "diagnose": lambda: weakest_block(model)}
     trained = model.trainable_weights
     watch = Watch(run.folder, name, weights=model.weights, trained=trained, look=look, remedy="Lower --rate.", **parts)
     start = watch.restore()

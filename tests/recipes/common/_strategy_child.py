@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes.common.strategy import check_batch_size, distributed_step, is_chief, loss_share, make_strategy
+from recipes.common.strategy import check_batch_size, distributed_step, loss_share, make_strategy, worker_number
 
 strategy = make_strategy("mirrored", replicas=2)
 x = np.arange(8, dtype=np.float32)[:, None]
@@ -30,6 +30,5 @@ check_batch_size(strategy, 8)
 dataset = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensor_slices(x).batch(8).repeat(3))
 losses = [float(train(batch)["loss"]) for batch in dataset]
 weights = [float(w[0, 0]) for w in strategy.experimental_local_results(model.trainable_variables[0].value)]
-print(
-    json.dumps({"replicas": strategy.num_replicas_in_sync, "losses": losses, "weights": weights, "chief": is_chief(strategy)})
-)
+found = {"replicas": strategy.num_replicas_in_sync, "losses": losses, "weights": weights}
+print(json.dumps({**found, "worker": worker_number(strategy)}))

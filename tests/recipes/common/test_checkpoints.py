@@ -36,13 +36,6 @@ def test_a_training_goes_on_from_its_newest_checkpoint_with_its_history(folder):
     assert Checkpoints(folder, "another", weight=again).restore() == 0
 
 
-def test_weights_that_are_not_finite_are_refused(folder):
-    kept = Checkpoints(folder, "one", weight=tf.Variable(1.0))
-    kept.refuse_nonfinite([tf.constant([1.0, 2.0]).numpy()], 5, "Lower it.")
-    with pytest.raises(UserError, match=r"before step 5.*last good checkpoint was kept"):
-        kept.refuse_nonfinite([tf.constant([1.0, float("nan")]).numpy()], 5, "Lower it.")
-
-
 def test_a_broken_checkpoint_and_one_of_another_model_are_told_apart_from_none(folder):
     kept = Checkpoints(folder, "one", weight=tf.Variable([1.0, 2.0]))
     kept.keep(1, {})

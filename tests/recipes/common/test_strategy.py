@@ -22,7 +22,7 @@ def test_none_runs_the_same_loop_on_one_device():
     step = strategies.distributed_step(strategy, lambda x: {"mean": strategies.loss_share(tf.reduce_mean(x))})
     dataset = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensor_slices(np.arange(6.0)).batch(6))
     assert [float(step(b)["mean"]) for b in dataset] == [2.5]
-    assert strategies.is_chief(strategy) and strategies.check_batch_size(strategy, 7) == 7
+    assert strategies.worker_number(strategy) is None and strategies.check_batch_size(strategy, 7) == 7
 
 
 def test_two_replicas_train_as_one_would():
@@ -35,7 +35,7 @@ def test_two_replicas_train_as_one_would():
         error = weight * x + bias - 3 * x
         losses.append((error**2).mean())
         weight, bias = weight - 0.02 * (error * x).mean(), bias - 0.02 * error.mean()
-    assert got["replicas"] == 2 and got["chief"]
+    assert got["replicas"] == 2 and got["worker"] is None
     np.testing.assert_allclose(got["losses"], losses, rtol=1e-5)
     np.testing.assert_allclose(got["weights"], [weight] * 2, rtol=1e-5)
 
