@@ -74,7 +74,7 @@ class NonFiniteGuard(keras.callbacks.Callback):
     @property
     def skipped(self) -> int:
         """See the class."""
-        return 0 if self._counter is None else int(self._counter)
+        return 0 if self._counter is None else int(self._counter.numpy())
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Keep the first copy; teach the optimizers to skip."""

@@ -68,7 +68,7 @@ def of_an_inn(
     back = tf.function(lambda x: block.inverse_and_log_det(block.forward_and_log_det(x)[0])[0])(x).numpy()
     errors = np.linalg.norm((back.astype(np.float64) - x.numpy()).reshape(len(back), -1), axis=1)
     options = {"samples": images, "iterations": 25, "tolerance": 0.05, "precision": "float64"}
-    found, verdict = write_stability(board, block, x[:_WATCHED], int(model.optimizer.iterations), **options)
+    found, verdict = write_stability(board, block, x[:_WATCHED], int(model.optimizer.iterations.numpy()), **options)
     same = ("condition_number", "largest_singular_value", "smallest_singular_value", "singular_values_unverified")
     return {
         "reconstruction_error": summarize(errors)._asdict(),

@@ -12,6 +12,7 @@ EXIT_CODE = 128 + signal.SIGTERM
 
 _asked = threading.Event()
 _steps: list[bool] = []  # not empty while a training makes steps
+_listening: list[bool] = []  # not empty within `prompt_end`
 _agreements: list[Callable[[bool], bool]] = []  # of several workers, the last one counts
 
 
@@ -30,9 +31,11 @@ def prompt_end() -> Iterator[None]:
         yield
         return
     before = signal.signal(signal.SIGTERM, _ask)
+    _listening.append(True)
     try:
         yield
     finally:
+        _listening.pop()
         signal.signal(signal.SIGTERM, before)
         _asked.clear()
 
@@ -45,6 +48,12 @@ def at_a_step() -> Iterator[None]:
         yield
     finally:
         _steps.pop()
+
+
+def listen_again() -> None:
+    """Within `prompt_end`, after something else has taken the signal: TensorFlow does where several workers start."""
+    if _listening:
+        signal.signal(signal.SIGTERM, _ask)
 
 
 @contextlib.contextmanager

@@ -91,7 +91,7 @@ class Watch:
         self._in_a_row = 0
         numbers = self._look(step, losses, self._board)
         if self._skipped:
-            numbers = {**numbers, "skipped_steps": sum(int(counter) for counter in self._skipped)}
+            numbers = {**numbers, "skipped_steps": sum(int(counter.numpy()) for counter in self._skipped)}
         self._board.flush()
         self._checkpoints.keep(step, {**numbers, "seconds": self._spent + time.monotonic() - self._started})
 

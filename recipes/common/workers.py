@@ -50,7 +50,8 @@ def opened(
         with open_folder(config) as folder:
             yield folder, root
         return
-    with termination.agreed_by(lambda mine: bool(_summed(strategy, np.array([mine], np.int32))[0])):
+    termination.listen_again()
+    with _told_of_the_dead(number), termination.agreed_by(lambda mine: bool(_summed(strategy, np.array([mine], np.int32))[0])):
         if number == 0:
             with _first_one(config, strategy, open_folder) as folder:
                 yield folder, root
@@ -62,6 +63,19 @@ def opened(
             with open_folder(here) as folder:
                 _count_as_exported(folder, copy / "exports")
                 yield folder, copy / "exports"
+
+
+@contextlib.contextmanager
+def _told_of_the_dead(number: int) -> Iterator[None]:
+    """Sums that cannot be finished any more are the user's error."""
+    gone = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
+    try:
+        yield
+    except gone as error:
+        raise UserError(
+            f"worker {number}: another worker is gone, or cannot be reached any more ({type(error).__name__})",
+            remedy="Its own output says why. Start all of them again with --resume: what was kept is whole.",
+        ) from error
 
 
 @contextlib.contextmanager
