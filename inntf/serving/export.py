@@ -30,6 +30,7 @@ def export(
     batch: Any = None,
     condition: Any = None,
     overwrite: bool = False,
+    gradients: bool = False,
 ) -> pathlib.Path:
     """Write a SavedModel that TensorFlow Serving loads, into `directory/VERSION/` (with `name`: `directory/name/VERSION/`).
 
@@ -72,7 +73,10 @@ def export(
         card: figures of the training for the card, plain data.
         batch: data on which to measure reconstruction error and singular values for the card.
         condition: condition that belongs to `batch`.
-        overwrite: replace an existing version in place of refusing.
+        overwrite: replace an existing version in place of refusing; where it is a link, the link is replaced.
+        gradients: save the gradients of blocks whose gradient is not that of their operations (residual and continuous blocks,
+            not those within `Repeat`), so that a loaded model can be differentiated through them; without, a `LookupError`
+            says that it cannot.  The graph is several times as large.
 
     Returns:
         Path of the version's folder.
@@ -98,8 +102,9 @@ def export(
     _check_version(version)
     if version is not None and not overwrite:
         _refuse_existing(folder / str(version))
-    if not isinstance(overwrite, bool):
-        raise TypeError(explain("export", received=f"overwrite={overwrite!r}", expected="True or False", remedy="Say which."))
+    for flag, value in {"overwrite": overwrite, "gradients": gradients}.items():
+        if not isinstance(value, bool):
+            raise TypeError(explain("export", received=f"{flag}={value!r}", expected="True or False", remedy="Say which."))
     if condition is not None and batch is None:
         raise ValueError(explain("export", received="condition without batch", expected="both", remedy="Pass batch=..., too."))
     stability = None if batch is None else measured_stability(served, batch, condition)
@@ -109,7 +114,8 @@ def export(
     _sweep(folder)
     beside = folder / f".export-{uuid.uuid4().hex}"  # no integer: TF Serving does not look at it
     try:
-        tf.saved_model.save(root, str(beside), signatures=signatures)
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=gradients)
+        tf.saved_model.save(root, str(beside), signatures=signatures, options=options)
         size = sum(file.stat().st_size for file in beside.rglob("*") if file.is_file())
         while True:
             number = version or newest_version(folder) + 1
@@ -162,7 +168,7 @@ def _check_version(version: Any) -> None:
 
 
 def _refuse_existing(path: pathlib.Path) -> None:
-    if path.exists():
+    if path.exists() or path.is_symlink():
         raise FileExistsError(
             explain(
                 "export",
@@ -212,7 +218,7 @@ def _remove_empty(folders: list[pathlib.Path]) -> None:
 
 def _move(source: pathlib.Path, target: pathlib.Path, overwrite: bool) -> bool:
     """Rename a folder; False if the target is there and must stay."""
-    if target.exists():
+    if target.exists() or target.is_symlink():  # a link that leads nowhere is in the way, too
         if not overwrite:
             return False
         old = target.with_name(f".old-{uuid.uuid4().hex}")
@@ -222,7 +228,10 @@ def _move(source: pathlib.Path, target: pathlib.Path, overwrite: bool) -> bool:
         except BaseException:
             old.rename(target)
             raise
-        shutil.rmtree(old)
+        if old.is_symlink():  # what it leads to is another's
+            old.unlink()
+        else:
+            shutil.rmtree(old)
         return True
     try:
         source.rename(target)

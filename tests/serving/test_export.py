@@ -26,7 +26,7 @@ def block():
 def quick(monkeypatch):
     """Folders without the seconds of TensorFlow: a SavedModel of two bytes."""
 
-    def save(root, path, signatures):
+    def save(root, path, signatures, options):
         os.makedirs(f"{path}/variables")
         with open(f"{path}/saved_model.pb", "w") as file:
             file.write("ok")
@@ -57,7 +57,7 @@ def test_a_version_is_never_overwritten(block, tmp_path, quick):
 
 
 def test_a_failure_leaves_nothing(block, tmp_path, monkeypatch):
-    def half(root, path, signatures):
+    def half(root, path, signatures, options):
         os.makedirs(path)
         open(f"{path}/saved_model.pb", "w").close()
         raise RuntimeError("disk full")
@@ -202,3 +202,20 @@ def test_wrong_arguments_of_a_loaded_model(exported):
         model.log_prob(np.zeros([1, 4]), np.zeros([1, 2]))
     with pytest.raises(ValueError, match="no condition"):
         conditioned.log_prob(np.zeros([1, 4]))
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_link_in_the_place_of_a_version_is_replaced_and_what_it_leads_to_stays(leads, block, tmp_path, quick):
+    kept = tmp_path / "elsewhere"
+    if leads:
+        kept.mkdir()
+        (kept / "mine").write_text("kept")
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "1").symlink_to(kept, target_is_directory=True)
+    with pytest.raises(FileExistsError, match="holds already"):
+        export(block, folder, version=1)
+    path = export(block, folder, version=1, overwrite=True)
+    assert not path.is_symlink() and (path / "saved_model.pb").exists()
+    assert not leads or (kept / "mine").read_text() == "kept"
+    assert [p.name for p in folder.iterdir()] == ["1"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from inntf.blocks import AffineCoupling, Dequantize
+from inntf.blocks import AffineCoupling, Dequantize, ResidualBlock
 from inntf.compose import Chain
 from inntf.models import DensityModel, Flow, real_nvp
 from inntf.serving import export, load
@@ -181,3 +185,33 @@ def test_a_reversible_flow_is_served_with_stored_gradients(tmp_path):
             log_prob = model.log_prob(x)
         gradients.append(tape.gradient(log_prob, x).numpy())
     np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+def test_gradients_through_blocks_with_their_own_are_served_on_demand(gradients, tmp_path):
+    block = Chain([ResidualBlock(), ResidualBlock()]).ensure_built((2,))
+    z = np.array([[0.3, -1.0], [1.0, 2.0]], "float32")
+    x = tf.constant(z)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(block.inverse(x) ** 2)
+    want = tape.gradient(loss, x).numpy()
+    path = export(block, tmp_path, gradients=gradients)
+    child = f"""
+import numpy as np, tensorflow as tf
+model = tf.saved_model.load({str(path)!r})
+z = tf.constant({z.tolist()!r}, tf.float32)
+try:
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        loss = tf.reduce_sum(model.signatures["inverse"](z=z)["x"] ** 2)
+    print(tape.gradient(loss, z).numpy().tolist())
+except LookupError:
+    print("none")
+"""
+    done = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True)
+    said = done.stdout.strip().splitlines()[-1]
+    if gradients:
+        np.testing.assert_allclose(ast.literal_eval(said), want, rtol=1e-4, atol=1e-5)
+    else:
+        assert said == "none"
