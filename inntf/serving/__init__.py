@@ -4,5 +4,6 @@ from inntf.serving.card import read_card
 from inntf.serving.export import export
 from inntf.serving.keras_files import UnsafeFileError, load_keras
 from inntf.serving.load import ServedModel, load
+from inntf.serving.rehearsal import ExportRefusedError
 
-__all__ = ["ServedModel", "UnsafeFileError", "export", "load", "load_keras", "read_card"]
+__all__ = ["ExportRefusedError", "ServedModel", "UnsafeFileError", "export", "load", "load_keras", "read_card"]

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from inntf.serving import export, read_card
+from inntf.serving import ExportRefusedError, export, read_card
 from inntf.serving.export import versions
 from recipes.common.run_folder import RunFolder
 
@@ -28,7 +28,7 @@ def export_once(
 
     The card of every version carries a mark that the run notes before it exports: one killed between an export and the note
     of it finds its own version again.  A model whose figure is NaN or infinite does not pass for a trained one: it is not
-    exported, and a line says so.
+    exported, nor does one whose export is refused (its inverse is lost), and a line says so.
 
     Args:
         folder: of the run.
@@ -57,7 +57,11 @@ def export_once(
         config = folder.config
         card = {"recipe": folder.recipe, "variant": variant, "preset": config.preset, "dataset": config.dataset}
         card |= {"seed": config.seed, "measured": {k: v for k, v in measured.items() if k != "history"}, "mark": mark}
-        found = export(model, target, card=card, batch=batch)
+        try:
+            found = export(model, target, card=card, batch=batch)
+        except ExportRefusedError as refused:
+            print(f"{name}: not exported. {refused}")
+            return None
     where = str(found.absolute())
     folder.note_progress(**{**folder.progress(), "exported": {**done, name: where}})
     return where

@@ -1,0 +1,51 @@
+"""Loads SavedModels and runs their signatures, in a process that has TensorFlow and nothing of inntf.
+
+Run as a script by `inntf.serving.rehearsal`: a line of JSON on stdin names a SavedModel, a file with inputs and a file for
+outputs; a line of JSON on stdout says how it went.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+
+def perform(request: dict[str, str]) -> dict[str, Any]:
+    """Load `request["model"]`, run every signature on `request["inputs"]`, write `request["outputs"]`; seconds of both."""
+    import numpy as np
+    import tensorflow as tf
+
+    start = time.monotonic()
+    model = tf.saved_model.load(request["model"])
+    loaded = time.monotonic()
+    with np.load(request["inputs"]) as file:
+        inputs = dict(file)
+    outputs: dict[str, Any] = {}
+    signatures = {name: model.signatures[name] for name in sorted(model.signatures) if name != "serving_default"}
+    for name, function in signatures.items():
+        given = {key.split("/")[1]: tf.constant(value) for key, value in inputs.items() if key.split("/")[0] == name}
+        for output, value in function(**given).items():
+            outputs[f"{name}/{output}"] = value.numpy()
+    if {"forward", "inverse"} <= set(signatures):
+        given = {key.split("/")[1]: tf.constant(value) for key, value in inputs.items() if key.split("/")[0] == "forward"}
+        given |= {"z": signatures["forward"](**given)["z"]}
+        del given["x"]
+        outputs["back"] = signatures["inverse"](**given)["x"].numpy()
+    np.savez(request["outputs"], **outputs)
+    return {"load_seconds": round(loaded - start, 2), "run_seconds": round(time.monotonic() - loaded, 2)}
+
+
+def main() -> None:
+    """Answer requests until stdin ends."""
+    for line in sys.stdin:
+        try:
+            answer = perform(json.loads(line))
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
