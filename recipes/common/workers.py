@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -158,11 +159,17 @@ def _sent(strategy: tf.distribute.Strategy, message: bytes | None) -> bytes:
 
 def _summed(strategy: tf.distribute.Strategy, numbers: np.ndarray) -> Any:
     """Sums over workers, entry by entry."""
+    found = _sum_over_workers(strategy)(tf.constant(numbers))
+    return strategy.experimental_local_results(found)[0].numpy()
 
-    def over_replicas(mine: tf.Tensor) -> tf.Tensor:
+
+@functools.cache
+def _sum_over_workers(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], Any]:
+    """Traced once for each length: it is called at every step."""
+
+    def of_replica(mine: tf.Tensor) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
         first = tf.equal(context.replica_id_in_sync_group % len(strategy.extended.worker_devices), 0)  # of each worker
         return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, mine, tf.zeros_like(mine)))
 
-    found = strategy.run(tf.function(over_replicas), args=(tf.constant(numbers),))
-    return strategy.experimental_local_results(found)[0].numpy()
+    return tf.function(lambda numbers: strategy.run(of_replica, args=(numbers,)))
