@@ -59,8 +59,8 @@ def write(
         rows,
         subtitle=f"preset {config.preset}, {config.repeats} training(s) a model, {config.observations} observations of "
         f"{config.samples} samples",
-        footer="Boxes: quartiles, median, full range over observations and trainings.  Below 1e-5: at 1e-5.  Err_post of models "
-        "that predict y: before rounding counts.",
+        footer="Boxes: quartiles, median, full range over observations and trainings.  Below 1e-5: at 1e-5.  Err_post of models"
+        " that predict y: before rounding counts.",
         heights=heights,
     )
     for caption, figure in pictures.items():
