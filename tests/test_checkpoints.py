@@ -112,6 +112,7 @@ SUBJECTS = {
     "ConditionPyramid": (lambda: nets.ConditionPyramid(3, 2), lambda net: net(IMAGES, SIZES)),
     "ConditionPyramid of vectors": (lambda: nets.ConditionPyramid(3, 2), lambda net: net(VECTORS, SIZES)),
     "Discriminator": (lambda: nets.Discriminator((3, 4)), lambda net: net(IMAGES)),
+    "WholeBatchNormalization": (lambda: nets.WholeBatchNormalization(), lambda net: net(IMAGES, training=True)),
     "SpectralDense": (lambda: nets.SpectralDense(3), lambda net: net(VECTORS)),
     "SpectralConv2D": (lambda: nets.SpectralConv2D(2, 3), lambda net: net(IMAGES)),
     "LipSwish": (nets.LipSwish, lambda net: net(VECTORS)),

@@ -26,7 +26,21 @@ ROWS, TOLERANCE, _SAME = 8, 1e-2, 1e-3
 
 
 class ExportRefusedError(ValueError):
-    """A model whose export does not do what the model does, or whose inverse is lost; `report` holds what was measured."""
+    """A model whose export does not do what the model does, or whose inverse is lost.
+
+    Args:
+        message: what was found, in words.
+        report: what was measured.
+
+    Attributes:
+        report: see above; as `rehearsal` in the card of a model that is exported.
+
+    Source: inntf.
+
+    Example:
+        >>> ExportRefusedError("lost", {"faults": ["its inverse loses all"]}).report["faults"]
+        ['its inverse loses all']
+    """
 
     def __init__(self, message: str, report: Mapping[str, Any]):
         super().__init__(message)
@@ -54,7 +68,7 @@ def rehearse(path: pathlib.Path, served: Served, signatures: Mapping[str, Any], 
         rewind()
         wanted = _wanted(signatures, inputs)
     with tempfile.TemporaryDirectory(prefix="inntf-rehearsal-") as folder:
-        there = {"model": str(path), "inputs": f"{folder}/inputs.npz", "outputs": f"{folder}/outputs.npz"}
+        there = {"model": str(path.absolute()), "inputs": f"{folder}/inputs.npz", "outputs": f"{folder}/outputs.npz"}
         np.savez(there["inputs"], **inputs)
         answer = _stage.perform(there)
         if "error" in answer:

@@ -38,7 +38,7 @@ def weakest_block(model: Any, x: Any = None, condition: Any = None) -> str:
         >>> from inntf.blocks import ActNorm, Permutation
         >>> from inntf.compose import Chain
         >>> chain = Chain([ActNorm(name="norm"), Permutation.reverse()]).ensure_built((2,))
-        >>> _ = chain[0].log_scale.assign([0.0, 3.0])
+        >>> _ = chain[0].trainable_weights[1].assign([0.0, 3.0])
         >>> weakest_block(chain)
         'norm (ActNorm) stretches most: Lipschitz bounds 20.09 forward, 1 inverse'
     """

@@ -120,7 +120,6 @@ def test_the_report_shows_what_is_not_finite():
         ({"size": 6, "levels": 2}, "--size"),
         ({"attacked": 1, "certified": 2}, "--certified"),
         ({"models": ("residual", "residual")}, "--models"),
-        ({"strategy": "multiworker"}, "multiworker"),
     ],
 )
 def test_settings_that_contradict_each_other(settings, said):

@@ -275,7 +275,6 @@ def test_a_resumed_run_has_the_same_numbers_and_replicas_change_nothing(tmp_path
         ({"size": 22}, "--size.*22"),
         ({"jacobian_images": 9}, "--jacobian-images.*9 for 8"),
         ({"couplings": ("affine", "affine")}, "no two alike"),
-        ({"strategy": "multiworker"}, "mirrored"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_and_the_folder_given_back(settings, said, tmp_path):

@@ -267,7 +267,6 @@ def test_the_page_shows_every_model_and_what_is_lost():
         ({"models": ("residual", "residual")}, "--models"),
         ({"others": ("mnist", "mnist")}, "--others"),
         ({"jacobian_images": 9}, "--jacobian-images"),
-        ({"strategy": "multiworker"}, "multiworker"),
     ],
 )
 def test_settings_that_contradict_each_other(settings, said):

@@ -106,8 +106,6 @@ def test_impossible_values_end_in_one_line_and_code_2(name, share, capsys):
         ("iresnet", "--levels 3", "--depth"),
         ("iresnet", "--coefficients 0.9 0.90000001", "alike"),
         ("iresnet", "--toys checkerboard checkerboard", "alike"),
-        ("iresnet", "--strategy multiworker", "mirrored"),
-        ("flowgan", "--strategy multiworker", "mirrored"),
         ("flowgan", "--seed 1 --seed -1", "--seed"),
         ("flowgan", "--tyro-print-completion nosuchshell", "nosuchshell"),
         ("checkerboard", "--dataset mnist_5k", "mnist_5k"),
@@ -119,7 +117,6 @@ def test_impossible_values_end_in_one_line_and_code_2(name, share, capsys):
         ("autoencoder", "--bottlenecks 4 4", "alike"),
         ("autoencoder", "--models inn inn", "--models"),
         ("autoencoder", "--dataset cifar10 --models classic_2048", "convolutions"),
-        ("autoencoder", "--strategy multiworker", "mirrored"),
     ],
 )
 def test_settings_that_contradict_each_other(name, argv, said, capsys):

@@ -211,7 +211,6 @@ def test_it_goes_on_from_its_checkpoint_and_mirrors(tmp_path):
     ("arguments", "word"),
     [
         (["--preset", "huge"], "smoke"),
-        (["--preset", "smoke", "--strategy", "multiworker"], "mirrored"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_code_2(arguments, word):

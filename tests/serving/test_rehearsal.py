@@ -92,3 +92,11 @@ def test_numbers_that_differ_are_named():
     assert fault.startswith("forward/z differs in another process, by 0.1")
     assert _difference(np.array([np.nan, 1.0]), np.array([np.nan, 1.0])) == 0.0
     assert _difference(np.array([np.nan]), np.array([1.0])) == _difference(np.ones(2), np.ones(3)) == float("inf")
+
+
+def test_a_relative_folder_is_found_from_wherever_the_other_process_began(tmp_path, monkeypatch):
+    flow = real_nvp(event_shape=3, depth=1, hidden=(4,))
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        monkeypatch.chdir(tmp_path / place)
+        assert read_card(export(flow, "models"))["rehearsal"]["faults"] == []
