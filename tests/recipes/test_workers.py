@@ -89,7 +89,7 @@ def test_what_stops_the_first_worker_is_told_by_all(tmp_path):
     (tmp_path / "run/mine").write_text("of another")
     two = Workers(tmp_path)
     assert two.codes() == [2, 2]
-    assert "the first worker could not begin" in two.said(1) and "Choose another folder" in two.said(0)
+    assert "the first worker could not begin" in two.said(1) and "nothing was changed" in two.said(0)
 
 
 @pytest.mark.slow
