@@ -75,6 +75,8 @@ def compare(one: pathlib.Path, other: pathlib.Path) -> dict[str, tuple[float, fl
     histories = [json.loads((out / "run/progress.json").read_text())["histories"] for out in (one, other)]
     found = {}
     for name, looks in histories[0].items():
+        if not (one / "run/checkpoints" / name).exists():  # a recipe keeps those of the trainings that it exports
+            continue
         readers = [tf.train.load_checkpoint(tf.train.latest_checkpoint(out / "run/checkpoints" / name)) for out in (one, other)]
         weights, worst = 0.0, ""
         for key in readers[0].get_variable_to_shape_map():
