@@ -23,7 +23,10 @@ import tempfile
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.kill_and_resume import ONE_THREAD  # noqa: E402
+
 TOLERANCE = 1e-5
 STEPS = 20
 LOSSES = ("loss", "bits_per_dim", "generator_loss", "discriminator_loss", "reconstruction", "prior", "padding")
@@ -75,11 +78,11 @@ def compare(one: pathlib.Path, other: pathlib.Path) -> dict[str, tuple[float, fl
     histories = [json.loads((out / "run/progress.json").read_text())["histories"] for out in (one, other)]
     found = {}
     for name, looks in histories[0].items():
-        if not (one / "run/checkpoints" / name).exists():  # a recipe keeps those of the trainings that it exports
-            continue
-        readers = [tf.train.load_checkpoint(tf.train.latest_checkpoint(out / "run/checkpoints" / name)) for out in (one, other)]
-        weights, worst = 0.0, ""
-        for key in readers[0].get_variable_to_shape_map():
+        places = [out / "run/checkpoints" / name for out in (one, other)]
+        kept = places[0].exists()  # a recipe may keep those alone that it exports; of the others losses are compared
+        readers = [tf.train.load_checkpoint(tf.train.latest_checkpoint(place)) for place in places] if kept else []
+        weights, worst = 0.0, "none" if kept else "no checkpoint is kept"
+        for key in readers[0].get_variable_to_shape_map() if kept else ():
             if "OBJECT_GRAPH" in key or "optimizer" in key.partition("/")[0]:
                 continue
             a, b = (np.asarray(reader.get_tensor(key), np.float64) for reader in readers)

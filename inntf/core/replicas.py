@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from inntf.core.whole_batch import several_replicas
+
 
 def clip_what_replicas_add_up(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Let an optimizer clip the gradient of the whole batch under a `tf.distribute.Strategy`; returns it.
@@ -32,7 +34,8 @@ def clip_what_replicas_add_up(optimizer: keras.optimizers.Optimizer) -> keras.op
         >>> optimizer.global_clipnorm
         1.0
     """
-    _stand_in(optimizer)
+    if isinstance(getattr(optimizer, "inner_optimizer", optimizer), keras.optimizers.Optimizer):
+        _stand_in(optimizer)
     return optimizer
 
 
@@ -79,9 +82,7 @@ class _Gradients:
         self.skipped: tf.Variable | None = None
 
     def __call__(self, grads: Any) -> list[Any]:
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync == 1:
-            context = None
+        context = several_replicas()
         grads = list(grads) if self.skipped is None else self._without_nonfinite(list(grads), context)
         optimizer = self._optimizer
         clip = type(optimizer)._clip_gradients

@@ -29,7 +29,7 @@ def draw_rows(draw: Callable[[Any], tf.Tensor], shape: Any, *, copies: int = 1) 
         >>> draw_rows(lambda shape: tf.random.stateless_uniform(shape, [1, 2]), [3, 2]).shape
         TensorShape([3, 2])
     """
-    context = _context()
+    context = several_replicas()
     if context is None:
         return draw(shape)
     n, shape = context.num_replicas_in_sync, tf.convert_to_tensor(shape)
@@ -56,7 +56,7 @@ def whole_batch(*parts: tf.Tensor) -> Any:
         >>> whole_batch(tf.zeros([3, 2])).shape
         TensorShape([3, 2])
     """
-    context = _context()
+    context = several_replicas()
     if context is None:
         return parts[0] if len(parts) == 1 else parts
     # By sums: gathering, as TensorFlow has it, does not run within a step of several workers.
@@ -87,7 +87,7 @@ def whole_moments(x: tf.Tensor, axes: list[int]) -> tuple[tf.Tensor, tf.Tensor]:
         >>> [value.numpy().tolist() for value in whole_moments(tf.constant([[1.0, 0.1], [3.0, 0.1], [2.0, 0.1]]), [0])]
         [[2.0, 0.10000000149011612], [0.6666666865348816, 0.0]]
     """
-    context = _context()
+    context = several_replicas()
     shift = tf.stop_gradient(x[tuple(slice(1) if axis in axes else slice(None) for axis in range(x.shape.rank))])
     if context is None:
         mean, variance = tf.nn.moments(x - shift, axes)
@@ -101,6 +101,7 @@ def whole_moments(x: tf.Tensor, axes: list[int]) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.squeeze(shift + mean, axes), variance
 
 
-def _context() -> Any:
+def several_replicas() -> Any:
+    """The replica context within a step of several replicas; `None` outside of one, and on one replica."""
     context = tf.distribute.get_replica_context()
     return None if context is None or context.num_replicas_in_sync == 1 else context

@@ -62,9 +62,8 @@ def rehearse(path: pathlib.Path, served: Served, signatures: Mapping[str, Any], 
         an output (where above 1); `round_trip_error`, the largest of `|x - inverse(forward(x))| / max(|x|, 1)`, and
         `nonfinite_rows`; `load_seconds`; `faults`, what speaks against the export, in words.
     """
-    with same_draws(served.block):
-        inputs = _inputs(served, signatures, x, condition)
     with same_draws(served.block) as rewind:
+        inputs = _inputs(served, signatures, x, condition)
         rewind()
         wanted = _wanted(signatures, inputs)
     with tempfile.TemporaryDirectory(prefix="inntf-rehearsal-") as folder:

@@ -22,17 +22,18 @@ def perform(request: dict[str, str]) -> dict[str, Any]:
     loaded = time.monotonic()
     with np.load(request["inputs"]) as file:
         inputs = dict(file)
+
+    def given(name: str) -> dict[str, Any]:
+        return {key.split("/")[1]: tf.constant(value) for key, value in inputs.items() if key.split("/")[0] == name}
+
     outputs: dict[str, Any] = {}
     signatures = {name: model.signatures[name] for name in sorted(model.signatures) if name != "serving_default"}
     for name, function in signatures.items():
-        given = {key.split("/")[1]: tf.constant(value) for key, value in inputs.items() if key.split("/")[0] == name}
-        for output, value in function(**given).items():
+        for output, value in function(**given(name)).items():
             outputs[f"{name}/{output}"] = value.numpy()
     if {"forward", "inverse"} <= set(signatures):
-        given = {key.split("/")[1]: tf.constant(value) for key, value in inputs.items() if key.split("/")[0] == "forward"}
-        given |= {"z": signatures["forward"](**given)["z"]}
-        del given["x"]
-        outputs["back"] = signatures["inverse"](**given)["x"].numpy()
+        z = signatures["forward"](**given("forward"))["z"]
+        outputs["back"] = signatures["inverse"](**{**given("inverse"), "z": z})["x"].numpy()
     np.savez(request["outputs"], **outputs)
     return {"load_seconds": round(loaded - start, 2), "run_seconds": round(time.monotonic() - loaded, 2)}
 

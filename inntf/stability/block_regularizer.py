@@ -167,7 +167,7 @@ class BlockRegularizer(Configured):
         return tf.cast(self._held, parts[0].dtype) * tf.add_n(parts)
 
     def _seed(self, step: Any) -> tf.Tensor:
-        # By the step, so that a run that goes on draws what it would have drawn.
+        # By the step, so that a run that goes on draws what it would have drawn; folded, for a step is a poor key by itself.
         if step is None or getattr(self, "seed", None) is None:
             return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
         seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(tf.convert_to_tensor(step), tf.int32)])

@@ -63,7 +63,8 @@ def _of_data(model: Any, x: Any, condition: Any) -> str:
         errors = relative_error(part, value, out, condition)
         lost = float(np.max(errors, initial=-math.inf)) if np.all(np.isfinite(errors)) else math.inf
         if lost > worst:
-            box = value.numpy().astype(np.float64).min(0), value.numpy().astype(np.float64).max(0)
+            values = value.numpy().astype(np.float64)
+            box = values.min(0), values.max(0)
             bounds = part.lipschitz_bounds(box) if np.all(np.isfinite(box)) else part.lipschitz_bounds()
             share = f"{10**lost:.2g} of its input" if math.isfinite(lost) else "all of it, by values that are not finite"
             worst, found = lost, f"{name} ({type(part).__name__}) loses most at the data, {share}: {_words(bounds)} there"

@@ -97,7 +97,7 @@ class Config(RecipeConfig):
         return self.log_every or tenth(self.steps(name))
 
     def check_together(self) -> None:
-        """No model twice; images that are there; training by Keras' `fit`."""
+        """No model twice; images that are there."""
         if len(set(self.models)) < len(self.models):
             raise UserError(f"--models: received {', '.join(self.models)}, expected no two alike")
         if self.size is not None and self.size % 2**self.levels:

@@ -112,7 +112,7 @@ class Config(RecipeConfig):
         return self.log_every or tenth(steps)
 
     def check_together(self) -> None:
-        """Every model and bottleneck once; networks that the data set has; Keras' `fit` on one worker."""
+        """Every model and bottleneck once; networks that the data set has."""
         lists = {
             "--models": self.models,
             "--bottlenecks": self.bottlenecks,

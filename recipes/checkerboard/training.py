@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from inntf.models import Flow
 from inntf.stability import weakest_block
@@ -16,6 +15,7 @@ from recipes.checkerboard import data
 from recipes.checkerboard.figures import map_figure
 from recipes.checkerboard.maps import Mapper, describe, grid_axis
 from recipes.checkerboard.settings import Config
+from recipes.common.progress import Progress
 from recipes.common.run_folder import RunFolder
 from recipes.common.schedule import warm_cosine
 from recipes.common.strategy import distributed_step, loss_share
@@ -68,13 +68,13 @@ def train(flow: Flow, name: str, config: Config, strategy: tf.distribute.Strateg
     step_function = make_step(flow, optimizer, strategy, normed=name == "residual")
     batches = iter(strategy.experimental_distribute_dataset(data.batches(config.batch_size, config.seed, start)))
     losses: list[tf.Tensor] = []
-    with tqdm(total=steps, initial=start, desc=name, unit="step", mininterval=1.0) as bar, watch.steps():
+    with Progress(name, steps, start, digits=4) as bar, watch.steps():
         for step in range(start + 1, steps + 1):
             losses.append(step_function(next(batches)))
             bar.update()
             if step % config.log_every == 0 or step == steps:
                 watch.look(step, {"train_nll": float(np.mean([loss.numpy() for loss in losses]))})
-                bar.set_postfix({key: f"{watch.history[-1][key]:.4g}" for key in ("train_nll", "test_nll", "error_max")})
+                bar.show({key: watch.history[-1][key] for key in ("train_nll", "test_nll", "error_max")})
                 losses.clear()
             watch.pause(step)
     return watch.finish()

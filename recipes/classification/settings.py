@@ -67,7 +67,7 @@ class Config(RecipeConfig):
     """Steps between summaries and checkpoints."""
 
     def check_together(self) -> None:
-        """This recipe trains by Keras' `fit`; every variant once."""
+        """Every variant once."""
         for flag, given in (("--bodies", self.bodies), ("--regularizers", self.regularizers)):
             if len(set(given)) < len(given):
                 raise UserError(f"{flag}: received {' '.join(given)}, of which two are alike", remedy="Leave one out.")

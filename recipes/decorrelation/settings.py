@@ -59,7 +59,7 @@ class Config(RecipeConfig):
     """Steps of each of its models."""
 
     def check_together(self) -> None:
-        """No model twice; images that are there; training by Keras' `fit`."""
+        """No model twice; images that are there."""
         for flag, values in (("--couplings", self.couplings), ("--actnorms", self.actnorms), ("--depths", self.depths)):
             if len(set(values)) < len(values):
                 raise UserError(f"{flag}: received {', '.join(map(str, values))}, expected no two alike")

@@ -96,7 +96,7 @@ class Config(RecipeConfig):
         return min(self.log_every, tenth(self.steps_of(name)))
 
     def check_together(self) -> None:
-        """No model twice; images that are there; training by Keras' `fit`."""
+        """No model twice; images that are there."""
         for flag, values in (("--models", self.models), ("--others", self.others)):
             if len(set(values)) < len(values):
                 raise UserError(f"{flag}: received {', '.join(values)}, expected no two alike")

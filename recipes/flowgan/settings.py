@@ -81,9 +81,6 @@ class Config(RecipeConfig):
         """Steps from one look at a training to the next."""
         return self.log_every or tenth(self.steps(objective))
 
-    def check_together(self) -> None:
-        """This recipe trains by Keras' `fit`."""
-
 
 _SMOKE = Config(
     depth_stable=1,

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from inntf.stability import weakest_block
 from inntf.training import clip_what_replicas_add_up
+from recipes.common.progress import Progress
 from recipes.common.run_folder import RunFolder
 from recipes.common.schedule import warm_cosine
 from recipes.common.strategy import distributed_step, loss_share
@@ -116,7 +116,7 @@ def train(
     batches = iter(strategy.experimental_distribute_dataset(stream(pairs, how, start, rare)))
     total, since = 0.0, 0
     with (
-        tqdm(total=how.steps, initial=start, desc=name, unit="step", mininterval=1.0) as bar,
+        Progress(name, how.steps, start, digits=4) as bar,
         watch.steps() if watch else contextlib.nullcontext(),
     ):
         for step in range(start + 1, how.steps + 1):
@@ -126,7 +126,7 @@ def train(
                 if step == how.steps:
                     method.finish()
                 mean, total, since = float(total) / since, 0.0, 0
-                bar.set_postfix({"loss": f"{mean:.4g}"})
+                bar.show({"loss": mean})
                 if watch is not None:
                     watch.look(step, {"loss": mean})
             if watch is not None:

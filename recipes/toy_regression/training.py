@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from inntf.core import Block
 from inntf.stability import FlowRegularizer, weakest_block
+from recipes.common.progress import Progress
 from recipes.common.run_folder import RunFolder
 from recipes.common.strategy import distributed_step, loss_share
 from recipes.common.tensorboard import Summaries
@@ -47,14 +47,14 @@ def train(
     start = watch.restore()
     step_function = make_step(block, FlowRegularizer(coefficient) if coefficient else None, optimizer, strategy, config.xla)
     batches = iter(strategy.experimental_distribute_dataset(data.full_batches(*pairs)))
-    with tqdm(total=config.steps, initial=start, desc=name, unit="step", mininterval=1.0) as bar, watch.steps():
+    with Progress(name, config.steps, start) as bar, watch.steps():
         for step in range(start + 1, config.steps + 1):
             loss = step_function(*next(batches))
             bar.update()
             if step % config.log_every == 0 or step == config.steps:
                 watch.look(step, {"loss": float(loss)})
                 shown = ("mse", "reconstruction_error_max", "condition_number")
-                bar.set_postfix({key: f"{watch.history[-1][key]:.3g}" for key in shown})
+                bar.show({key: watch.history[-1][key] for key in shown})
             watch.pause(step)
     return watch.finish()
 

@@ -58,13 +58,6 @@ class Config(RecipeConfig):
         """
         return min(self.log_every, tenth(self.steps))
 
-    def check_together(self) -> None:
-        """Training is by Keras' `fit`.
-
-        Raises:
-            UserError: for several workers.
-        """
-
 
 _SMOKE = Config(
     depth=1,
