@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ import tensorflow as tf
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.protocols import Regularizes
+from inntf.core.whole_batch import several_replicas
 
 
 class Regularized:
@@ -58,8 +61,18 @@ class Regularized:
         for one, metric in zip(self.regularizers, self._regularizer_metrics, strict=True):
             step = 0 if optimizer is None else tf.convert_to_tensor(optimizer.iterations)
             term, applies = one(block, x, condition, step=step, outputs=outputs), one.applies(step)
-            self.add_loss(term)
+            if several_replicas() is None:
+                self.add_loss(term)
+            else:
+                _terms_of(self).append(term)
             metric.update_state(tf.stop_gradient(term), sample_weight=tf.cast(applies, term.dtype))
+
+    def _get_own_losses(self) -> list[Any]:
+        return [*super()._get_own_losses(), *_terms_of(self)]
+
+    def _clear_losses(self) -> None:
+        super()._clear_losses()
+        _terms_of(self).clear()
 
     @property
     def wants_log_det(self) -> bool:
@@ -81,3 +94,15 @@ class Regularized:
     def regularizers_from(config: dict[str, Any]) -> list[Regularizes]:
         """Those of a configuration, which loses them."""
         return [keras.saving.deserialize_keras_object(one) for one in config.pop("regularizers", ())]
+
+
+# Replicas are traced in turns, each in a thread of its own: one waits wherever all add up, and the list of losses that Keras
+# keeps for all of them then holds another's.
+_local = threading.local()
+
+
+def _terms_of(model: Any) -> list[tf.Tensor]:
+    """The terms that this replica has added since the last clearing."""
+    if not hasattr(_local, "terms"):
+        _local.terms = weakref.WeakKeyDictionary()
+    return _local.terms.setdefault(model, [])
