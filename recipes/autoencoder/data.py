@@ -7,6 +7,7 @@ import functools
 import pathlib
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -39,12 +40,12 @@ def images_for(config: Config, model: str) -> ImageData:
 
 
 def scaled(pixels: Any) -> tf.Tensor:
-    """Pixels 0 to 255 as numbers in [0, 1].
+    """Pixels 0 to 255 as numbers in [0, 1], of the dtype that Keras makes models in.
 
     >>> scaled(np.uint8([[0, 255]])).numpy().tolist()
     [[0.0, 1.0]]
     """
-    return tf.cast(pixels, tf.float32) / 255
+    return tf.cast(pixels, keras.config.floatx()) / 255
 
 
 def to_pixels(x: Any) -> np.ndarray:

@@ -104,7 +104,7 @@ class Traced:
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Images in [0, 1] of codes `(n, bottleneck)`."""
-        return self._in_batches(self._decode, codes.astype(np.float32))
+        return self._in_batches(self._decode, codes.astype(keras.config.floatx()))
 
     def reconstruct(self, pixels: np.ndarray) -> np.ndarray:
         """Images in [0, 1]."""

@@ -89,4 +89,4 @@ class Generative:
 
     def sample(self, count: int, seed: int) -> tf.Tensor:
         """`(count, *shape)` images, the same for the same seed."""
-        return self.decode(tf.random.stateless_normal([count, self.bottleneck], [seed, 0]))
+        return self.decode(tf.random.stateless_normal([count, self.bottleneck], [seed, 0], dtype=self.compute_dtype))

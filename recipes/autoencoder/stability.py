@@ -40,15 +40,15 @@ def decoder_spectrum(model: Autoencoder, codes: np.ndarray) -> dict[str, Any]:
 
 
 def decoder_jacobian(model: Autoencoder, codes: np.ndarray) -> np.ndarray:
-    """`(n, dims, bottleneck)` Jacobians of the decoder, float64 of float32: a product a column, all codes together."""
+    """`(n, dims, bottleneck)` Jacobians of the decoder, in float64: a product a column, all codes together."""
     count, width = codes.shape
-    y = tf.constant(codes, tf.float32)
+    y = tf.constant(codes)
 
     @tf.function
     def column(direction: tf.Tensor) -> tf.Tensor:
         return jvp(model.decode, y, tf.broadcast_to(direction, y.shape))
 
-    columns = [column(row).numpy().reshape(count, -1) for row in np.eye(width, dtype=np.float32)]
+    columns = [column(row).numpy().reshape(count, -1) for row in np.eye(width, dtype=codes.dtype)]
     return np.stack(columns, -1).astype(np.float64)
 
 
