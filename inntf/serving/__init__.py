@@ -3,7 +3,7 @@
 from inntf.serving.card import read_card
 from inntf.serving.export import export
 from inntf.serving.keras_files import UnsafeFileError, load_keras
-from inntf.serving.load import ServedModel, load
+from inntf.serving.load import Score, ServedModel, load
 from inntf.serving.rehearsal import ExportRefusedError
 
-__all__ = ["ExportRefusedError", "ServedModel", "UnsafeFileError", "export", "load", "load_keras", "read_card"]
+__all__ = ["ExportRefusedError", "Score", "ServedModel", "UnsafeFileError", "export", "load", "load_keras", "read_card"]

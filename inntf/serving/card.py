@@ -22,7 +22,7 @@ from inntf.compose import Chain
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.models import InnAutoencoder
-from inntf.serving.signatures import Served
+from inntf.serving.served import Served
 from inntf.stability import certify, stability_report
 from inntf.stability.block_functions import BlockFunctions
 

@@ -18,7 +18,8 @@ import tensorflow as tf
 from inntf.core.errors import explain
 from inntf.serving.card import make_card, measured_stability, write_card
 from inntf.serving.rehearsal import refuse, rehearse
-from inntf.serving.signatures import Served, trace
+from inntf.serving.served import Served
+from inntf.serving.signatures import trace
 
 
 def export(
@@ -43,6 +44,7 @@ def export(
         reconstruct  x [, condition]                           -> x, reconstruction_error
         log_prob     x [, condition]                           -> log_prob, bits_per_dim
         sample       n, seed, temperature [, condition]        -> x
+        score        x [, condition]                           -> log_prob, reconstruction_error, inverse_lipschitz, trusted
 
     Of an `InnAutoencoder` these are `encode` (`x -> y`), `decode` (`y -> x`), `reconstruct` (through the bottleneck it has
     now, `serving_default`) and `sample` (codes from N(0, I)), beside `forward` and `inverse` of its block.
@@ -56,8 +58,13 @@ def export(
     where the model's stood at the export.
 
     The graphs themselves compare what they are given with these shapes, wherever they are loaded: another event or condition
-    shape, a negative `n`, a temperature that is negative or not finite raise `InvalidArgumentError` (status
-    INVALID_ARGUMENT), with what was received and expected.  Values are not looked at: NaN in a sample gives NaN for it.
+    shape, NaN or infinity, a negative `n`, a temperature that is negative or not finite raise `InvalidArgumentError` (status
+    INVALID_ARGUMENT), with what was received and expected.
+
+    `score` says whether to believe a likelihood: `reconstruction_error` is `|x - inverse(forward(x))|`, `inverse_lipschitz`
+    bounds the norm of the inverse's Jacobian there (from differences; above 8 dimensions with a probability of 99 %), and
+    `trusted` is whether the error, and what the bound makes of rounding, are below `error_limit` of the card: 1 % of the median
+    distance of `batch` from its mean, or of the model's own samples where there is no `batch`.
 
     The folder needs neither inntf nor TFP nor a class of yours to load.  It is written beside its place and moved there
     in one step: a reader never sees half of it, and a failure leaves nothing (a process that is killed leaves a hidden folder,
@@ -118,8 +125,8 @@ def export(
     if condition is not None and batch is None:
         raise ValueError(explain("export", received="condition without batch", expected="both", remedy="Pass batch=..., too."))
     stability = None if batch is None else measured_stability(served, batch, condition)
-    root, signatures = trace(served)
-    text = make_card(served, signatures, card, stability)
+    root, signatures = trace(served, batch, condition)
+    text = make_card(served, signatures, card, stability) | {"error_limit": getattr(root, "error_limit", None)}
     made = _make_folders(folder)
     _sweep(folder)
     beside = folder / f".export-{uuid.uuid4().hex}"  # no integer: TF Serving does not look at it

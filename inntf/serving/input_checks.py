@@ -44,6 +44,33 @@ def checked(signature: str, value: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
         return tf.ensure_shape(tf.identity(hidden), expected)
 
 
+def finite(signature: str, name: str, value: tf.Tensor) -> tf.Tensor:
+    """The value, once no entry of it was found to be NaN or infinite.
+
+    Args:
+        signature: name of the signature, for the message.
+        name: of the input.
+        value: `(batch, ...)`.
+
+    Returns:
+        The value.
+
+    Raises:
+        tf.errors.InvalidArgumentError: where the graph runs, with the number of the first such row.
+
+    Source: inntf.
+
+    Example:
+        >>> finite("forward", "x", tf.zeros([3, 2])).shape
+        TensorShape([3, 2])
+    """
+    rows = tf.reduce_all(tf.math.is_finite(value), list(range(1, value.shape.rank)))
+    first = tf.argmin(tf.concat([tf.cast(rows, tf.int32), [0]], 0))
+    text = [f"{signature}: received {name} with NaN or infinity in row", first, "expected finite numbers. Leave such rows out."]
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(rows), text)]):
+        return tf.identity(value)
+
+
 def same_batch(signature: str, condition: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
     """The condition, once there was found to be one for each value, or one for all.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,12 +15,34 @@ from inntf.serving.export import versions
 from inntf.serving.graph_operations import fault_of_graph
 
 
+class Score(NamedTuple):
+    """What `ServedModel.score` returns, `(batch,)` each.
+
+    Attributes:
+        log_prob: log-density in nats.
+        reconstruction_error: `|x - inverse(forward(x))|_2`; behind leading blocks that round to levels, which would hide it.
+        inverse_lipschitz: bound of the norm of the inverse's Jacobian at `forward(x)`; see `inntf.serving.export`.
+        trusted: whether the log-density is finite, and the error of the inverse and what it can make of rounding are below
+            `error_limit` of the card.
+
+    Source: inntf.
+
+    Example:
+        >>> Score(tf.constant([-1.0]), tf.constant([1e-7]), tf.constant([2.0]), tf.constant([True])).trusted.numpy().tolist()
+        [True]
+    """
+
+    log_prob: tf.Tensor
+    reconstruction_error: tf.Tensor
+    inverse_lipschitz: tf.Tensor
+    trusted: tf.Tensor
+
+
 class ServedModel:
     """An exported model, with the methods of the model; made by `load`.
 
     Its methods take tensors, arrays or lists with one batch dimension, `(batch, dim)` or `(batch, height, width, channels)`,
-    cast them to the model's dtype, and return tensors.  Only shapes are compared: NaN or infinity in a value gives NaN or
-    infinity for that sample.
+    cast them to the model's dtype, and return tensors.
 
     Args:
         path: folder of a version.
@@ -36,8 +58,8 @@ class ServedModel:
         ValueError: by the methods, for wrong shapes, a missing or needless condition, a density that a block alone lacks, a
             number of samples beyond int32, and as `load`; TypeError: for what is no real number, and a number of
             samples that is no integer;
-        tf.errors.InvalidArgumentError: by the model itself, for a negative number of samples, a temperature that is negative
-            or not finite.
+        tf.errors.InvalidArgumentError: by the model itself, for NaN or infinity, a negative number of samples, a temperature
+            that is negative or not finite.
 
     Source: inntf.
 
@@ -109,6 +131,10 @@ class ServedModel:
         """`|x - reconstruct(x)|_2`, `(batch,)`."""
         return self._call("reconstruct", x=x, condition=condition)["reconstruction_error"]
 
+    def score(self, x: Any, condition: Any = None) -> Score:
+        """Log-densities, and whether to believe them; see `Score`."""
+        return Score(**self._call("score", x=x, condition=condition))
+
     def encode(self, x: Any) -> tf.Tensor:
         """The code of data, `(batch, bottleneck)`, of an autoencoder."""
         return self._call("encode", x=x, condition=None)["y"]
@@ -124,7 +150,7 @@ class ServedModel:
                     f"{self.path}",
                     received=f"a call of {name}",
                     expected=", ".join(sorted(self.signatures)),
-                    remedy="A block alone has no density; export a Flow for one.",
+                    remedy="A block alone has no density. An older export may lack what a new one has.",
                 )
             )
         specs = self._inputs[name]
@@ -154,7 +180,7 @@ def load(directory: str | os.PathLike[str], version: int | None = None, *, trust
 
     Returns:
         A `ServedModel` with `forward`, `inverse`, `forward_and_log_det`, `inverse_and_log_det`, `log_prob`, `bits_per_dim`,
-        `sample`, `reconstruct`, `reconstruction_error`, and the card in `.card`.
+        `score`, `sample`, `reconstruct`, `reconstruction_error`, and the card in `.card`.
 
     Raises:
         FileNotFoundError: if there is no such folder, version, or SavedModel; ValueError: for a graph that does more than

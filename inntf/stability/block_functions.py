@@ -66,28 +66,11 @@ class BlockFunctions:
         return self._behind(lambda block: _rounds(block) or _pads(block))
 
     def _behind(self, leave_out: Callable[[Block], bool]) -> BlockFunctions:
-        if not isinstance(self.block, Chain):
-            return self
-        # A nested chain stays one, with its own way to backpropagate, unless something in it is left out.
-        blocks = [
-            part
-            for block in self.block
-            for part in (flat_blocks([block]) if any(leave_out(inner) for inner in flat_blocks([block])) else [block])
-        ]
-        last = max((i for i, block in enumerate(blocks[:-1]) if leave_out(block)), default=-1)
-        if last < 0 or not all(_simple(block) for block in blocks[: last + 1]):
-            return self
+        leading, rest = _split(self.block, leave_out)
         x = self.x
-        for block in blocks[: last + 1]:
+        for block in leading:
             x = block.forward_and_log_det(x, self.condition)[0]
-        rest = blocks[last + 1 :]
-        known = _parts.get(self.block)
-        if known is None or list(map(id, known[0])) != list(map(id, rest)):
-            way = dataclasses.asdict(self.block.backprop)
-            backprop = {"backprop": way.pop("mode"), **way}
-            chain = Chain(rest, name=self.block.name, dtype=self.block.dtype_policy, **backprop)
-            known = _parts[self.block] = rest, chain.ensure_built(rest[0].event_shape, self.block.condition_shape)
-        return dataclasses.replace(self, block=known[1], x=x)
+        return dataclasses.replace(self, block=rest, x=x)
 
     def both(self, x: tf.Tensor, inverse: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Value and log-determinant; a batch that is a multiple of the data's repeats the condition.
@@ -150,6 +133,40 @@ class _Compiled(BlockFunctions):
 
 
 _parts: weakref.WeakKeyDictionary[Block, tuple[list[Block], Chain]] = weakref.WeakKeyDictionary()  # what is behind rounding
+
+
+def split_at_rounding(block: Block) -> tuple[list[Block], Block]:
+    """Leading blocks of a chain that round to levels (`Dequantize`) and what comes before them, and the rest as one block.
+
+    Args:
+        block: built.
+
+    Returns:
+        None and the block itself where nothing rounds.
+    """
+    return _split(block, _rounds)
+
+
+def _split(block: Block, leave_out: Callable[[Block], bool]) -> tuple[list[Block], Block]:
+    if not isinstance(block, Chain):
+        return [], block
+    # A nested chain stays one, with its own way to backpropagate, unless something in it is left out.
+    blocks = [
+        part
+        for inner in block
+        for part in (flat_blocks([inner]) if any(leave_out(one) for one in flat_blocks([inner])) else [inner])
+    ]
+    last = max((i for i, part in enumerate(blocks[:-1]) if leave_out(part)), default=-1)
+    if last < 0 or not all(_simple(part) for part in blocks[: last + 1]):
+        return [], block
+    leading, rest = blocks[: last + 1], blocks[last + 1 :]
+    known = _parts.get(block)
+    if known is None or list(map(id, known[0])) != list(map(id, rest)):
+        way = dataclasses.asdict(block.backprop)
+        backprop = {"backprop": way.pop("mode"), **way}
+        chain = Chain(rest, name=block.name, dtype=block.dtype_policy, **backprop)
+        known = _parts[block] = rest, chain.ensure_built(rest[0].event_shape, block.condition_shape)
+    return leading, known[1]
 
 
 def _rounds(block: Block) -> bool:

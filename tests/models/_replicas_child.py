@@ -1,4 +1,4 @@
-"""Trains a classifier for two steps on `argv[1]` parts of the CPU, in its own process; writes weights and losses to `argv[2]`."""
+"""Trains a classifier for two steps on `argv[1]` parts of the CPU, by itself; writes weights and losses to `argv[2]`."""
 
 import sys
 

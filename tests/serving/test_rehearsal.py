@@ -48,7 +48,7 @@ def test_without_data_a_model_is_tried_on_its_own_samples_and_nothing_is_drawn_f
     states = [v.numpy() for v in flow.block.variables]
     card = read_card(export(flow, tmp_path))
     assert card["rehearsal"]["rows"] == 8 and card["rehearsal"]["faults"] == []
-    assert card["rehearsal"]["signatures"] == ["forward", "inverse", "log_prob", "reconstruct", "sample"]
+    assert card["rehearsal"]["signatures"] == ["forward", "inverse", "log_prob", "reconstruct", "sample", "score"]
     for variable, before in zip(flow.block.variables, states, strict=True):
         np.testing.assert_array_equal(variable, before)
 

@@ -15,7 +15,8 @@ from inntf.blocks import AffineCoupling, Dequantize, ResidualBlock
 from inntf.compose import Chain
 from inntf.models import DensityModel, Flow, real_nvp
 from inntf.serving import export, load
-from inntf.serving.signatures import Served, trace
+from inntf.serving.served import Served
+from inntf.serving.signatures import trace
 
 KINDS = ["real_nvp", "glow", "conditioned"]
 
@@ -94,6 +95,7 @@ def test_names_of_inputs_and_outputs(exported):
         "serving_default": {"log_prob", "bits_per_dim"},
         "sample": {"x"},
         "reconstruct": {"x", "reconstruction_error"},
+        "score": {"log_prob", "reconstruction_error", "inverse_lipschitz", "trusted"},
     }
     inputs = {name: f.structured_input_signature[1] for name, f in model.signatures.items()}
     assert set(inputs["sample"]) == {"n", "seed", "temperature", "condition"}

@@ -15,7 +15,8 @@ from inntf.compose import Chain
 from inntf.models import DensityModel, Flow, FlowGan, glow, i_resnet_classifier, real_nvp
 from inntf.serving import export
 from inntf.serving.card import make_card
-from inntf.serving.signatures import Served, trace
+from inntf.serving.served import Served
+from inntf.serving.signatures import trace
 
 tfd = tfp.distributions
 RNG = np.random.default_rng(0)
