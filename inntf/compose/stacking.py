@@ -29,9 +29,9 @@ class Template:
 
     def build(self, event_shape: Shape, condition_shape: Shape | None) -> list[np.ndarray]:
         """Build the template; returns the initial stacks, one a variable, each block initialized as it would be alone."""
-        own = _architecture(self.block)
+        own = architecture(self.block)
         for i, source in enumerate(self.sources):
-            if source is not self.block and (other := _architecture(source)) != own:
+            if source is not self.block and (other := architecture(source)) != own:
                 _refuse_other_architecture(self.block, i, own, other)
         initializers, first = _build_deferred(self.block, event_shape, condition_shape)
         self.variables = list(self.block.variables)
@@ -191,22 +191,22 @@ def _draws(block: Block) -> bool:
     return type(block).draw_weights is not Block.draw_weights
 
 
-def _architecture(value: Any) -> Any:
+def architecture(value: Any) -> Any:
     """What a block is, without what only decides its initial weights, as something that compares."""
     if isinstance(value, Block):
-        return {"type": type(value).__name__, **_architecture(value.config_arguments())}
+        return {"type": type(value).__name__, **architecture(value.config_arguments())}
     if inspect.isfunction(value):
         return value.__code__
     if isinstance(value, dict):
         initial = {"name", "seed", "shared_object_id", "build_config"} | (
             {"indices"} if isinstance(value.get("indices"), list) else set()
         )
-        return {k: _architecture(v) for k, v in value.items() if k not in initial and not str(k).endswith("initializer")}
+        return {k: architecture(v) for k, v in value.items() if k not in initial and not str(k).endswith("initializer")}
     if isinstance(value, list | tuple):
-        return [_architecture(v) for v in value]
+        return [architecture(v) for v in value]
     if hasattr(value, "get_config") and not isinstance(value, type):
         try:
-            return {"type": type(value).__name__, **_architecture(value.get_config())}
+            return {"type": type(value).__name__, **architecture(value.get_config())}
         except (TypeError, ValueError, NotImplementedError):
             return type(value)  # a layer that cannot write itself down: the shapes of its weights are compared all the same
     return value if isinstance(value, int | float | str | type(None)) else type(value)

@@ -114,7 +114,7 @@ def export(
         >>> path.parts[-2:]
         ('tiny', '1')
     """
-    served = Served.of(model)
+    served = Served.of(model, loops=not gradients)
     folder = _model_folder(directory, name)
     _check_version(version)
     if version is not None and not overwrite:

@@ -36,7 +36,7 @@ class Maps:
     @classmethod
     def of(cls, served: Served, make: Callable[..., Any]) -> Maps:
         """Trace them by `make(name, function, spec)`, which adds the spec of a condition."""
-        blocks, rest = split_at_rounding(served.block)
+        blocks, rest = split_at_rounding(served.computed)
         lead = _leading(served, blocks)
         h_spec = tf.TensorSpec([None, *rest.event_shape], served.dtype, name="x")
         z_spec = tf.TensorSpec([None, *served.z_shape], served.dtype, name="z")

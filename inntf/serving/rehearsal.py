@@ -63,7 +63,7 @@ def rehearse(path: pathlib.Path, served: Served, signatures: Mapping[str, Any], 
         an output (where above 1); `round_trip_error`, the largest of `|x - inverse(forward(x))| / max(|x|, 1)`, and
         `nonfinite_rows`; `load_seconds`; `faults`, what speaks against the export, in words.
     """
-    with same_draws(served.block) as rewind:
+    with same_draws(served.computed) as rewind:
         inputs = _inputs(served, signatures, x, condition)
         broken = {key: rows for key, value in inputs.items() if (rows := _broken_rows(value))}
         if broken:

@@ -95,7 +95,7 @@ def data_scale(served: Served, maps: Maps, sample: Any, x: Any, condition: Any) 
     else:
         x = tf.cast(x, dtype)
         condition = None if condition is None else tf.cast(condition, dtype)
-    with same_draws(served.block):
+    with same_draws(served.computed):
         h = tf.reshape(tf.cast(maps.leading(x, condition)[0], tf.float64), [tf.shape(x)[0], -1]).numpy()
     h = h[np.isfinite(h).all(1)]
     if not len(h):

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from inntf.compose.chain import Chain
+from inntf.compose.runs import runs_as_loops
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
@@ -23,7 +25,8 @@ class Served:
 
     Attributes:
         block: the block, built.
-        flow: the flow; `None` where the model has a block without a density.
+        computed: what is traced in its place: the same map, blocks that iterate and are alike as loops, whose graph is smaller.
+        flow: the flow, of what is computed; `None` where the model has a block without a density.
         classifier: the classifier around the block, if it is one.
         autoencoder: the autoencoder around the block, if it is one.
         condition_shape: shape of one condition as the caller passes it, before a condition network.
@@ -33,6 +36,7 @@ class Served:
     """
 
     block: Block
+    computed: Block
     flow: Flow | None
     classifier: IResNetClassifier | None
     autoencoder: InnAutoencoder | None
@@ -42,8 +46,12 @@ class Served:
     steps: int | None
 
     @classmethod
-    def of(cls, model: Any) -> Served:
+    def of(cls, model: Any, *, loops: bool = True) -> Served:
         """Look into a `Flow`, a `Block`, or whatever holds one, see `inntf.stability.find_block`.
+
+        Args:
+            model: see above.
+            loops: whether blocks that are alike may become loops, through which a loaded model has no gradients.
 
         Raises:
             TypeError: for anything else; ValueError: for a block that is not built, several blocks, or a flow that cannot be
@@ -70,9 +78,11 @@ class Served:
                     remedy="Wrap the base in tfd.Independent, or make one flow of each.",
                 )
             )
+        computed = runs_as_loops(block) if loops and isinstance(block, Chain) and block.iterates else block
         return cls(
             block,
-            flow,
+            computed,
+            flow if flow is None or computed is block else flow.copy(block=computed),
             model if isinstance(model, IResNetClassifier) else None,
             model if isinstance(model, InnAutoencoder) else None,
             _condition_shape(block, flow),

@@ -101,7 +101,7 @@ def _map_functions(served: Served, maps: Maps, make: Callable[..., Any]) -> dict
 
 def _classify(served: Served, make: Callable[..., Any]) -> Any:
     def classify(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"logits": served.classifier(x, training=False)}
+        return {"logits": served.classifier.head(served.computed.value(x), training=False)}
 
     return make("classify", classify, tf.TensorSpec([None, *served.x_shape], served.dtype, name="x"))
 
