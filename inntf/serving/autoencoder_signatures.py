@@ -44,7 +44,7 @@ def autoencoder_functions(model: InnAutoencoder, function: Callable[..., Any], m
         return {"x": back, "reconstruction_error": tf.cast(error, x.dtype)}
 
     def sample(n: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> dict[str, tf.Tensor]:
-        n, seed, temperature = checked_count(n), checked_seed(seed), checked_temperature(temperature)
+        n, seed, temperature = checked_count(n, model.dim), checked_seed(seed), checked_temperature(temperature)
         y = gaussian(tf.stack([n, model.bottleneck]), seed, tf.as_dtype(dtype)) * tf.cast(temperature, dtype)
         return decode(y)
 

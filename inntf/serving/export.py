@@ -58,8 +58,8 @@ def export(
     where the model's stood at the export.
 
     The graphs themselves compare what they are given with these shapes, wherever they are loaded: another event or condition
-    shape, NaN or infinity, a negative `n`, a temperature that is negative or not finite raise `InvalidArgumentError` (status
-    INVALID_ARGUMENT), with what was received and expected.
+    shape, NaN or infinity, an `n` that is negative or asks for more than a gigabyte, a temperature that is negative or not
+    finite raise `InvalidArgumentError` (status INVALID_ARGUMENT), with what was received and expected.
 
     `score` says whether to believe a likelihood: `reconstruction_error` is `|x - inverse(forward(x))|`, `inverse_lipschitz`
     bounds the norm of the inverse's Jacobian there (from differences; above 8 dimensions with a probability of 99 %), and

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 _POSITIVE_INT = 0x7FFFFFFF
+LARGEST = 2**28  # numbers in the answer to one request, a gigabyte of float32
 
 
 def checked(signature: str, value: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
@@ -97,11 +98,23 @@ def same_batch(signature: str, condition: tf.Tensor, value: tf.Tensor) -> tf.Ten
         return tf.identity(condition)
 
 
-def checked_count(n: tf.Tensor) -> tf.Tensor:
-    """A number of samples: a scalar that is not negative."""
+def checked_count(n: tf.Tensor, numbers: int | tf.Tensor = 1) -> tf.Tensor:
+    """A number of samples: a scalar that is not negative, and no more than one request should take memory for.
+
+    Args:
+        n: the number.
+        numbers: of one sample, for all conditions.
+    """
     n = _scalar("n", n)
-    text = ["sample: received n =", n, "expected an integer >= 0, below 2**31."]
-    with tf.control_dependencies([tf.debugging.Assert(n >= 0, text)]):
+    most = LARGEST // tf.maximum(tf.cast(numbers, tf.int64), 1)
+    text = [
+        "sample: received n =",
+        n,
+        "expected an integer >= 0, at most",
+        most,
+        "in one request (a gigabyte). Ask several times.",
+    ]
+    with tf.control_dependencies([tf.debugging.Assert((n >= 0) & (tf.cast(n, tf.int64) <= most), text)]):
         return tf.identity(n)
 
 

@@ -119,7 +119,9 @@ def _density_functions(served: Served, maps: Maps, make: Callable[..., Any]) -> 
         n: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, condition: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
         conditions = {} if condition is None else {"condition": condition}
-        n, seed, temperature = checked_count(n), checked_seed(seed), checked_temperature(temperature, tempered)
+        copies = 1 if condition is None else tf.shape(condition)[0]
+        n = checked_count(n, flow.dim * copies)
+        seed, temperature = checked_seed(seed), checked_temperature(temperature, tempered)
         x = flow.sample(n, seed=seed, temperature=temperature if tempered else 1.0, **conditions)
         known = tf.TensorShape([None] * (1 if condition is None else 2)).concatenate(flow.event_shape)
         return {"x": tf.ensure_shape(x, known)}
