@@ -1,7 +1,8 @@
 """Kill a recipe's smoke run at ten moments, go on with it, and compare with the run that was left alone.
 
-    python benchmarks/kill_and_resume.py                              # all recipes, ten moments each: about an hour on one core
+    python benchmarks/kill_and_resume.py                              # all recipes, ten moments each: hours on one core
     python benchmarks/kill_and_resume.py --recipes flowgan --moments 3
+    python benchmarks/kill_and_resume.py --mirrored                   # on two replicas
 
 A first run notes every write it makes (a checkpoint begun, a file renamed to its place, a report drawn, a model exported) and
 when.  The moments are spread over those writes: every other one right before a write, the others at some time between two.
@@ -32,9 +33,10 @@ from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-RECIPES = ("checkerboard", "flowgan", "iresnet")
+RECIPES = tuple(sorted(path.parent.name for path in (ROOT / "recipes").glob("*/__main__.py")))
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 TOLERANCE = 1e-6
+_TIMES = ("seconds", "milliseconds")  # differ from run to run
 
 
 # ---- the run that notes its writes, and may kill itself --------------------------------------------------------------
@@ -105,8 +107,8 @@ def remains(folder: pathlib.Path) -> dict[str, Any]:
     import tensorflow as tf
 
     out: dict[str, Any] = {}
-    checkpoints = [tf.train.latest_checkpoint(str(d)) for d in sorted((folder / "run/checkpoints").iterdir())]
-    for prefix in checkpoints:
+    kept = sorted((folder / "run/checkpoints").glob("*/"))
+    for prefix in filter(None, (tf.train.latest_checkpoint(str(d)) for d in kept)):
         reader = tf.train.load_checkpoint(prefix)
         for key in _keys(reader):
             out[f"{pathlib.Path(prefix).relative_to(folder)}:{key}"] = reader.get_tensor(key)
@@ -116,7 +118,7 @@ def remains(folder: pathlib.Path) -> dict[str, Any]:
         out |= {f"{index.relative_to(folder)}:{i}": value for i, value in enumerate(values)}
     progress = json.loads((folder / "run/progress.json").read_text())
     result = json.loads((folder / "run/result.json").read_text())
-    out |= dict(_numbers("history", progress["histories"])) | dict(_numbers("result", result["metrics"]))
+    out |= dict(_numbers("history", progress.get("histories", {}))) | dict(_numbers("result", result["metrics"]))
     return out
 
 
@@ -131,7 +133,7 @@ def _order(value: Any) -> tuple[str, list[float]]:
 def _numbers(name: str, data: Any) -> Any:
     if isinstance(data, dict | list):
         for key, value in data.items() if isinstance(data, dict) else enumerate(data):
-            if key != "seconds":
+            if key not in _TIMES:
                 yield from _numbers(f"{name}/{key}", value)
     elif isinstance(data, str | int | float) and data is not None:
         yield name, float(data) if data in ("inf", "-inf", "nan") or not isinstance(data, str) else data
@@ -187,11 +189,11 @@ def moments(events: list[tuple[str, float]], count: int) -> list[tuple[int, floa
     return out
 
 
-def check(recipe: str, count: int, only: list[int], work: pathlib.Path) -> int:
+def check(recipe: str, count: int, only: list[int], work: pathlib.Path, more: tuple[str, ...] = ()) -> int:
     """The table of one recipe; returns how many moments are right."""
     alone = work / recipe / "alone"
     began = time.monotonic()
-    done = start(recipe, alone, log=str(work / f"{recipe}.events"))
+    done = start(recipe, alone, *more, log=str(work / f"{recipe}.events"))
     if done.returncode:
         raise SystemExit(f"{recipe}: the run without a kill ended in {done.returncode}: {done.stderr[-2000:]}")
     events = [tuple(json.loads(line)) for line in (work / f"{recipe}.events").read_text().splitlines()]
@@ -201,8 +203,8 @@ def check(recipe: str, count: int, only: list[int], work: pathlib.Path) -> int:
         if only and i + 1 not in only:
             continue
         folder = work / recipe / f"moment-{i}"
-        killed = start(recipe, folder, at=at, delay=delay)
-        again = start(recipe, folder, "--resume")
+        killed = start(recipe, folder, *more, at=at, delay=delay)
+        again = start(recipe, folder, "--resume", *more)
         gaps = distance(expected, remains(folder)) if again.returncode == 0 else (math.inf, math.inf)
         good = killed.returncode in (-signal.SIGKILL, 0) and again.returncode == 0 and max(gaps) <= TOLERANCE
         right += good
@@ -226,11 +228,13 @@ def main() -> int:
     parser.add_argument("--moments", type=int, default=10)
     parser.add_argument("--only", nargs="+", type=int, default=[], help="numbers of the moments to run, from 1; all by default")
     parser.add_argument("--work", type=pathlib.Path, help="folder for the runs; by default a temporary one")
+    parser.add_argument("--mirrored", action="store_true", help="on two replicas of one CPU")
     options = parser.parse_args()
+    more = ("--strategy", "mirrored", "--replicas", "2") if options.mirrored else ()
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or pathlib.Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
-        right = sum(check(recipe, options.moments, options.only, work) for recipe in options.recipes)
+        right = sum(check(recipe, options.moments, options.only, work, more) for recipe in options.recipes)
     total = len(options.only or range(options.moments)) * len(options.recipes)
     print(f"{right} of {total} moments: resumed to the same training")
     return int(right < total)

@@ -92,7 +92,8 @@ def export(
     inntf, and every signature runs there: on `batch` (its first 8 samples), else on samples of the model, or what its inverse
     makes of normal latents.  An export whose numbers differ from the model's, or whose inverse does not give back the
     data within 1 % of their length, is refused.  What was found is `rehearsal` in the card.  The process stays for
-    the next export; the first one costs the seconds of TensorFlow's start.
+    the next export; the first one costs the seconds of TensorFlow's start.  The first row of these inputs becomes a request a
+    signature in `assets.extra/`, by which TensorFlow Serving warms the version up.
 
     Returns:
         Path of the version's folder.
@@ -110,7 +111,7 @@ def export(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = export(real_nvp(event_shape=2, depth=1), folder, name="tiny")
         ...     sorted(p.name for p in path.iterdir() if p.suffix)
-        ['card.json', 'fingerprint.pb', 'saved_model.pb']
+        ['assets.extra', 'card.json', 'fingerprint.pb', 'saved_model.pb']
         >>> path.parts[-2:]
         ('tiny', '1')
     """
@@ -133,7 +134,7 @@ def export(
     try:
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=gradients)
         tf.saved_model.save(root, str(beside), signatures=signatures, options=options)
-        rehearsal = rehearse(beside, served, signatures, batch, condition)
+        rehearsal = rehearse(beside, name or folder.name, served, signatures, batch, condition)
         if not force:
             refuse(name or folder.name, rehearsal)
         size = sum(file.stat().st_size for file in beside.rglob("*") if file.is_file())

@@ -21,6 +21,7 @@ from inntf.core.errors import explain
 from inntf.core.random_states import same_draws
 from inntf.serving import rehearsal_stage
 from inntf.serving.served import Served
+from inntf.serving.warm_up import write_warm_up
 
 ROWS, TOLERANCE, _SAME = 8, 1e-2, 1e-3
 _COARSER = {"score/inverse_lipschitz": 0.1, "score/trusted": math.inf}  # of differences, and on either side of a limit
@@ -48,11 +49,14 @@ class ExportRefusedError(ValueError):
         self.report = dict(report)
 
 
-def rehearse(path: pathlib.Path, served: Served, signatures: Mapping[str, Any], x: Any, condition: Any) -> dict[str, Any]:
-    """Load a SavedModel in another process, run its signatures, and compare with those in memory.
+def rehearse(
+    path: pathlib.Path, name: str, served: Served, signatures: Mapping[str, Any], x: Any, condition: Any
+) -> dict[str, Any]:
+    """Load a SavedModel in another process, run its signatures, compare with those in memory, and keep requests to warm it up.
 
     Args:
         path: of the SavedModel.
+        name: that a server will know it by.
         served: the model it was made from.
         signatures: its concrete functions by name.
         x: data, or `None`: then samples of the model itself, or what its inverse makes of normal latents.
@@ -80,6 +84,7 @@ def rehearse(path: pathlib.Path, served: Served, signatures: Mapping[str, Any], 
             return {"faults": [f"it does not run in another process ({answer['error']})"]}
         with np.load(there["outputs"]) as file:
             outputs = dict(file)
+    write_warm_up(path, name, {key: value[:1] if value.ndim > 1 else value for key, value in inputs.items()})
     data = next((value for key, value in inputs.items() if key.endswith("/x")), None)
     return _report(data, wanted, outputs, answer)
 
