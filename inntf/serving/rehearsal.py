@@ -76,17 +76,30 @@ def rehearse(
             return {"rows": 0, "faults": [f"{what} holds NaN or infinity in {rows} of {len(inputs[key])} samples"]}
         rewind()
         wanted = _wanted(signatures, inputs)
-    with tempfile.TemporaryDirectory(prefix="inntf-rehearsal-") as folder:
-        there = {"model": str(path.absolute()), "inputs": f"{folder}/inputs.npz", "outputs": f"{folder}/outputs.npz"}
-        np.savez(there["inputs"], **inputs)
-        answer = _stage.perform(there)
-        if "error" in answer:
-            return {"faults": [f"it does not run in another process ({answer['error']})"]}
-        with np.load(there["outputs"]) as file:
-            outputs = dict(file)
+    outputs, answer = _run_elsewhere(path, inputs)
+    if outputs is None:
+        return {"faults": [f"it does not run in another process ({answer['error']})"]}
     write_warm_up(path, name, {key: value[:1] if value.ndim > 1 else value for key, value in inputs.items()})
     data = next((value for key, value in inputs.items() if key.endswith("/x")), None)
     return _report(data, wanted, outputs, answer)
+
+
+def try_elsewhere(path: pathlib.Path, signatures: Mapping[str, Any], inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Load any SavedModel in another process, and compare what its signatures give there with what they give here.
+
+    Args:
+        path: of the SavedModel.
+        signatures: concrete functions by name, which draw nothing but by their inputs.
+        inputs: of all signatures, by `SIGNATURE/INPUT`.
+
+    Returns:
+        As `rehearse`, without what belongs to data and back.
+    """
+    wanted = _wanted(signatures, inputs)
+    outputs, answer = _run_elsewhere(path, inputs)
+    if outputs is None:
+        return {"faults": [f"it does not run in another process ({answer['error']})"]}
+    return _report(None, wanted, outputs, answer)
 
 
 def refuse(name: str, report: Mapping[str, Any]) -> None:
@@ -106,6 +119,18 @@ def refuse(name: str, report: Mapping[str, Any]) -> None:
             ),
             report,
         )
+
+
+def _run_elsewhere(path: pathlib.Path, inputs: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray] | None, dict[str, Any]]:
+    """What the signatures give in the other process, or none of it; and how it went."""
+    with tempfile.TemporaryDirectory(prefix="inntf-rehearsal-") as folder:
+        there = {"model": str(path.absolute()), "inputs": f"{folder}/inputs.npz", "outputs": f"{folder}/outputs.npz"}
+        np.savez(there["inputs"], **inputs)
+        answer = _stage.perform(there)
+        if "error" in answer:
+            return None, answer
+        with np.load(there["outputs"]) as file:
+            return dict(file), answer
 
 
 def _report(

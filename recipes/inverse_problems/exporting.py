@@ -9,18 +9,28 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from inntf.serving.card import write_card
 from inntf.serving.export import newest_version
+from inntf.serving.input_checks import checked, checked_count, finite
+from inntf.serving.rehearsal import refuse, try_elsewhere
 from recipes.common.experiment import Run
 from recipes.inverse_problems.posterior import Posterior
+from recipes.inverse_problems.problems import simulate
 
 
 class Sampler(Protocol):
-    """What can be exported."""
+    """What can be exported.
+
+    Attributes:
+        sample_posterior: traced, of `y`, `n` and `seed`.
+        observed: some observations, to try it on.
+    """
 
     sample_posterior: Any
+    observed: np.ndarray
 
 
 class PosteriorSampler(tf.Module):
@@ -36,15 +46,16 @@ class PosteriorSampler(tf.Module):
         rounded = not method.supervised
 
         def sample(y: tf.Tensor, n: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-            good = tf.debugging.Assert((n >= 0) & tf.reduce_all(tf.math.is_finite(y)), ["n must be >= 0 and y finite", n, y])
-            with tf.control_dependencies([good]):
-                rows = tf.repeat(coordinates.observed(y), n, axis=0)
+            y = finite("sample_posterior", "y", checked("sample_posterior", y, spec[0]))
+            n = checked_count(n, method.dim_x * tf.shape(y)[0])
+            rows = tf.repeat(coordinates.observed(y), n, axis=0)
             v = method.sample_posterior(rows, tf.stack([seed, 0]))
             x = coordinates.parameters(v, rounded=rounded)
             return {"x": tf.reshape(x, [tf.shape(y)[0], n, method.dim_x])}
 
         spec = tf.TensorSpec([None, method.dim_y], tf.float32, "y"), *(tf.TensorSpec([], tf.int32, k) for k in ("n", "seed"))
         self.sample_posterior = tf.function(sample, input_signature=spec)
+        self.observed = simulate(coordinates.problem, 4, 0)[1].numpy()
 
 
 def export_sampler(run: Run, name: str, sampler: Sampler, words: Mapping[str, Any], training: str = "") -> str:
@@ -78,6 +89,9 @@ def write_sampler(folder: pathlib.Path, sampler: Sampler, words: Mapping[str, An
 
     Returns:
         The version's folder.
+
+    Raises:
+        ExportRefusedError: if it does not give in another process what it gives here.
     """
     folder.mkdir(parents=True, exist_ok=True)
     version = newest_version(folder) + 1
@@ -86,7 +100,11 @@ def write_sampler(folder: pathlib.Path, sampler: Sampler, words: Mapping[str, An
         served = sampler.sample_posterior
         plain = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # a sampler is not differentiated
         tf.saved_model.save(sampler, str(beside), {"sample_posterior": served, "serving_default": served}, plain)
-        write_card(beside, {"name": folder.name, "version": version, **words})
+        inputs = {"y": sampler.observed, "n": np.int32(3), "seed": np.int32(0)}
+        given = {f"sample_posterior/{key}": value for key, value in inputs.items()}
+        report = try_elsewhere(beside, {"sample_posterior": served.get_concrete_function()}, given)
+        refuse(folder.name, report)
+        write_card(beside, {"name": folder.name, "version": version, **words, "rehearsal": report})
         os.replace(beside, folder / str(version))
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -46,7 +46,7 @@ def work(config: Config, run: Run) -> Findings:
     samplers = {}
     for name in MODELS:
         trained = train(config, data, run, blind=name == "blind")
-        samplers[name] = HiddenSampler(trained.model.flow, trained.observing)
+        samplers[name] = HiddenSampler(trained.model.flow, trained.observing, data.test[:2])
         numbers[name], samples[name] = _measured(name, trained, samplers[name], data, config, run)
     observing = samplers["shown"].observing
     seen = data.test[: config.observations]

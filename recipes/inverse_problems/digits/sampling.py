@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.models import Flow
+from inntf.serving.input_checks import checked, checked_count
 from recipes.common.errors import UserError
 from recipes.inverse_problems.digits.observing import Observing
 
@@ -18,11 +19,12 @@ class HiddenSampler(tf.Module):
     Args:
         flow: trained.
         observing: how it sees.
+        observed: some images, to try an export on.
     """
 
-    def __init__(self, flow: Flow, observing: Observing):
+    def __init__(self, flow: Flow, observing: Observing, observed: np.ndarray):
         super().__init__()
-        self.observing = observing
+        self.observing, self.observed = observing, observed
         self._weights = [v.value if hasattr(v, "value") else v for v in flow.block.variables]
 
         def draw(levels: tf.Tensor, n: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -32,8 +34,8 @@ class HiddenSampler(tf.Module):
             return tf.reshape(observing.to_levels(x), [tf.shape(levels)[0], n, *observing.shape])
 
         def sample(y: tf.Tensor, n: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-            with tf.control_dependencies([tf.debugging.Assert(n >= 0, ["n must be >= 0", n])]):
-                levels = observing.levels(y)
+            n = checked_count(n, 28 * 28 * tf.shape(y)[0])
+            levels = observing.levels(checked("sample_posterior", y, images))
             whole = observing.whole(draw(levels, n, tf.stack([seed, 0])), levels)
             return {"x": tf.cast(tf.round(whole * (255 / (2**observing.bits - 1))), tf.uint8)}
 

@@ -107,7 +107,7 @@ def test_the_density_depends_on_what_is_seen_and_the_inverse_is_one(flow):
 
 
 def test_samples_have_random_numbers_of_their_own_and_repeat(flow):
-    sampler = HiddenSampler(flow, Observing("middle", 3))
+    sampler = HiddenSampler(flow, Observing("middle", 3), np.zeros((2, 28, 28, 1), np.uint8))
     image = some_images(1)
     twice = sampler.sample(np.repeat(image, 3, 0), 300, seed=4)  # more than one call's rows
     assert twice.shape == (3, 300, 16, 16, 1) and twice.max() <= 7
@@ -123,7 +123,7 @@ def test_samples_have_random_numbers_of_their_own_and_repeat(flow):
 
 
 def test_a_broken_flow_gives_no_samples(flow):
-    sampler = HiddenSampler(flow, Observing("middle", 3))
+    sampler = HiddenSampler(flow, Observing("middle", 3), np.zeros((2, 28, 28, 1), np.uint8))
     sampler._draw = lambda *_: tf.fill([1, 2, 16, 16, 1], math.nan)
     with pytest.raises(UserError, match="--rate"):
         sampler.sample(some_images(1), 2, seed=0)
