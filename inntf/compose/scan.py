@@ -11,6 +11,7 @@ from tensorflow.python.eager import record
 
 from inntf.compose.packing import Packing
 from inntf.compose.stacking import Template
+from inntf.core.straight_line import is_straight_line
 from inntf.core.vjp import Gradients
 
 
@@ -96,7 +97,7 @@ class Scan:
 
 def stored(scan: Scan, value: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
     """Apply the blocks in order; TensorFlow differentiates the loop from what it stores."""
-    if _within_vectorized_map():
+    if _within_vectorized_map() or is_straight_line():
         return _unrolled(scan, value, condition)
     # Arrays, not gathers: the gradient of a read adds one row, that of a gather a whole matrix, in every iteration.
     arrays = [

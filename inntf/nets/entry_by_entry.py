@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.straight_line import is_straight_line
 from inntf.nets.masks import blocks_of_units
 
 Choose = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -75,9 +76,15 @@ def run_entry_by_entry(net: MaskedNetwork, choose: Choose, given: tf.Tensor, con
         entry, extra = tf.ensure_shape(entry, given.shape[:1]), tf.ensure_shape(tf.cast(extra, dtype), given.shape[:1])
         return k + 1, entry, sums, entries.write(k, entry), extras.write(k, extra)
 
-    empty = [tf.TensorArray(dtype, dim, element_shape=given.shape[:1]) for _ in range(2)]
-    state = (tf.constant(0), tf.zeros([batch], dtype), sums, *empty)
-    *_, entries, extras = tf.while_loop(lambda k, *_: k < dim, body, state, maximum_iterations=dim)
+    if is_straight_line():
+        state: Any = (0, tf.zeros([batch], dtype), sums, _Rows([]), _Rows([]))
+        for _ in range(dim):
+            state = body(*state)
+        *_, entries, extras = state
+    else:
+        empty = [tf.TensorArray(dtype, dim, element_shape=given.shape[:1]) for _ in range(2)]
+        state = (tf.constant(0), tf.zeros([batch], dtype), sums, *empty)
+        *_, entries, extras = tf.while_loop(lambda k, *_: k < dim, body, state, maximum_iterations=dim)
     back = net.degrees - 1
     return tuple(
         tf.ensure_shape(tf.gather(tf.transpose(array.stack()), back, axis=1), given.shape) for array in (entries, extras)
@@ -89,6 +96,24 @@ def _delayed(kernel: tf.Tensor, order: np.ndarray) -> tf.Tensor:
     return tf.concat([tf.zeros_like(kernel[:1]), tf.gather(kernel, order[:-1])], 0)
 
 
-def _array(rows: tf.Tensor) -> tf.TensorArray:
+class _Rows:
+    """A `tf.TensorArray` whose places are known where it is traced."""
+
+    def __init__(self, rows: list[tf.Tensor]):
+        self._rows = rows
+
+    def read(self, k: int) -> tf.Tensor:
+        return self._rows[k]
+
+    def write(self, k: int, row: tf.Tensor) -> _Rows:
+        return _Rows([*self._rows[:k], row])
+
+    def stack(self) -> tf.Tensor:
+        return tf.stack(self._rows)
+
+
+def _array(rows: tf.Tensor) -> Any:
+    if is_straight_line():
+        return _Rows(tf.unstack(rows, rows.shape[0]))
     # An array, not a gather: the gradient of a read adds one row, that of a gather a whole matrix, in every step.
     return tf.TensorArray(rows.dtype, rows.shape[0], element_shape=rows.shape[1:], clear_after_read=False).unstack(rows)

@@ -4,6 +4,18 @@ from inntf.serving.card import read_card
 from inntf.serving.export import export
 from inntf.serving.keras_files import UnsafeFileError, load_keras
 from inntf.serving.load import Score, ServedModel, load
+from inntf.serving.portable import NotPortableError, export_portable
 from inntf.serving.rehearsal import ExportRefusedError
 
-__all__ = ["ExportRefusedError", "Score", "ServedModel", "UnsafeFileError", "export", "load", "load_keras", "read_card"]
+__all__ = [
+    "ExportRefusedError",
+    "NotPortableError",
+    "Score",
+    "ServedModel",
+    "UnsafeFileError",
+    "export",
+    "export_portable",
+    "load",
+    "load_keras",
+    "read_card",
+]

@@ -35,16 +35,16 @@ def trace(served: Served, x: Any = None, condition: Any = None) -> tuple[Any, di
         The object, with `error_limit` where there is a `score`; and the signatures.
     """
     root = tf.__internal__.tracking.AutoTrackable()
-    make = functools.partial(_function, served)
+    make = functools.partial(concrete, served)
     with backprop_mode("stored"):  # a served graph holds no reversible gradient functions: they drag the training along
-        maps = Maps.of(served, functools.partial(_function, served, guarded=False))
+        maps = Maps.of(served, functools.partial(concrete, served, guarded=False))
         functions = _map_functions(served, maps, make)
         if served.flow is not None:
             functions |= _density_functions(served, maps, make)
             root.error_limit = VISIBLE * data_scale(served, maps, functions["sample"], x, condition)
             functions["score"] = score_function(served, maps, make, root.error_limit)
         if served.classifier is not None:
-            functions["classify"] = _classify(served, make)
+            functions["classify"] = classify_function(served, make)
         if served.autoencoder is not None:
             functions |= autoencoder_functions(served.autoencoder, make, {"forward": maps.forward, "inverse": maps.inverse})
     for name, function in functions.items():
@@ -55,7 +55,7 @@ def trace(served: Served, x: Any = None, condition: Any = None) -> tuple[Any, di
     return root, {**functions, "serving_default": functions[served.default]}
 
 
-def _function(served: Served, name: str, function: Callable, *inputs: tf.TensorSpec, guarded: bool = True) -> Any:
+def concrete(served: Served, name: str, function: Callable, *inputs: tf.TensorSpec, guarded: bool = True) -> Any:
     """A concrete function of the inputs and, where the model has one, the condition; if guarded, all are looked at first."""
     if served.condition_shape is not None:
         inputs = (*inputs, tf.TensorSpec([None, *served.condition_shape], served.dtype, name="condition"))
@@ -99,7 +99,9 @@ def _map_functions(served: Served, maps: Maps, make: Callable[..., Any]) -> dict
     }
 
 
-def _classify(served: Served, make: Callable[..., Any]) -> Any:
+def classify_function(served: Served, make: Callable[..., Any]) -> Any:
+    """`classify`: `x` to `logits`, by `make(name, function, spec)`."""
+
     def classify(x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"logits": served.classifier.head(served.computed.value(x), training=False)}
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.configured import Configured
+from inntf.core.straight_line import is_straight_line
 from inntf.core.upper_bounds import upper_exp, upper_product, upper_reciprocal
 from inntf.numerics.intervals import Interval, logistic, monotone_ranges, multiplied, negated, reciprocal
 
@@ -101,7 +102,8 @@ class ExpScale(Scale):
             return raw
         if self.kind == "tanh":
             return self.clamp * tf.tanh(raw)
-        return (self.clamp * 2 / math.pi) * tf.atan(raw)
+        angle = tf.atan2(raw, tf.ones_like(raw)) if is_straight_line() else tf.atan(raw)  # LiteRT has no arcus tangent of one
+        return (self.clamp * 2 / math.pi) * angle
 
     def ranges(self, low: np.ndarray, high: np.ndarray) -> tuple[Interval, Interval]:
         """Exact: the scale is monotone, its slope has one peak."""

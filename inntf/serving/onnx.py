@@ -1,0 +1,89 @@
+"""ONNX: written by tf2onnx, run by onnxruntime."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+TITLE, SUFFIX, OPSET = "ONNX", ".onnx", 18
+
+
+_NAMES = (r'In Node, \("[^"]*", (\w+)', r"operator \((\w+)\)", r"node\.name='[^']*?([A-Za-z0-9]+)'", r"Op \((\w+)\)")
+
+
+class _NoRuntimeError(Exception):
+    """Stands for an error of a package that is not there."""
+
+
+FAULTS = (ValueError, RuntimeError, KeyError, AttributeError, TypeError, _NoRuntimeError)
+
+
+def convert(frozen: Any, name: str) -> bytes:
+    """The file's content.
+
+    Args:
+        frozen: a concrete function without variables.
+        name: of the graph.
+    """
+    try:
+        from tf2onnx import convert as converter
+    except ImportError as error:
+        raise ImportError("ONNX: tf2onnx is missing. pip install inntf[portable]") from error
+    inputs, outputs = [t.name for t in frozen.inputs], [t.name for t in frozen.outputs]
+    definition = frozen.graph.as_graph_def()
+    _without_erfc(definition)
+    with _quiet():
+        found, _ = converter.from_graph_def(definition, name=name, input_names=inputs, output_names=outputs, opset=OPSET)
+    return found.SerializeToString()
+
+
+def _without_erfc(definition: Any) -> None:
+    """`1 - Erf` in its place: ONNX has no other (the exact GELU)."""
+    for node in [node for node in definition.node if node.op == "Erfc"]:
+        kind = node.attr["T"].type
+        one = definition.node.add(name=f"{node.name}/one", op="Const")
+        one.attr["dtype"].type = kind
+        one.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0, tf.as_dtype(kind)))
+        erf = definition.node.add(name=f"{node.name}/erf", op="Erf", input=list(node.input))
+        erf.attr["T"].type = kind
+        node.op = "Sub"
+        node.input[:] = [one.name, erf.name]
+
+
+def runner(content: bytes) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """A function of one input that runs the file, its outputs in their order."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError("ONNX: onnxruntime is missing. pip install inntf[portable]") from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its classes are those of a compiled module, which share no base
+        raise _NoRuntimeError(str(error)) from error
+    key = session.get_inputs()[0].name
+    return lambda x: session.run(None, {key: x})
+
+
+def operation(message: str) -> str:
+    """What a message says is the matter."""
+    words = " ".join(message.split())
+    found = next(filter(None, (re.search(pattern, words) for pattern in _NAMES)), None)
+    return f"{found[1]} ({words[:200]})" if found else words[:200]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,180 @@
+"""Models for other runtimes: ONNX and LiteRT files of both directions and the density, compared with the model."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import pathlib
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from inntf.compose.backprop import backprop_mode
+from inntf.core.errors import explain
+from inntf.core.straight_line import straight_line
+from inntf.serving import litert, onnx
+from inntf.serving.autoencoder_signatures import autoencoder_functions
+from inntf.serving.maps import Maps, given
+from inntf.serving.served import Served
+from inntf.serving.signatures import classify_function, concrete
+from inntf.serving.static_graph import static_graph
+
+ROWS, TOLERANCE = (1, 5), 1e-5
+TARGETS: dict[str, Any] = {"onnx": onnx, "litert": litert}
+
+
+class NotPortableError(ValueError):
+    """A function that the other runtime cannot compute, or computes differently.
+
+    Source: inntf.
+
+    Example:
+        >>> raise NotPortableError("forward: Atan")
+        Traceback (most recent call last):
+        ...
+        inntf.serving.portable.NotPortableError: forward: Atan
+    """
+
+
+def export_portable(
+    model: Any, directory: str | os.PathLike[str], *, target: str = "onnx", functions: Sequence[str] | None = None
+) -> dict[str, pathlib.Path]:
+    """Write `FUNCTION.onnx` or `FUNCTION.tflite` for `forward`, `inverse` and, of a flow, `log_prob`.
+
+    Of a classifier there is `classify`, too, of an autoencoder `encode` and `decode`.
+
+    Inputs and outputs are those of the signatures of `export`, the batch size free.  Loops of a known length (a `Repeat`, the
+    sequential direction of autoregressive blocks) are written out.  Every file is run in the other runtime, on batches of one
+    and of five, and compared with the model; nothing is written if one of them cannot be converted or is off by more than 1e-5
+    of the largest number of an output (where above 1).  What iterates until it is accurate (residual and continuous blocks) is
+    refused with the operation that cannot be converted.
+
+    Args:
+        model: as for `export`, without a condition.
+        directory: folder for the files; made if need be, files of the same name are replaced.
+        target: `"onnx"` (needs tf2onnx and onnxruntime) or `"litert"` (needs ai-edge-litert): `pip install inntf[portable]`.
+        functions: which of them; all by default.
+
+    Returns:
+        Paths by function.
+
+    Raises:
+        NotPortableError: naming function and operation, or the difference; ImportError: where a package is missing;
+        ValueError: for an unknown target or function, or a model with a condition; TypeError: as `export`.
+
+    Source: inntf.
+
+    Example:
+        >>> from inntf.models import real_nvp
+        >>> export_portable(real_nvp(event_shape=2, depth=1), "folder", target="onxx")
+        Traceback (most recent call last):
+        ...
+        ValueError: export_portable: received target='onxx', expected one of onnx, litert. Choose one.
+    """
+    if target not in TARGETS:
+        raise _refused(f"target={target!r}", f"one of {', '.join(TARGETS)}")
+    served = Served.of(model, loops=False)
+    if served.condition_shape is not None:
+        raise _refused("a model with a condition", "a model of x alone")
+    traced = _trace(served)
+    chosen = tuple(traced) if functions is None else tuple(functions)
+    if unknown := [name for name in chosen if name not in traced]:
+        raise _refused(f"functions={unknown}", f"some of {', '.join(traced)}")
+    runtime = TARGETS[target]
+    files = {name: _converted(runtime, name, traced[name]) for name in chosen}
+    folder = pathlib.Path(directory).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    return {name: _write(folder / f"{name}{runtime.SUFFIX}", content) for name, content in files.items()}
+
+
+def _trace(served: Served) -> dict[str, Any]:
+    make = functools.partial(concrete, served, guarded=False)
+    x_spec = tf.TensorSpec([None, *served.x_shape], served.dtype, "x")
+    with backprop_mode("stored"), straight_line():
+        maps = Maps.of(served, make)
+        found = {"forward": maps.forward, "inverse": maps.inverse}
+        if served.flow is not None:
+            found["log_prob"] = make("log_prob", _log_prob(served, maps), x_spec)
+        if served.classifier is not None:
+            found["classify"] = classify_function(served, make)
+        if served.autoencoder is not None:
+            more = autoencoder_functions(served.autoencoder, make, {"forward": maps.forward, "inverse": maps.inverse})
+            found |= {name: more[name] for name in ("encode", "decode")}
+    return found
+
+
+def _log_prob(served: Served, maps: Maps) -> Callable[..., dict[str, tf.Tensor]]:
+    base = served.flow.base
+
+    def log_prob(x: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        found = maps.forward(x, *given(condition))
+        z = found["z"]
+        if base.name == "standard_normal":  # in plain operations: not all of TFP's can be converted
+            axes = list(range(1, z.shape.rank))
+            prior = -0.5 * tf.reduce_sum(z * z, axes) - 0.5 * math.prod(served.z_shape) * math.log(2 * math.pi)
+        else:
+            prior = base.log_prob(z)
+        return {"log_prob": prior + tf.cast(found["log_det"], prior.dtype)}
+
+    return log_prob
+
+
+def _converted(runtime: Any, name: str, function: Any) -> bytes:
+    try:
+        content = runtime.convert(static_graph(convert_variables_to_constants_v2(function, lower_control_flow=False)), name)
+        run = runtime.runner(content)
+    except runtime.FAULTS as error:
+        raise NotPortableError(
+            explain(
+                f"{runtime.TITLE}, {name}",
+                received=runtime.operation(str(error)),
+                expected="operations that it has",
+                remedy="Serve the SavedModel of inntf.serving.export. Nothing was written.",
+            )
+        ) from error
+    outputs = [key for key, _ in sorted(function.structured_outputs.items())]
+    for rows in ROWS:
+        x = (
+            np.random.default_rng(rows)
+            .normal(size=(rows, *function.inputs[0].shape[1:]))
+            .astype(function.inputs[0].dtype.as_numpy_dtype)
+        )
+        wanted = function(tf.constant(x))
+        for key, value in zip(outputs, run(x), strict=True):
+            off = _difference(wanted[key].numpy(), value)
+            if not off <= TOLERANCE:
+                raise NotPortableError(
+                    explain(
+                        f"{runtime.TITLE}, {name}",
+                        received=f"{key} off by {off:.2g} of its largest number, for a batch of {rows}",
+                        expected=f"at most {TOLERANCE:g}",
+                        remedy="Serve the SavedModel of inntf.serving.export. Nothing was written.",
+                    )
+                )
+    return content
+
+
+def _difference(wanted: np.ndarray, found: np.ndarray) -> float:
+    if wanted.shape != found.shape:
+        return math.inf
+    gap = np.abs(wanted.astype(np.float64) - found.astype(np.float64))
+    return float(np.max(gap, initial=0.0) / max(1.0, float(np.max(np.abs(wanted), initial=0.0))))
+
+
+def _write(path: pathlib.Path, content: bytes) -> pathlib.Path:
+    beside = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+def _refused(received: str, expected: str) -> ValueError:
+    return ValueError(explain("export_portable", received=received, expected=expected, remedy="Choose one."))
