@@ -6,10 +6,12 @@ from inntf.serving.keras_files import UnsafeFileError, load_keras
 from inntf.serving.load import Score, ServedModel, load
 from inntf.serving.portable import NotPortableError, export_portable
 from inntf.serving.rehearsal import ExportRefusedError
+from inntf.serving.telemetry import ObservedModel, observe
 
 __all__ = [
     "ExportRefusedError",
     "NotPortableError",
+    "ObservedModel",
     "Score",
     "ServedModel",
     "UnsafeFileError",
@@ -17,5 +19,6 @@ __all__ = [
     "export_portable",
     "load",
     "load_keras",
+    "observe",
     "read_card",
 ]
