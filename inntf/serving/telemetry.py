@@ -19,7 +19,16 @@ _MEMORY = 0.99  # of the running mean of the drift, a sample
 class ObservedModel(ServedModel):
     """A served model whose calls are measured; made by `observe`.
 
+    Args:
+        served: of `inntf.serving.load`.
+        meter: of OpenTelemetry.
+        tracer: of OpenTelemetry.
+
     Source: inntf.
+
+    Example:
+        >>> issubclass(ObservedModel, ServedModel)  # methods and shapes are those of what it wraps
+        True
     """
 
     def __init__(self, served: ServedModel, meter: Any, tracer: Any):
