@@ -25,6 +25,7 @@ from inntf.serving.signatures import classify_function, concrete
 from inntf.serving.static_graph import static_graph
 
 ROWS, TOLERANCE = (1, 5), 1e-5
+_LOOPS = ("While", "StatelessWhile")
 TARGETS: dict[str, Any] = {"onnx": onnx, "litert": litert}
 
 
@@ -126,17 +127,18 @@ def _log_prob(served: Served, maps: Maps) -> Callable[..., dict[str, tf.Tensor]]
 
 def _converted(runtime: Any, name: str, function: Any) -> bytes:
     try:
-        content = runtime.convert(static_graph(convert_variables_to_constants_v2(function, lower_control_flow=False)), name)
+        frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    except ValueError as error:  # it makes a constant of a variable that is assigned, too
+        if "AssignVariableOp" not in str(error):
+            raise
+        raise _lacks(runtime, name, "AssignVariableOp, fresh noise at each call") from error
+    if loop := next((op.type for op in frozen.graph.get_operations() if op.type in _LOOPS), None):
+        raise _lacks(runtime, name, f"{loop}, a loop that goes on until a number is accurate")
+    try:
+        content = runtime.convert(static_graph(frozen), name)
         run = runtime.runner(content)
     except runtime.FAULTS as error:
-        raise NotPortableError(
-            explain(
-                f"{runtime.TITLE}, {name}",
-                received=runtime.operation(str(error)),
-                expected="operations that it has",
-                remedy="Serve the SavedModel of inntf.serving.export. Nothing was written.",
-            )
-        ) from error
+        raise _lacks(runtime, name, runtime.operation(str(error))) from error
     outputs = [key for key, _ in sorted(function.structured_outputs.items())]
     for rows in ROWS:
         x = (
@@ -157,6 +159,12 @@ def _converted(runtime: Any, name: str, function: Any) -> bytes:
                     )
                 )
     return content
+
+
+def _lacks(runtime: Any, name: str, received: str) -> NotPortableError:
+    remedy = "Serve the SavedModel of inntf.serving.export. Nothing was written."
+    who = f"{runtime.TITLE}, {name}"
+    return NotPortableError(explain(who, received=received, expected="operations that it has", remedy=remedy))
 
 
 def _difference(wanted: np.ndarray, found: np.ndarray) -> float:

@@ -68,9 +68,10 @@ def test_each_file_answers_for_any_batch(kind, target, tmp_path):
 @pytest.mark.parametrize("target", RUNTIMES)
 @pytest.mark.parametrize("kind", ITERATE)
 def test_what_iterates_is_refused_with_the_operation_and_leaves_nothing(kind, target, tmp_path):
+    model = ITERATE[kind]()
     for name in ("forward", "inverse"):
         with pytest.raises(NotPortableError, match=rf"{RUNTIMES[target].TITLE}, {name}: received \w+.*Nothing was written"):
-            export_portable(ITERATE[kind](), tmp_path / "new", target=target, functions=[name])
+            export_portable(model, tmp_path / "new", target=target, functions=[name])
     assert os.listdir(tmp_path) == []
 
 
