@@ -36,7 +36,7 @@ class Config(RecipeConfig):
     """The most training images."""
     hidden: Width | None = 8
     """Channels of the INN's convolutional couplings; None for the paper's."""
-    dense_hidden: Width | None = 128
+    dense_hidden: Width | None = 104
     """Hidden units of the INN's fully connected coupling; None for the paper's."""
     classic_share: Annotated[float, Within(0, 1, above=True)] = 0.45
     """Widths of all classical networks (encoders and decoders of the rivals too) over the paper's."""
@@ -46,7 +46,7 @@ class Config(RecipeConfig):
     """Of the squared error in free_form, summed over pixels."""
     batch_size: BatchSize | None = 32
     """Images per step; None for the paper's."""
-    epochs: Epochs | None = 15
+    epochs: Epochs | None = 30
     """Of the INNs; None for the paper's."""
     epochs_classic: Epochs | None = 90
     """Of the other models; None for the paper's."""
