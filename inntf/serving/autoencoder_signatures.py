@@ -10,6 +10,7 @@ import tensorflow as tf
 from inntf.models.invertible_autoencoder import InnAutoencoder
 from inntf.numerics.stateless_draws import gaussian
 from inntf.serving.input_checks import checked_count, checked_seed, checked_temperature
+from inntf.stability.reconstruction import distance
 
 
 def autoencoder_functions(model: InnAutoencoder, function: Callable[..., Any], maps: dict[str, Any]) -> dict[str, Any]:
@@ -39,9 +40,7 @@ def autoencoder_functions(model: InnAutoencoder, function: Callable[..., Any], m
 
     def reconstruct(x: tf.Tensor) -> dict[str, tf.Tensor]:
         back = decode(encode(x)["y"])["x"]
-        difference = tf.cast(x, tf.float64) - tf.cast(back, tf.float64)
-        error = tf.sqrt(tf.reduce_sum(difference**2, list(range(1, x.shape.rank))))
-        return {"x": back, "reconstruction_error": tf.cast(error, x.dtype)}
+        return {"x": back, "reconstruction_error": distance(x, back)}
 
     def sample(n: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> dict[str, tf.Tensor]:
         n, seed, temperature = checked_count(n, model.dim), checked_seed(seed), checked_temperature(temperature)

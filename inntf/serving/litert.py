@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python.convert_phase import ConverterError
 
 TITLE, SUFFIX = "LiteRT", ".tflite"
-FAULTS = (ValueError, RuntimeError, Exception)
+FAULTS = (ValueError, RuntimeError, ConverterError)
 
 
 def convert(frozen: Any, name: str) -> bytes:

@@ -85,16 +85,13 @@ def data_scale(served: Served, maps: Maps, sample: Any, x: Any, condition: Any) 
         condition: that belongs to `x`.
     """
     dtype = tf.as_dtype(served.dtype)
-    c = None if served.condition_shape is None else tf.random.stateless_normal([_REFERENCE, *served.condition_shape], [0, 1])
     if x is None:
-        n = tf.constant(_REFERENCE if c is None else 1)
-        values = {"n": n, "seed": tf.constant([0, 0]), "temperature": tf.constant(1.0)}
-        more = {} if c is None else {"condition": tf.cast(c, dtype)}
-        x = tf.reshape(sample(**values, **more)["x"], [_REFERENCE, *served.x_shape])
-        condition = None if c is None else tf.cast(c, dtype)
-    else:
-        x = tf.cast(x, dtype)
-        condition = None if condition is None else tf.cast(condition, dtype)
+        values, n = {"seed": tf.constant([0, 0]), "temperature": tf.constant(1.0)}, _REFERENCE
+        if served.condition_shape is not None:
+            condition, n = tf.random.stateless_normal([_REFERENCE, *served.condition_shape], [0, 1]), 1
+            values["condition"] = tf.cast(condition, dtype)
+        x = tf.reshape(sample(n=tf.constant(n), **values)["x"], [_REFERENCE, *served.x_shape])
+    x, condition = tf.cast(x, dtype), None if condition is None else tf.cast(condition, dtype)
     with same_draws(served.computed):
         h = tf.reshape(tf.cast(maps.leading(x, condition)[0], tf.float64), [tf.shape(x)[0], -1]).numpy()
     h = h[np.isfinite(h).all(1)]
