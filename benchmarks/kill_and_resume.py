@@ -3,13 +3,15 @@
     python benchmarks/kill_and_resume.py                              # all recipes, ten moments each: hours on one core
     python benchmarks/kill_and_resume.py --recipes flowgan --moments 3
     python benchmarks/kill_and_resume.py --mirrored                   # on two replicas
+    python benchmarks/kill_and_resume.py --in-turn --moments 20       # one run a recipe, killed twenty times: ten times quicker
 
 A first run notes every write it makes (a checkpoint begun, a file renamed to its place, a report drawn, a model exported) and
 when.  The moments are spread over those writes: every other one right before a write, the others at some time between two.
 Each moment is a fresh run in a folder of its own that kills itself there (SIGKILL, nothing is cleaned up), then the same
 command with `--resume`.  A line a moment: the largest difference of any variable in any final checkpoint and SavedModel,
-and of any logged number, from the first run's.  On one thread, so that sums are added in the same order.  The exit code is 1 if
-a moment fails.
+and of any logged number, from the first run's.  With `--in-turn` there is one run, which is killed again and again on its
+way, at random writes and between them.  On one thread, so that sums are added in the same order.  The exit code is 1 if a
+moment fails.
 """
 
 from __future__ import annotations
@@ -189,8 +191,8 @@ def moments(events: list[tuple[str, float]], count: int) -> list[tuple[int, floa
     return out
 
 
-def check(recipe: str, count: int, only: list[int], work: pathlib.Path, more: tuple[str, ...] = ()) -> int:
-    """The table of one recipe; returns how many moments are right."""
+def left_alone(recipe: str, work: pathlib.Path, more: tuple[str, ...]) -> tuple[list[tuple[str, float]], pathlib.Path]:
+    """The run without a kill: its writes, and its folder."""
     alone = work / recipe / "alone"
     began = time.monotonic()
     done = start(recipe, alone, *more, log=str(work / f"{recipe}.events"))
@@ -198,6 +200,12 @@ def check(recipe: str, count: int, only: list[int], work: pathlib.Path, more: tu
         raise SystemExit(f"{recipe}: the run without a kill ended in {done.returncode}: {done.stderr[-2000:]}")
     events = [tuple(json.loads(line)) for line in (work / f"{recipe}.events").read_text().splitlines()]
     print(f"{recipe}: {len(events)} writes in {time.monotonic() - began:.0f} s", flush=True)
+    return events, alone
+
+
+def check(recipe: str, count: int, only: list[int], work: pathlib.Path, more: tuple[str, ...] = ()) -> int:
+    """The table of one recipe; returns how many moments are right."""
+    events, alone = left_alone(recipe, work, more)
     right, expected = 0, remains(alone)
     for i, (at, delay, words) in enumerate(moments(events, count)):
         if only and i + 1 not in only:
@@ -221,6 +229,32 @@ def check(recipe: str, count: int, only: list[int], work: pathlib.Path, more: tu
     return right
 
 
+def check_in_turn(recipe: str, count: int, work: pathlib.Path, more: tuple[str, ...] = ()) -> bool:
+    """One run, killed up to `count` times at random; whether it ends as the one that was left alone."""
+    events, alone = left_alone(recipe, work, more)
+    draw, folder, kills = random.Random(1), work / recipe / "in-turn", 0
+    some = max(2, round(2 * len(events) / count))  # writes between two kills: so many at most, half of it on average
+    while kills < count:
+        resume = ("--resume",) if kills and (folder / "run/config.json").exists() else ()
+        delay = draw.uniform(0.0, 1.0) if kills % 2 else 0.0
+        done = start(recipe, folder, *resume, *more, at=draw.randrange(some), delay=delay)
+        if done.returncode != -signal.SIGKILL:
+            break
+        kills += 1
+    if not done.returncode or done.returncode == -signal.SIGKILL:
+        done = start(recipe, folder, "--resume", *more)
+    gaps = distance(remains(alone), remains(folder)) if done.returncode == 0 else (math.inf, math.inf)
+    good = kills > 0 and max(gaps) <= TOLERANCE
+    print(
+        f"  {'ok  ' if good else 'FAIL'} killed {kills} times in turn; at last: code {done.returncode}, "
+        f"variables differ by {gaps[0]:.1e}, numbers by {gaps[1]:.1e}",
+        flush=True,
+    )
+    if done.returncode:
+        print(f"       {done.stderr.strip().splitlines()[-1:]}")
+    return good
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -229,11 +263,16 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", type=int, default=[], help="numbers of the moments to run, from 1; all by default")
     parser.add_argument("--work", type=pathlib.Path, help="folder for the runs; by default a temporary one")
     parser.add_argument("--mirrored", action="store_true", help="on two replicas of one CPU")
+    parser.add_argument("--in-turn", action="store_true", help="one run a recipe, killed so many times")
     options = parser.parse_args()
     more = ("--strategy", "mirrored", "--replicas", "2") if options.mirrored else ()
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or pathlib.Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
+        if options.in_turn:
+            wrong = [recipe for recipe in options.recipes if not check_in_turn(recipe, options.moments, work, more)]
+            print(f"{len(options.recipes) - len(wrong)} of {len(options.recipes)} recipes: resumed to the same training")
+            return int(bool(wrong))
         right = sum(check(recipe, options.moments, options.only, work, more) for recipe in options.recipes)
     total = len(options.only or range(options.moments)) * len(options.recipes)
     print(f"{right} of {total} moments: resumed to the same training")
