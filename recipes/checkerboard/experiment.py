@@ -12,7 +12,7 @@ import numpy as np
 from inntf.models import Flow
 from inntf.training import certify_spectral_norms
 from recipes.checkerboard import data
-from recipes.checkerboard.figures import draw
+from recipes.checkerboard.figures import draw, error_maps
 from recipes.checkerboard.maps import Mapper, describe, grid_axis
 from recipes.checkerboard.models import NAMES, make_flow
 from recipes.checkerboard.settings import Config
@@ -30,7 +30,7 @@ BROKEN_FACTOR = 100.0
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Train, map, write `result.json`, `report.png`, the maps and the SavedModels; returns the result."""
+    """Train, map, write `result.json`, `report.png`, `error_maps.png`, the maps and the SavedModels; returns the result."""
     names = NAMES if config.model == "all" else (config.model,)
     return conduct(
         config,
@@ -78,6 +78,7 @@ def work(config: Config, names: Sequence[str], run: Run) -> Findings:
             batch=data.test_set(64, config.seed),
         )
     points = data.test_set(4000, config.seed).numpy()
+    run.folder.write_figure("error_maps.png", error_maps(maps, {name: numbers[name]["test_nll"] for name in names}), dpi=90)
     report = draw(config, numbers, maps, samples, points)
     return Findings(numbers, report, exported, {"entropy": data.ENTROPY})
 

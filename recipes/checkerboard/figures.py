@@ -69,6 +69,26 @@ def map_figure(maps: dict[str, np.ndarray], title: str) -> Figure:
     return figures.report(title, [row], heights=[3.4], width=20)
 
 
+def error_maps(maps: dict[str, dict[str, np.ndarray]], negative_log_likelihood: dict[str, float]) -> Figure:
+    """How far every point comes back from where it was, one flow beside the other; the shorter half of the report.
+
+    Args:
+        maps: the maps by flow.
+        negative_log_likelihood: of test data, by flow.
+    """
+    row = [
+        _panel(found, "error", f"{LABELS[name]}\ntest NLL {negative_log_likelihood[name]:.2f} nats")
+        for name, found in maps.items()
+    ]
+    return figures.report(
+        "Where does x come back?  |x - inverse(forward(x))| after training",
+        [row],
+        footer="Dashed: the square of the data.  Pink: NaN or infinite.  Errors of 1 and more have the lightest colour.",
+        heights=[3.7],
+        width=13.0,
+    )
+
+
 def draw(
     config: Config, results: dict[str, Any], maps: dict[str, Any], samples: dict[str, np.ndarray], data: np.ndarray
 ) -> Figure:

@@ -36,8 +36,8 @@ class Mapper:
     def __init__(self, flow: Flow):
         spec = tf.TensorSpec([None, 2], tf.float32)
         self._flow = flow
-        self._at_data = tf.function(self._forward_and_back, [spec])
-        self._at_latents = tf.function(self._back_and_forward, [spec])
+        self._at_data = tf.function(self._forward_and_back, [spec], autograph=False)
+        self._at_latents = tf.function(self._back_and_forward, [spec], autograph=False)
 
     def _forward_and_back(self, x: tf.Tensor) -> tuple[tf.Tensor, ...]:
         block = self._flow.block

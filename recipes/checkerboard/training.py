@@ -95,7 +95,9 @@ def make_step(flow: Flow, optimizer: Any, strategy: tf.distribute.Strategy, *, n
     if not normed:
         return over_replicas
     # Many tiny products one after the other: XLA makes one program of them, where there is one device.
-    update = tf.function(lambda: update_spectral_norms(flow.block), jit_compile=strategy.num_replicas_in_sync == 1)
+    update = tf.function(
+        lambda: update_spectral_norms(flow.block), jit_compile=strategy.num_replicas_in_sync == 1, autograph=False
+    )
 
     def both(x: tf.Tensor) -> tf.Tensor:
         loss = over_replicas(x)
@@ -109,7 +111,7 @@ class Likelihood:
     """`log_prob` of many samples, float64, by one traced function."""
 
     def __init__(self, flow: Flow):
-        self._log_prob = tf.function(flow.log_prob, [tf.TensorSpec([None, 2], tf.float32)])
+        self._log_prob = tf.function(flow.log_prob, [tf.TensorSpec([None, 2], tf.float32)], autograph=False)
 
     def __call__(self, x: tf.Tensor, batch_size: int = 2000) -> np.ndarray:
         parts = [self._log_prob(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]

@@ -159,7 +159,8 @@ def test_it_leaves_report_result_maps_logs_and_checkpoints(smoke):
     residual = result["metrics"]["residual"]
     assert residual["largest_certified_norm"] <= 0.8
     assert residual["certified_forward"] <= (1 + 0.8**3) ** 2 and residual["certified_inverse"] <= (1 - 0.8**3) ** -2
-    assert (folder / "run/report.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("report.png", "error_maps.png"):
+        assert (folder / "run" / picture).read_bytes().startswith(b"\x89PNG")
     assert "report.png" in done.stdout and "affine_sigmoid: broken" in done.stdout
 
 
