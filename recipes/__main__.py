@@ -21,6 +21,7 @@ RECIPES = {
     "inverse_problems": "posteriors of ten kinds of models, beside the ground truth, with calibrated tests",
     "digits": "the classifier of digits that samples are measured with (the repository holds one)",
     "prepare": "the makers' files of a data set, made ready for the recipes",
+    "results": "recipes/README.md, written from the results of finished runs",
 }
 
 

@@ -11,7 +11,7 @@ from recipes.__main__ import main as bare
 from recipes.common import cli, ranges
 from recipes.common.errors import UserError
 
-NAMES = [name for name in RECIPES if name not in ("prepare", "digits")]
+NAMES = [name for name in RECIPES if name not in ("prepare", "digits", "results")]
 WORDS = [
     ["-1"],
     ["0"],

@@ -1,0 +1,1 @@
+"""recipes/README.md, generated from results of finished runs."""
