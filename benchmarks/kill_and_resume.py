@@ -1,9 +1,9 @@
 """Kill a recipe's smoke run at ten moments, go on with it, and compare with the run that was left alone.
 
-    python benchmarks/kill_and_resume.py                              # all recipes, ten moments each: hours on one core
-    python benchmarks/kill_and_resume.py --recipes flowgan --moments 3
-    python benchmarks/kill_and_resume.py --mirrored                   # on two replicas
-    python benchmarks/kill_and_resume.py --in-turn --moments 20       # one run a recipe, killed twenty times: ten times quicker
+    python -m benchmarks.kill_and_resume                              # all recipes, ten moments each: hours on one core
+    python -m benchmarks.kill_and_resume --recipes flowgan --moments 3
+    python -m benchmarks.kill_and_resume --mirrored                   # on two replicas
+    python -m benchmarks.kill_and_resume --in-turn --moments 20       # one run a recipe, killed twenty times: ten times quicker
 
 A first run notes every write it makes (a checkpoint begun, a file renamed to its place, a report drawn, a model exported) and
 when.  The moments are spread over those writes: every other one right before a write, the others at some time between two.
@@ -35,7 +35,8 @@ from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-RECIPES = tuple(sorted(path.parent.name for path in (ROOT / "recipes").glob("*/__main__.py")))
+MAINS = sorted((ROOT / "recipes").glob("*/__main__.py"))
+RECIPES = tuple(path.parent.name for path in MAINS if "\nRECIPE = " in path.read_text())
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 TOLERANCE = 1e-6
 _TIMES = ("seconds", "milliseconds")  # differ from run to run
@@ -171,7 +172,7 @@ def distance(a: dict[str, Any], b: dict[str, Any]) -> tuple[float, float]:
 def start(recipe: str, folder: pathlib.Path, *more: str, log: str = "", at: int = -1, delay: float = 0.0) -> Any:
     """Run the smoke preset in a process of its own, seed 1."""
     arguments = ["--preset", "smoke", "--seed", "1", "--out", str(folder / "run"), "--export-dir", str(folder / "saved"), *more]
-    command = [sys.executable, __file__, "--child", recipe, log, str(at), str(delay), *arguments]
+    command = [sys.executable, "-m", "benchmarks.kill_and_resume", "--child", recipe, log, str(at), str(delay), *arguments]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, **ONE_THREAD}, capture_output=True, text=True, check=False)
 
 

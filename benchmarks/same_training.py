@@ -1,7 +1,7 @@
 """Train 20 steps on one device, on two replicas and on two workers: are losses and weights the same?
 
-    python benchmarks/same_training.py                                       # all: about 20 minutes on two cores
-    python benchmarks/same_training.py --recipes flowgan --ways mirrored
+    python -m benchmarks.same_training                                       # all: about 20 minutes on two cores
+    python -m benchmarks.same_training --recipes flowgan --ways mirrored
 
 The smoke preset of a recipe with more steps runs three times, the batch the same: alone, with `--strategy mirrored
 --replicas 2`, and as two processes on this machine with `--strategy multiworker`.  A line a training: the largest difference of

@@ -1,7 +1,7 @@
 """Ten thousand requests from eight threads to a served flow: errors, wrong answers, memory, and its throughput.
 
-    python benchmarks/served_load.py                       # a minute or two
-    python benchmarks/served_load.py --requests 1000 --rows 256
+    python -m benchmarks.served_load                       # a minute or two
+    python -m benchmarks.served_load --requests 1000 --rows 256
 
 A RealNVP is shaken, exported, loaded, and asked by threads for log-densities, scores, inverses and samples of batches of
 different sizes.  Every answer is compared with one given beforehand, alone.  Then `log_prob` of the served model and of a

@@ -14,6 +14,7 @@ from recipes.common import strategy as strategies
 from recipes.common.cli import RecipeConfig
 from recipes.common.errors import UserError
 
+ROOT = pathlib.Path(__file__).parents[3]
 CHILD = pathlib.Path(__file__).with_name("_strategy_child.py")
 
 
@@ -26,7 +27,8 @@ def test_none_runs_the_same_loop_on_one_device():
 
 
 def test_two_replicas_train_as_one_would():
-    done = subprocess.run([sys.executable, str(CHILD)], capture_output=True, text=True, check=False, env=dict(os.environ))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(CHILD)], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     got = json.loads(done.stdout)
     weight, bias, losses = 1.0, 0.0, []
