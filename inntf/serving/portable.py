@@ -87,7 +87,7 @@ def export_portable(
     if unknown := [name for name in chosen if name not in traced]:
         raise _refused(f"functions={unknown}", f"some of {', '.join(traced)}")
     runtime = TARGETS[target]
-    files = {name: _converted(runtime, name, traced[name]) for name in chosen}
+    files = {name: _converted(runtime, name, traced[name], traced["inverse"]) for name in chosen}
     folder = pathlib.Path(directory).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     return {name: _write(folder / f"{name}{runtime.SUFFIX}", content) for name, content in files.items()}
@@ -125,7 +125,7 @@ def _log_prob(served: Served, maps: Maps) -> Callable[..., dict[str, tf.Tensor]]
     return log_prob
 
 
-def _converted(runtime: Any, name: str, function: Any) -> bytes:
+def _converted(runtime: Any, name: str, function: Any, inverse: Any) -> bytes:
     try:
         frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     except ValueError as error:  # it makes a constant of a variable that is assigned, too
@@ -141,12 +141,7 @@ def _converted(runtime: Any, name: str, function: Any) -> bytes:
         raise _lacks(runtime, name, runtime.operation(str(error))) from error
     outputs = [key for key, _ in sorted(function.structured_outputs.items())]
     for rows in ROWS:
-        x = (
-            np.random.default_rng(rows)
-            .normal(size=(rows, *function.inputs[0].shape[1:]))
-            .astype(function.inputs[0].dtype.as_numpy_dtype)
-        )
-        wanted = function(tf.constant(x))
+        x, wanted = _compared_at(function, inverse, rows)
         for key, value in zip(outputs, run(x), strict=True):
             off = _difference(wanted[key].numpy(), value)
             if not off <= TOLERANCE:
@@ -159,6 +154,21 @@ def _converted(runtime: Any, name: str, function: Any) -> bytes:
                     )
                 )
     return content
+
+
+def _compared_at(function: Any, inverse: Any, rows: int) -> tuple[np.ndarray, dict[str, tf.Tensor]]:
+    """Inputs, and what the model makes of them: normal numbers, or what the inverse makes of such where data have bounds."""
+    x = _normal(function, rows)
+    try:
+        return x, function(tf.constant(x))
+    except tf.errors.InvalidArgumentError:
+        x = inverse(tf.constant(_normal(inverse, rows)))["x"].numpy()
+        return x, function(tf.constant(x))
+
+
+def _normal(function: Any, rows: int) -> np.ndarray:
+    of = function.inputs[0]
+    return np.random.default_rng(rows).normal(size=(rows, *of.shape[1:])).astype(of.dtype.as_numpy_dtype)
 
 
 def _lacks(runtime: Any, name: str, received: str) -> NotPortableError:

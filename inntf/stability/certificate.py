@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from typing import Any
 
 from inntf.compose import Chain, Multiscale, Repeat
@@ -47,7 +48,7 @@ class Certificate:
     @property
     def bounded(self) -> bool:
         """Whether both directions have a finite bound: then no input can break the inverse by more than rounding times it."""
-        return self.bounds.condition_number < float("inf")
+        return math.isfinite(self.bounds.forward) and math.isfinite(self.bounds.inverse)
 
     def __str__(self) -> str:
         names = ["  " * row.depth + row.name for row in self.rows]

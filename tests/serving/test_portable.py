@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inntf.models import autoregressive_flow, ffjord, glow, i_resnet_classifier, inn_autoencoder, real_nvp, residual_flow
+from inntf.blocks import AffineCoupling, Logit
+from inntf.compose import Chain
+from inntf.models import Flow, autoregressive_flow, ffjord, glow, i_resnet_classifier, inn_autoencoder, real_nvp, residual_flow
 from inntf.numerics.transformers import SoftplusScale
 from inntf.serving import NotPortableError, export_portable, litert, onnx
 from inntf.stability.find_block import find_block
@@ -63,6 +65,15 @@ def test_each_file_answers_for_any_batch(kind, target, tmp_path):
         run = RUNTIMES[target].runner(paths[name].read_bytes())
         for found, right in zip(run(value), wanted, strict=True):
             np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("target", RUNTIMES)
+def test_data_with_bounds_are_compared_within_them(target, tmp_path):
+    flow = Flow(Chain([Logit(), AffineCoupling()]), event_shape=(3,))
+    paths = export_portable(shaken(flow), tmp_path, target=target)
+    x = np.random.default_rng(2).uniform(size=(4, 3)).astype("float32")
+    found = RUNTIMES[target].runner(paths["log_prob"].read_bytes())(x)[0]
+    np.testing.assert_allclose(found, flow.log_prob(x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("target", RUNTIMES)

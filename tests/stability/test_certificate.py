@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inntf.blocks import ActNorm, AdditiveCoupling, AffineCoupling, Permutation, Squeeze
+from inntf.blocks import ActNorm, AdditiveCoupling, AffineCoupling, Permutation, Rescale, Squeeze
 from inntf.compose import Chain, Multiscale, Repeat
 from inntf.nets import MLP
 from inntf.numerics import SigmoidScale
@@ -34,6 +34,11 @@ def test_a_chain_multiplies_and_lists_its_blocks():
     np.testing.assert_allclose(tuple(out.rows[2].bounds), (6, 2), rtol=1e-9)
     assert out.bounded
     assert len(str(out).splitlines()) == 7 and "    linear" in str(out)
+
+
+def test_large_bounds_are_bounds_though_their_product_is_beyond_float_range():
+    out = certify(Chain([Rescale([1e200, 1e-200], dtype="float64")]).ensure_built((2,)))
+    assert out.bounded and math.isinf(out.bounds.condition_number) and out.bounds.forward < 1.1e200
 
 
 def test_a_block_without_a_bound_says_why():
