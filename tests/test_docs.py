@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
-PAGES = sorted(p.name for p in DOCS.glob("*.md"))
+PAGES = sorted(p.relative_to(DOCS).as_posix() for p in DOCS.rglob("*.md"))
 
 
 def blocks(page, language):
@@ -76,4 +76,4 @@ def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         words = re.sub(r"```.*?```|`[^`]*`", "", (DOCS / page).read_text(), flags=re.DOTALL)
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", words):
-            assert (DOCS / target).exists(), f"{page}: {target}"
+            assert ((DOCS / page).parent / target).exists(), f"{page}: {target}"
