@@ -72,8 +72,19 @@ def test_requests_are_refused(request_, served):
         answered(served["plain"], request_)
 
 
+def words(path):
+    return re.sub(r"```.*?```|`[^`]*`", "", path.read_text(), flags=re.DOTALL)
+
+
+def anchors(path):
+    """Headings as GitHub and documentation engines name them in addresses."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+
+
 def test_links_between_pages_lead_somewhere():
     for page in PAGES:
-        words = re.sub(r"```.*?```|`[^`]*`", "", (DOCS / page).read_text(), flags=re.DOTALL)
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", words):
-            assert ((DOCS / page).parent / target).exists(), f"{page}: {target}"
+        for target, _, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#([^)]+))?\)", words(DOCS / page)):
+            path = (DOCS / page).parent / target if target else DOCS / page
+            assert path.exists(), f"{page}: {target}"
+            assert not anchor or anchor in anchors(path), f"{page}: {target}#{anchor}"
