@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import urllib.parse
 from html.parser import HTMLParser
@@ -26,9 +27,14 @@ class _Page(HTMLParser):
             self.loads += [values[name] for name in ("href", "src") if values.get(name)]
 
 
+@functools.cache
+def _page(path: pathlib.Path) -> _Page:
+    return _Page(path.read_text())
+
+
 def broken_links(site: pathlib.Path) -> list[str]:
     """Every link within the site that leads nowhere, as `page: link`."""
-    pages = {path.resolve(): _Page(path.read_text()) for path in site.rglob("*.html")}
+    pages = {path.resolve(): _page(path.resolve()) for path in site.rglob("*.html")}
     found = []
     for path, page in pages.items():
         for link in page.links:
@@ -46,5 +52,5 @@ def broken_links(site: pathlib.Path) -> list[str]:
 
 def foreign_loads(site: pathlib.Path) -> set[str]:
     """Scripts, styles and pictures that a reader's browser would fetch from elsewhere."""
-    loads = {link for path in site.rglob("*.html") for link in _Page(path.read_text()).loads}
+    loads = {link for path in site.rglob("*.html") for link in _page(path.resolve()).loads}
     return {link for link in loads if urllib.parse.urlsplit(link).netloc}
