@@ -34,6 +34,7 @@ from inntf.blocks import (
     SplineCoupling,
     Squeeze,
     TwoSidedCoupling,
+    VolumePreservingCoupling,
 )
 from inntf.compose import Chain, Invert, Multiscale, Repeat
 from inntf.nets import MLP, ConditionPyramid, ConvNet, FlatMLP, LipschitzMLP, MaskedMLP, SpectralConv2D
@@ -232,6 +233,7 @@ CASES |= {
     "affine-reciprocal": Case(
         lambda d: AffineCoupling(conditioner=mlp(d), scale=ReciprocalScale(SigmoidScale(low=0.2)), dtype=d), VECTOR
     ),
+    "volume-preserving": Case(lambda d: VolumePreservingCoupling(conditioner=mlp(d), dtype=d), VECTOR, (2,)),
     "two-sided-vector": Case(lambda d: TwoSidedCoupling(conditioner=(mlp(d), mlp(d)), dtype=d), VECTOR),
     "two-sided-image-conditional": Case(
         lambda d: TwoSidedCoupling(conditioner=(conv(d), conv(d)), at=1, dtype=d), IMAGE, (4, 4, 2)

@@ -22,6 +22,7 @@ from inntf.blocks.residual import ResidualBlock
 from inntf.blocks.snap_to_grid import SnapToGrid
 from inntf.blocks.splits import ChannelSplit, CheckerboardSplit, HalfSplit, IndexSplit, Split
 from inntf.blocks.squeeze import Squeeze
+from inntf.blocks.volume_preserving import VolumePreservingCoupling
 
 __all__ = [
     "ActNorm",
@@ -54,4 +55,5 @@ __all__ = [
     "Split",
     "Squeeze",
     "TwoSidedCoupling",
+    "VolumePreservingCoupling",
 ]

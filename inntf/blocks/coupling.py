@@ -30,6 +30,7 @@ from inntf.core.upper_bounds import upper_product, upper_reciprocal
 from inntf.core.vjp import Gradients
 from inntf.nets.conditioning import dummy, merge_condition, prepare_conditioner
 from inntf.nets.dense_chains import parts_in_turn
+from inntf.nets.linear_map_kinds import LinearMap
 from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.make_conditioner import Conditioner
 from inntf.numerics.norms.triangular import lower_triangular_norm
@@ -94,7 +95,15 @@ class Coupling(Block):
     def raw_parameters(self, identity: tf.Tensor, condition: tf.Tensor | None, network: Callable | None = None) -> tf.Tensor:
         """The conditioner's output at the transformed places, `(..., parameters * channels)`, in the value's dtype."""
         raw = (network or self.conditioner)(merge_condition(self, self.split.view(identity), condition))
-        return self.split.parameters(tf.cast(raw, identity.dtype))
+        return self.constrain(self.split.parameters(tf.cast(raw, identity.dtype)))
+
+    def constrain(self, raw: tf.Tensor) -> tf.Tensor:
+        """Raw parameters of all transformed entries, made to keep a law among themselves; none by default."""
+        return raw
+
+    def constraint_maps(self, raw: Sequence[np.ndarray]) -> list[LinearMap]:
+        """`constrain` as maps of the conditioner's outputs, of which `raw[k]` are those of parameter `k`, entry by entry."""
+        return []
 
     def transform(self, u: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """`T(u)` and `log T'(u)` of each entry."""
@@ -148,7 +157,8 @@ class Coupling(Block):
         def seen(identity: tf.Tensor) -> tf.Tensor:
             return merge_condition(self, self.split.view(identity), condition)
 
-        return [seen, *parts_in_turn([self.conditioner]), lambda raw: self.split.parameters(tf.cast(raw, dtype))]
+        parts = parts_in_turn([self.conditioner])
+        return [seen, *parts, lambda raw: self.constrain(self.split.parameters(tf.cast(raw, dtype)))]
 
     def forward_backprop(self, z: tf.Tensor, *given: Any) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         """As in `Block`, with one evaluation of the conditioner for the inverse and the gradients."""

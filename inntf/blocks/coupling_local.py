@@ -45,11 +45,12 @@ def coupling_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: 
     maps, unknown = linear_maps(block.conditioner, tuple(seen.shape[1:]))
     if unknown:
         return unknown
-    net = local_network(maps, seen.numpy().reshape(n, -1), radius)
     expected = block.conditioner(seen)
-    if not close_where_finite(net.value, expected.numpy().reshape(n, -1)):
-        return f"{block.conditioner.name} computes something else than its layers in turn"
     places = _Places(block, event, seen, expected)
+    net = local_network([*maps, *block.constraint_maps(places.raw)], seen.numpy().reshape(n, -1), radius)
+    raw = block.constrain(block.split.parameters(expected))
+    if not close_where_finite(net.value[:, np.concatenate(places.raw)], _by_parameter(block, raw, entries)):
+        return f"{block.conditioner.name} computes something else than its layers in turn"
     found = entries_in_balls(block.transformer, entries.numpy().reshape(n, -1), net, places.raw, radius, inverse)
     if not np.isfinite(found.deviation).any():
         return f"{block.name}: the derivatives of {type(block.transformer).__name__} have no known range there"
@@ -62,7 +63,7 @@ def coupling_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: 
     below = sum(m[:, :, None] * shown[:, k] for m, k in zip(found.by_raw, places.raw, strict=True))
     jacobian[:, places.entries[:, None], places.sources[None]] = below
     way = block.untransform if inverse else block.transform
-    moved = way(entries, block.split.parameters(expected))[0]
+    moved = way(entries, raw)[0]
     value = block.split.join(identity, moved).numpy()
     return LocalMap(value, jacobian, found.deviation)
 
@@ -91,8 +92,18 @@ class _Places:
         self.columns = np.flatnonzero(_flat(shown))
         self.sources = _flat(shown)[self.columns] - 1
         outputs = tf.reshape(tf.range(math.prod(out.shape[1:]), dtype=tf.float64), [1, *out.shape[1:]])
-        raw = block.transformer.from_channels(block.split.parameters(outputs), entries)
-        self.raw = [_flat(part) for part in (raw if isinstance(raw, tuple) else tf.unstack(raw, axis=-1))]
+        self.raw = [part[0].astype(np.int64) for part in _parameters(block, block.split.parameters(outputs), entries)]
+
+
+def _parameters(block: Any, raw: tf.Tensor, entries: tf.Tensor) -> list[np.ndarray]:
+    """Those of each kind, `(n, m)`."""
+    raw = block.transformer.from_channels(raw, entries)
+    parts = raw if isinstance(raw, tuple) else tf.unstack(raw, axis=-1)
+    return [part.numpy().reshape(len(part), -1) for part in parts]
+
+
+def _by_parameter(block: Any, raw: tf.Tensor, entries: tf.Tensor) -> np.ndarray:
+    return np.concatenate(_parameters(block, raw, entries), 1)
 
 
 def _flat(values: tf.Tensor) -> np.ndarray:

@@ -40,6 +40,7 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
         "ExactAdditiveCoupling": {}, "InjectivePadding": {"channels": 6}, "InvertibleLinear": {}, "MaskedAutoregressive": {},
         "Permutation": {}, "Rescale": {}, "ResidualBlock": {}, "SnapToGrid": {}, "SplineCoupling": {}, "TwoSidedCoupling": {},
         "BiLipschitz": {"lower": 0.5, "upper": 2.0}, "Logit": {}, "Dequantize": {},
+        "VolumePreservingCoupling": {},
     }  # fmt: skip
     on_images = {"Haar": {}, "Squeeze": {}, "InvertibleConv1x1": {}}
     found = {n: (getattr(blocks, n), k, _through(np.abs(VECTOR))) for n, k in on_vectors.items()}
