@@ -27,6 +27,7 @@ from inntf.blocks import (
     InvertibleLinear,
     Logit,
     MaskedAutoregressive,
+    OrthogonalLinear,
     Permutation,
     Rescale,
     ResidualBlock,
@@ -39,7 +40,14 @@ from inntf.blocks import (
 from inntf.compose import Chain, Invert, Multiscale, Repeat
 from inntf.nets import MLP, ConditionPyramid, ConvNet, FlatMLP, LipschitzMLP, MaskedMLP, SpectralConv2D
 from inntf.numerics import PowerSeries
-from inntf.numerics.transformers import AffineTransform, ShiftTransform, SplineTransform, Transformer
+from inntf.numerics.transformers import (
+    AffineTransform,
+    CircularSplineTransform,
+    ShiftTransform,
+    SinhArcsinhTransform,
+    SplineTransform,
+    Transformer,
+)
 from inntf.numerics.transformers.scales import ExpScale, ReciprocalScale, SigmoidScale, SoftplusScale
 from tests.conformance.subject import Case
 from tests.conformance.training import uneven, unruly
@@ -116,6 +124,16 @@ def within_reach(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray
     return 0.3 * unruly(rng, shape)
 
 
+def inside(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """The same, within (-8, 8): beyond lies no standard normal number either."""
+    return np.clip(within_reach(rng, shape), -7.9, 7.9)
+
+
+def angles(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Angles in [-pi, pi), more of them near 1, and clear of the seam, at which numbers jump."""
+    return np.clip(np.where(rng.random(shape) < 0.5, rng.uniform(-3.1, 3.1, shape), rng.vonmises(1.0, 4.0, shape)), -3.1, 3.1)
+
+
 def level(dtype: str) -> Chain:
     return Chain([Squeeze(dtype=dtype), AffineCoupling(conditioner=conv(dtype), dtype=dtype)], dtype=dtype)
 
@@ -176,18 +194,30 @@ SOLVER = (1e-6, 1e-11)  # tolerances of the continuous block in float32 and floa
 TRANSFORMERS: dict[str, tuple[Callable[[], Transformer], Callable | None]] = {
     "affine": (AffineTransform, None),
     "shift": (ShiftTransform, None),
+    "sinh-arcsinh": (SinhArcsinhTransform, None),
     "spline": (lambda: SplineTransform(4), within_reach),
+    "spline-circular": (lambda: CircularSplineTransform(4), angles),
+}
+# Where a transformer is not one of the whole line: what a coupling or an autoregressive block of it takes and gives.
+DOMAINS = {
+    "spline-circular": {"sample_x": angles, "sample_z": angles},
 }
 
 CASES = {
     f"coupling-{name}": Case(
-        lambda d, make=make: Coupling(transformer=make(), conditioner=mlp(d), dtype=d), VECTOR, train_x=train_x
+        lambda d, make=make: Coupling(transformer=make(), conditioner=mlp(d), dtype=d),
+        VECTOR,
+        train_x=train_x,
+        **DOMAINS.get(name, {}),
     )
     for name, (make, train_x) in TRANSFORMERS.items()
 }
 CASES |= {
     f"autoregressive-{name}": Case(
-        lambda d, make=make: MaskedAutoregressive(transformer=make(), conditioner=masked(d), dtype=d), VECTOR, train_x=train_x
+        lambda d, make=make: MaskedAutoregressive(transformer=make(), conditioner=masked(d), dtype=d),
+        VECTOR,
+        train_x=train_x,
+        **DOMAINS.get(name, {}),
     )
     for name, (make, train_x) in TRANSFORMERS.items()
 }
@@ -245,6 +275,14 @@ CASES |= {
     "linear-dense": Case(lambda d: InvertibleLinear(parametrization="dense", seed=1, dtype=d), VECTOR, perturb=0.05),
     "conv1x1-plu": Case(lambda d: InvertibleConv1x1(seed=1, dtype=d), IMAGE),
     "conv1x1-dense": Case(lambda d: InvertibleConv1x1(parametrization="dense", seed=1, dtype=d), IMAGE, perturb=0.05),
+    "orthogonal": Case(lambda d: OrthogonalLinear(seed=1, dtype=d), VECTOR),
+    "chain-orthogonal-image": Case(
+        lambda d: Chain(
+            [ActNorm(dtype=d), OrthogonalLinear(reflections=2, seed=2, dtype=d), AffineCoupling(conditioner=conv(d), dtype=d)],
+            dtype=d,
+        ),
+        IMAGE,
+    ),
     "permutation-shuffle": Case(lambda d: Permutation.shuffle(3, dtype=d), VECTOR),
     "permutation-reverse-image": Case(lambda d: Permutation.reverse(dtype=d), IMAGE),
     "permutation-explicit": Case(lambda d: Permutation([2, 0, 1, 4, 3], dtype=d), VECTOR),
@@ -289,6 +327,14 @@ CASES |= {
         (4, 4, 2),
         (2,),
         train_x=within_reach,
+    ),
+    "spline-free-ends": Case(
+        lambda d: SplineCoupling(conditioner=mlp(d), num_bins=4, tails="free", dtype=d), VECTOR, train_x=within_reach
+    ),
+    "maf-spline-without-tails": Case(
+        lambda d: MaskedAutoregressive(conditioner=masked(d), transformer=SplineTransform(3, 8.0, tails="none"), dtype=d),
+        (3,),
+        train_x=inside,
     ),
     "maf-spline-conditional": Case(
         lambda d: MaskedAutoregressive(conditioner=masked(d), transformer=SplineTransform(4, 2.0), dtype=d),

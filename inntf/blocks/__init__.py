@@ -16,6 +16,7 @@ from inntf.blocks.inverse_certificate import InverseCertificate, InverseNotReach
 from inntf.blocks.linear import InvertibleConv1x1, InvertibleLinear
 from inntf.blocks.logit import Logit
 from inntf.blocks.named_couplings import AdditiveCoupling, AffineCoupling, SplineCoupling
+from inntf.blocks.orthogonal import OrthogonalLinear
 from inntf.blocks.permutation import Permutation
 from inntf.blocks.rescale import Rescale
 from inntf.blocks.residual import ResidualBlock
@@ -46,6 +47,7 @@ __all__ = [
     "InvertibleLinear",
     "Logit",
     "MaskedAutoregressive",
+    "OrthogonalLinear",
     "Permutation",
     "Rescale",
     "ResidualBlock",

@@ -133,22 +133,22 @@ class InvertibleLinear(Block):
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """`W x` and `pixels * log|det W|`."""
-        return _apply(x, self.kernel(x.dtype)), pixels(x) * self.log_abs_det(x.dtype)
+        return apply_matrix(x, self.kernel(x.dtype)), pixels(x) * self.log_abs_det(x.dtype)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """`W^-1 z` and `-pixels * log|det W|`."""
-        return _apply(z, self.inverse_kernel(z.dtype)), -pixels(z) * self.log_abs_det(z.dtype)
+        return apply_matrix(z, self.inverse_kernel(z.dtype)), -pixels(z) * self.log_abs_det(z.dtype)
 
     def linearize(self, value: tf.Tensor, condition: Any = None, inverse: bool = False) -> tuple[tf.Tensor, Points]:
         """As in `Block`; the matrix is computed once."""
         kernel = self.inverse_kernel(value.dtype) if inverse else self.kernel(value.dtype)
-        return _apply(value, kernel), kernel
+        return apply_matrix(value, kernel), kernel
 
     def jacobian_product(
         self, points: Points, vector: tf.Tensor, condition: Any = None, inverse: bool = False, transposed: bool = False
     ) -> tf.Tensor:
         """As in `Block`: by the matrix, or its transpose."""
-        return _apply(vector, tf.transpose(points) if transposed else points)
+        return apply_matrix(vector, tf.transpose(points) if transposed else points)
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
         """Largest and inverse smallest singular value of `W`, with room for the rounding of the decomposition."""
@@ -207,7 +207,8 @@ def _plu(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return permutation, lower, upper
 
 
-def _apply(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+def apply_matrix(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """`W x` on the last axis, `(batch, channels)` or `(batch, height, width, channels)`."""
     if x.shape.rank == 2:
         return tf.matmul(x, kernel, transpose_b=True)
     # One matrix product over all pixels is faster than a 1x1 convolution on CPU.

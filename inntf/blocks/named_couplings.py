@@ -73,14 +73,14 @@ class AffineCoupling(Coupling):
 class SplineCoupling(Coupling):
     """`z_transformed = spline(x_transformed; conditioner(x_identity, condition))`, rational-quadratic, entry by entry.
 
-    Inside `[-bound, bound]` the spline has `num_bins` bins; outside it is the identity.  `log_det = sum log spline'`.
-    With the conditioner's last layer at zero it starts as the identity: a knot's slope is `1e-3 + softplus(raw + c)` with
-    `c = log(e^0.999 - 1)`, so a raw slope here is that of Durkan et al.'s code less `c`.
+    Inside `[-bound, bound]` the spline has `num_bins` bins; outside it is the identity, by default.
+    `log_det = sum log spline'`.  With the conditioner's last layer at zero it starts as the identity: a knot's slope is
+    `1e-3 + softplus(raw + c)` with `c = log(e^0.999 - 1)`, so a raw slope here is that of Durkan et al.'s code less `c`.
 
     Args:
-        num_bins, bound: as in `inntf.numerics.SplineTransform`.
+        num_bins, bound, tails: as in `inntf.numerics.SplineTransform`.
         conditioner: its output holds, for each transformed channel in turn, `num_bins` raw widths, `num_bins` raw heights
-            and `num_bins - 1` raw slopes; the others as in `Coupling`.
+            and `num_bins - 1` raw slopes (with other tails 2 more); the others as in `Coupling`.
 
     Shapes: `x`, `z`: `(batch, dim)` or `(batch, height, width, channels)`; `log_det`: `(batch,)`.
 
@@ -96,6 +96,6 @@ class SplineCoupling(Coupling):
         True
     """
 
-    def __init__(self, *, num_bins: int = 8, bound: float = 3.0, **kwargs: Any):
-        super().__init__(transformer=SplineTransform(num_bins, bound), **kwargs)
+    def __init__(self, *, num_bins: int = 8, bound: float = 3.0, tails: str = "identity", **kwargs: Any):
+        super().__init__(transformer=SplineTransform(num_bins, bound, tails), **kwargs)
         self.num_bins, self.bound = self.transformer.num_bins, self.transformer.bound

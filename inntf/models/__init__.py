@@ -1,6 +1,7 @@
 """Densities and keras.Models made of blocks, and the factories of named architectures."""
 
 from inntf.models.autoregressive_flow import autoregressive_flow
+from inntf.models.circular_base import CircularBase
 from inntf.models.conditioned_flow import ConditionedFlow
 from inntf.models.density_model import DensityModel
 from inntf.models.factories import glow, real_nvp
@@ -24,6 +25,7 @@ from inntf.models.residual_flow import residual_flow
 
 __all__ = [
     "REFERENCE_AUTOENCODERS",
+    "CircularBase",
     "ConditionedFlow",
     "DensityModel",
     "Flow",

@@ -1,6 +1,7 @@
 """Networks inside blocks: conditioners and Lipschitz-bounded layers.  Not invertible themselves."""
 
 from inntf.nets.activations import LipSwish, MaxMin, activation_lipschitz, lip_swish, max_min
+from inntf.nets.angle_features import AngleFeatures
 from inntf.nets.concat_lip_swish import ConcatLipSwish, concat_lip_swish
 from inntf.nets.convnet import ConvNet
 from inntf.nets.discriminator import Discriminator
@@ -20,6 +21,7 @@ from inntf.nets.whole_batch_normalization import WholeBatchNormalization
 
 __all__ = [
     "MLP",
+    "AngleFeatures",
     "ConcatLipSwish",
     "ConditionPyramid",
     "ConvNet",

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.nets.angle_features import AngleFeatures
 from inntf.nets.concat_lip_swish import ConcatLipSwish, SwishHalf
 from inntf.nets.convnet import ConvNet
 from inntf.nets.flat_mlp import FlatMLP
@@ -56,6 +57,12 @@ def linear_maps(network: Any, event: tuple[int, ...]) -> tuple[list[LinearMap], 
             made = _mirrored(maps.pop() if free else None, event)
             maps.append(dataclasses.replace(made, activation=SwishHalf.of(layer)))
             event = (*event[:-1], 2 * event[-1])
+        elif kind == "angles":
+            if len(event) != 1:
+                return [], f"{layer.name} is asked for the angles of an image"
+            kernel, bias, activation = layer.as_matrix()
+            maps.append(DenseMap(bias, activation, kernel))
+            event = (layer.units,)
         elif kind in ("dense", "conv"):
             if kind == "dense" and len(event) != 1:
                 return [], f"{layer.name} is dense and its input an image"
@@ -101,6 +108,8 @@ def _kind(layer: Any) -> str:
         return "conv"
     if type(layer) is OrthogonalNet:
         return "orthogonal"
+    if type(layer) is AngleFeatures:
+        return "angles"
     if type(layer) is FlatMLP:
         return "flat"
     if type(layer) is ConcatLipSwish:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from inntf.core.arguments import typed
+from inntf.nets.angle_features import AngleFeatures, checked_angles
 from inntf.nets.layers_in_turn import LayersInTurn
 
 
@@ -22,11 +23,12 @@ class MLP(LayersInTurn):
         out_channels: width of the output; `None` lets the coupling set it (and the dtype, where none is given).
         activation: Keras activation between layers.
         zero_last: whether the last layer starts at zero; otherwise Glorot uniform.
+        angles: which inputs are angles in radians, seen by their cosine and sine (`AngleFeatures`); `True` for all.
 
     Call arguments: `(batch, dim)`, or any shape, acting on the last axis.  Returns `(batch, out_channels)`.
 
     Raises:
-        ValueError: if built before `out_channels` is known.
+        ValueError: if built before `out_channels` is known, or for angles that are none of the inputs.
 
     Source: Kingma & Dhariwal, "Glow" (2018), section 3.3 (zero initialization).
 
@@ -43,6 +45,7 @@ class MLP(LayersInTurn):
         out_channels: int | None = None,
         activation: Any = "relu",
         zero_last: bool = True,
+        angles: Any = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -51,13 +54,17 @@ class MLP(LayersInTurn):
         self.out_channels = out_channels
         self.activation = keras.activations.get(activation)
         self.zero_last = zero_last
+        self.angles = angles if isinstance(angles, bool) else checked_angles(self.name, angles)
 
     def make_layers(self) -> list[keras.layers.Layer]:
         """The dense layers."""
         last = "zeros" if self.zero_last else "glorot_uniform"
         policy = self.dtype_policy
         layers = [keras.layers.Dense(n, activation=self.activation, dtype=policy) for n in self.hidden]
-        return [*layers, keras.layers.Dense(self.out_channels, kernel_initializer=last, dtype=policy)]
+        layers = [*layers, keras.layers.Dense(self.out_channels, kernel_initializer=last, dtype=policy)]
+        if self.angles is False:
+            return layers
+        return [AngleFeatures(None if self.angles is True else self.angles, dtype=policy), *layers]
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
@@ -67,4 +74,5 @@ class MLP(LayersInTurn):
             "out_channels": self.out_channels,
             "activation": keras.activations.serialize(self.activation),
             "zero_last": self.zero_last,
+            "angles": self.angles,
         }

@@ -43,7 +43,14 @@ from inntf.numerics.norms.power_iteration import spectral_norm
 from inntf.numerics.solvers.fixed_point import FixedPoint, solve_fixed_point
 from inntf.numerics.solvers.implicit import contraction_inverse
 from inntf.numerics.solvers.ode import OdeSolution, solve_ode
-from inntf.numerics.transformers import AffineTransform, ShiftTransform, SplineTransform, Transformer
+from inntf.numerics.transformers import (
+    AffineTransform,
+    CircularSplineTransform,
+    ShiftTransform,
+    SinhArcsinhTransform,
+    SplineTransform,
+    Transformer,
+)
 from inntf.numerics.transformers.scales import ExpScale, ReciprocalScale, Scale, SigmoidScale, SoftplusScale
 from inntf.numerics.transformers.splines import spline_forward as spline_forward
 from inntf.numerics.transformers.splines import spline_inverse as spline_inverse
@@ -53,6 +60,7 @@ __all__ = [
     "X_SIDE_KERNEL",
     "Z_SIDE_KERNEL",
     "AffineTransform",
+    "CircularSplineTransform",
     "ExactLogDet",
     "ExpScale",
     "FixedPoint",
@@ -70,6 +78,7 @@ __all__ = [
     "Scale",
     "ShiftTransform",
     "SigmoidScale",
+    "SinhArcsinhTransform",
     "SoftplusScale",
     "SplineTransform",
     "Transformer",

@@ -8,6 +8,7 @@ import tempfile
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import inntf
@@ -22,6 +23,8 @@ VISIBLE = 1e-2  # an error of one percent of a sample: the library must not call
 
 
 def check_training_moved_it(s: Subject) -> None:
+    if tuple(s.block.lipschitz_bounds()) == (1.0, 1.0):
+        pytest.skip("it keeps lengths, whatever its weights: a standard normal density does not tell one from another")
     losses = s.training.losses
     assert np.all(np.isfinite(losses)), losses
     assert losses[-1] < losses[0], f"the loss went from {losses[0]} to {losses[-1]}"

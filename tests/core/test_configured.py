@@ -54,7 +54,7 @@ def test_what_was_left_out_is_what_it_has_become():
 
 def test_arrays_become_plain_data():
     assert IndexSplit(np.array([0, 2])).get_config() == {"identity": [0, 2], "swap": False}
-    assert SplineTransform(np.int64(4)).get_config() == {"num_bins": 4, "bound": 3.0}
+    assert SplineTransform(np.int64(4)).get_config() == {"num_bins": 4, "bound": 3.0, "tails": "identity"}
     assert IndexSplit.from_config({"kept": [1], "swap": False}).identity == [1]  # a file of before
 
 

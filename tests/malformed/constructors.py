@@ -40,7 +40,7 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
         "ExactAdditiveCoupling": {}, "InjectivePadding": {"channels": 6}, "InvertibleLinear": {}, "MaskedAutoregressive": {},
         "Permutation": {}, "Rescale": {}, "ResidualBlock": {}, "SnapToGrid": {}, "SplineCoupling": {}, "TwoSidedCoupling": {},
         "BiLipschitz": {"lower": 0.5, "upper": 2.0}, "Logit": {}, "Dequantize": {},
-        "VolumePreservingCoupling": {},
+        "VolumePreservingCoupling": {}, "OrthogonalLinear": {},
     }  # fmt: skip
     on_images = {"Haar": {}, "Squeeze": {}, "InvertibleConv1x1": {}}
     found = {n: (getattr(blocks, n), k, _through(np.abs(VECTOR))) for n, k in on_vectors.items()}
@@ -70,7 +70,7 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
     for name, arguments in {
         "MLP": {"hidden": (4,), "out_channels": 2}, "LipschitzMLP": {"hidden": (4,), "out_channels": 2},
         "MaskedMLP": {"hidden": (4,), "out_channels": 2}, "SpectralDense": {"units": 2}, "LipSwish": {}, "ConcatLipSwish": {},
-        "MaxMin": {}, "OrthogonalNet": {"hidden": 4, "out_channels": 2},
+        "MaxMin": {}, "AngleFeatures": {}, "OrthogonalNet": {"hidden": 4, "out_channels": 2},
     }.items():  # fmt: skip
         found[name] = (getattr(nets, name), arguments, lambda net: net(VECTOR))
     for name, arguments in {
@@ -87,6 +87,11 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
     for name in ("Geometric", "Poisson"):
         found[name] = (getattr(numerics, name), {}, lambda d: numerics.RussianRoulette(d))
     found["SplineTransform"] = (numerics.SplineTransform, {}, lambda t: blocks.MaskedAutoregressive(transformer=t))
+    angles = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
+    use = lambda t: blocks.Coupling(transformer=t)(angles)  # noqa: E731
+    found["CircularSplineTransform"] = (numerics.CircularSplineTransform, {}, use)
+    found["SinhArcsinhTransform"] = (numerics.SinhArcsinhTransform, {}, use)
+    found["CircularBase"] = (models.CircularBase, {"dim": 3}, lambda base: base.log_prob(np.zeros(3, np.float32)))
     found["AffineTransform"] = (numerics.AffineTransform, {}, lambda t: blocks.MaskedAutoregressive(transformer=t))
     found["SpectralNormCallback"] = (training.SpectralNormCallback, {}, lambda c: c)
     return found

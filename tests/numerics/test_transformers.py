@@ -7,7 +7,15 @@ import tensorflow as tf
 
 from inntf.blocks import Coupling, MaskedAutoregressive
 from inntf.nets import MLP, LipschitzMLP, MaskedMLP
-from inntf.numerics import AffineTransform, ExpScale, ShiftTransform, SigmoidScale, SplineTransform, Transformer
+from inntf.numerics import (
+    AffineTransform,
+    ExpScale,
+    ShiftTransform,
+    SigmoidScale,
+    SinhArcsinhTransform,
+    SplineTransform,
+    Transformer,
+)
 from inntf.numerics.transformers.named import make_transformer
 from tests.registry import TRANSFORMERS
 
@@ -46,7 +54,14 @@ class Tilt(Transformer):
 
 
 MADE = {name: make() for name, (make, _) in TRANSFORMERS.items()}
-OWN = {"sinh-arcsinh": SinhArcsinh(), "tilt": Tilt(), "affine-sigmoid": AffineTransform(SigmoidScale(low=0.5))}
+OWN = {
+    "sinh-arcsinh-straight": SinhArcsinhTransform(0.0, 1.5, 0.0),
+    "spline-free": SplineTransform(4, 2.0, tails="free"),
+    "spline-box": SplineTransform(3, 3.0, tails="none"),
+    "own-sinh-arcsinh": SinhArcsinh(),
+    "tilt": Tilt(),
+    "affine-sigmoid": AffineTransform(SigmoidScale(low=0.5)),
+}
 
 
 def _draw(transformer, magnitude, n=4000):

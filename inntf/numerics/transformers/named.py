@@ -30,7 +30,7 @@ def make_transformer(owner: str, transformer: Any) -> Transformer:
 
     Example:
         >>> make_transformer("block", "spline")
-        SplineTransform(num_bins=8, bound=3.0)
+        SplineTransform(num_bins=8, bound=3.0, tails='identity')
     """
     if isinstance(transformer, Transformer):
         return transformer

@@ -9,7 +9,7 @@ import numpy as np
 
 from inntf.numerics.intervals import Interval, added, multiplied, negated, reciprocal
 from inntf.numerics.transformers.spline_bins import BinOnIntervals, position_in_bin
-from inntf.numerics.transformers.spline_sides import Side, SideInBin, knot_derivatives
+from inntf.numerics.transformers.spline_sides import Side, SideInBin, knot_columns, knot_derivatives
 
 ROUNDED = 1e-13  # of positions, over the half-width of the square
 SLACK = 1e-11  # of derivatives
@@ -23,6 +23,7 @@ class SplineBox:
     num_bins: int
     bound: float
     inverse: bool
+    tails: str = "identity"
 
     def middle(self) -> SplineBox:
         """The middle of each box."""
@@ -48,12 +49,11 @@ class SplineBox:
         """The rows whose box reaches a piece of the spline, and first and second derivatives there."""
         (low, high), k = self.ends, self.num_bins
         tolerance = 2 * ROUNDED * self.bound
-        outside = np.flatnonzero((low[:, 0] < tolerance - self.bound) | (high[:, 0] > self.bound - tolerance))
-        if len(outside):
-            one = np.zeros([len(outside), low.shape[1]])
-            one[:, 0] = 1.0
-            flat = np.zeros([*one.shape, one.shape[1]])
-            yield outside, ((one, one), (flat, flat))
+        if self.tails in ("identity", "free"):
+            for side, end in ((0, low[:, 0] < tolerance - self.bound), (1, high[:, 0] > self.bound - tolerance)):
+                outside = np.flatnonzero(end)
+                if len(outside):
+                    yield outside, self._beyond(outside, side)
         across, up = (Side.of((low[:, s], high[:, s]), self.bound) for s in (slice(1, k + 1), slice(k + 1, 2 * k + 1)))
         knots = (up if self.inverse else across).knots
         reached = (high[:, :1] >= knots[0][:, :-1] - tolerance) & (low[:, :1] <= knots[1][:, 1:] + tolerance)
@@ -62,10 +62,35 @@ class SplineBox:
             rows = np.flatnonzero(count > i)
             yield rows, self._of_bins(rows, first[rows] + i, across, up)
 
+    def _beyond(self, rows: np.ndarray, side: int) -> tuple[Interval, Interval]:
+        """On the straight line of one side, `v = end + d (u - end)`."""
+        low, high = (end[rows] for end in self.ends)
+        first, second = ((np.zeros(shape), np.zeros(shape)) for shape in (low.shape, (*low.shape, low.shape[1])))
+        if self.tails == "identity":
+            for end in first:
+                end[:, 0] = 1.0
+            return first, second
+        column = int(knot_columns(self.num_bins, self.tails)[side * self.num_bins])
+        d, log_first, log_second = (
+            (a[:, 0], b[:, 0]) for a, b in knot_derivatives((low[:, column : column + 1], high[:, column : column + 1]), "free")
+        )
+        edge, clip = (2 * side - 1) * self.bound, (np.minimum, np.maximum)[side]
+        t = clip(low[:, 0] - edge, 0.0), clip(high[:, 0] - edge, 0.0)
+        t = multiplied(t, reciprocal(d)) if self.inverse else t
+        by_raw = multiplied(d, log_first)
+        bent = multiplied(d, added(log_second, multiplied(log_first, log_first)))
+        by_column, curve = multiplied(by_raw, t), multiplied(bent, t)
+        for i in (0, 1):
+            first[i][:, 0], first[i][:, column] = d[i], by_column[i]
+            second[i][:, 0, column] = second[i][:, column, 0] = by_raw[i]
+            second[i][:, column, column] = curve[i]
+            first[i][:] += (2 * i - 1) * SLACK * np.abs(first[i])
+        return _of_inverse(first, second) if self.inverse else (first, second)
+
     def _of_bins(self, rows: np.ndarray, bins: np.ndarray, across: Side, up: Side) -> tuple[Interval, Interval]:
         (low, high), k, number = self.ends, self.num_bins, np.arange(len(rows))
         value = low[rows, 0], high[rows, 0]
-        inner = knot_derivatives((low[rows, 2 * k + 1 :], high[rows, 2 * k + 1 :]))
+        inner = knot_derivatives((low[rows, 2 * k + 1 :], high[rows, 2 * k + 1 :]), self.tails)
         left, right = (
             [(part[0][number, bins + i], part[1][number, bins + i]) for part in inner] for i in (0, 1)
         )  # derivative at the knot, and how its logarithm moves
@@ -77,7 +102,7 @@ class SplineBox:
         else:
             xi, zeta = x.within(value)
         local = BinOnIntervals(x.length, y.length, start, end, xi, zeta)
-        first, second = _by_raw(local, x, y, left[1:], right[1:])
+        first, second = _by_raw(local, x, y, left[1:], right[1:], knot_columns(k, self.tails), low.shape[1])
         margin = SLACK * self.bound * (1 + np.abs(first[1][:, :1]))
         margin = np.concatenate([SLACK * np.abs(first[1][:, :1]), np.broadcast_to(margin, first[0][:, 1:].shape)], 1)
         first = first[0] - margin, first[1] + margin
@@ -86,12 +111,17 @@ class SplineBox:
 
 
 def _by_raw(
-    local: BinOnIntervals, x: SideInBin, y: SideInBin, left: list[Interval], right: list[Interval]
+    local: BinOnIntervals,
+    x: SideInBin,
+    y: SideInBin,
+    left: list[Interval],
+    right: list[Interval],
+    columns: np.ndarray,
+    size: int,
 ) -> tuple[Interval, Interval]:
     """Gradient `(n, 1 + P)` and second derivatives `(n, 1 + P, 1 + P)` by value and raw parameters."""
     by_local, pairs = local.derivatives()
     n, k = x.side.share[0].shape
-    size = 3 * k
     widths, heights = slice(1, k + 1), slice(k + 1, 2 * k + 1)
     rows, bins = np.arange(n), x.bins
 
@@ -102,10 +132,10 @@ def _by_raw(
         return out
 
     def at_knot(knot: np.ndarray, part: Interval) -> Interval:
-        # The outer knots have no raw number: what stands in their place, the value and one past the end, gets a zero.
+        # A knot without a raw number has the column -1, one past the end.
         out = np.zeros([n, size + 1]), np.zeros([n, size + 1])
         for end, value in zip(out, part, strict=True):
-            end[rows, np.where(knot == 0, size, 2 * k + knot)] = value
+            end[rows, columns[knot]] = value
         return out[0][:, :size], out[1][:, :size]
 
     moved = placed(widths, negated(x.start_slopes()))

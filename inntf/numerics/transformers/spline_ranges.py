@@ -13,7 +13,7 @@ _AT_ONCE = 2**19  # numbers in the matrices of second derivatives that are held 
 
 
 def spline_derivative_ranges(
-    entries: Interval, raw: Sequence[Interval], *, num_bins: int, bound: float, inverse: bool = False
+    entries: Interval, raw: Sequence[Interval], *, num_bins: int, bound: float, inverse: bool = False, tails: str = "identity"
 ) -> tuple[Interval, list[Interval]]:
     r"""Ranges of `dv/du` and of each `dv/draw_k`, of `du/dv` and `du/draw_k` if inverse, for `u` and raw parameters in a box.
 
@@ -27,13 +27,14 @@ def spline_derivative_ranges(
 
     Args:
         entries: `(low, high)` of `u` (of `v` if inverse), any shape `S`, float64.
-        raw: the same for each of the `3 num_bins - 1` parameters.
+        raw: the same for each of the parameters.
         num_bins: as in `spline_forward`.
         bound: as in `spline_forward`.
         inverse: of the inverse map, whose derivatives follow from those of the spline, where it takes `v`.
+        tails: as in `spline_forward`.
 
     Returns:
-        The first range, and a list of the others; infinite where an end is not finite.
+        The first range, and a list of the others; infinite where an end is not finite, or lies where nothing is defined.
 
     Source: inntf; mean value forms: Moore, Kearfott, Cloud, "Introduction to Interval Analysis" (2009), section 6.3.
 
@@ -44,7 +45,7 @@ def spline_derivative_ranges(
         (1.0, 1.0)
     """
     shape = np.shape(entries[0])
-    found, boxes = _boxes(entries, raw, num_bins, bound, inverse)
+    found, boxes = _boxes(entries, raw, num_bins, bound, inverse, tails)
     with np.errstate(all="ignore"):
         for part, box in boxes:
             for end, value in zip(found, _ranges(box), strict=True):
@@ -54,7 +55,7 @@ def spline_derivative_ranges(
 
 
 def spline_second_derivatives(
-    entries: Interval, raw: Sequence[Interval], *, num_bins: int, bound: float, inverse: bool = False
+    entries: Interval, raw: Sequence[Interval], *, num_bins: int, bound: float, inverse: bool = False, tails: str = "identity"
 ) -> tuple[Interval, Iterator[tuple[np.ndarray, Interval]]]:
     """First derivatives at the middle of each box, and second ones in every piece of the spline that it reaches.
 
@@ -64,6 +65,7 @@ def spline_second_derivatives(
         num_bins: as there.
         bound: as there.
         inverse: as there.
+        tails: as there.
 
     Returns:
         `(n, 1 + P)`, by value and raw parameters; and, for each piece, the entries `(m,)` that reach it and
@@ -78,7 +80,7 @@ def spline_second_derivatives(
         >>> [(rows.tolist(), second[0].shape) for rows, second in pieces]
         [([0], (1, 6, 6)), ([0], (1, 6, 6))]
     """
-    found, boxes = _boxes(entries, raw, num_bins, bound, inverse)
+    found, boxes = _boxes(entries, raw, num_bins, bound, inverse, tails)
     with np.errstate(all="ignore"):
         for part, box in boxes:
             for end, value in zip(found, box.at_middle(), strict=True):
@@ -94,15 +96,18 @@ def _second(boxes: list[tuple[np.ndarray, SplineBox]]) -> Iterator[tuple[np.ndar
 
 
 def _boxes(
-    entries: Interval, raw: Sequence[Interval], num_bins: int, bound: float, inverse: bool
+    entries: Interval, raw: Sequence[Interval], num_bins: int, bound: float, inverse: bool, tails: str
 ) -> tuple[Interval, list[tuple[np.ndarray, SplineBox]]]:
     """All of the line for every derivative; and the entries of which more can be said, some at a time."""
     low, high = (np.stack([np.ravel(part[i]) for part in (entries, *raw)], 1).astype(np.float64) for i in (0, 1))
-    rows = np.flatnonzero((np.isfinite(low) & np.isfinite(high)).all(1))
+    known = (np.isfinite(low) & np.isfinite(high)).all(1)
+    if tails in ("none", "circular"):  # nothing is defined outside
+        known &= (low[:, 0] >= -bound) & (high[:, 0] <= bound)
+    rows = np.flatnonzero(known)
     step = max(1, _AT_ONCE // low.shape[1] ** 2)
     parts = [rows[i : i + step] for i in range(0, len(rows), step)]
     everything = np.full(low.shape, -np.inf), np.full(low.shape, np.inf)
-    return everything, [(part, SplineBox((low[part], high[part]), num_bins, bound, inverse)) for part in parts]
+    return everything, [(part, SplineBox((low[part], high[part]), num_bins, bound, inverse, tails)) for part in parts]
 
 
 def _ranges(box: SplineBox) -> Interval:

@@ -126,10 +126,21 @@ class SideInBin:
         return added(first, negated(multiplied(gain, second)))
 
 
-def knot_derivatives(raw: Interval) -> tuple[Interval, Interval, Interval]:
-    """Of inner raw numbers `(n, K - 1)`: `d`, `d log d / dr` and `d^2 log d / dr^2` at all knots, `(n, K + 1)`.
+def knot_columns(num_bins: int, tails: str) -> np.ndarray:
+    """Where the raw number of each knot's slope stands behind the value, widths and heights, `(K + 1,)`; -1 for none.
 
-    At the outer two they are 1, 0 and 0.
+    Source: as in `spline_knots`.
+    """
+    knots, first = np.arange(num_bins + 1), 2 * num_bins + 1
+    if tails == "identity":
+        return np.where((knots == 0) | (knots == num_bins), -1, first - 1 + knots)
+    return first + (knots % num_bins if tails == "circular" else knots)
+
+
+def knot_derivatives(raw: Interval, tails: str) -> tuple[Interval, Interval, Interval]:
+    """Of the raw numbers of slopes, `(n, R)`: `d`, `d log d / dr` and `d^2 log d / dr^2` at all knots, `(n, K + 1)`.
+
+    At the outer two they are 1, 0 and 0 with the tails `"identity"`, and equal with `"circular"`.
 
     Source: as in `splines`: `d = m + softplus(r + log(exp(1 - m) - 1))`.
     """
@@ -138,10 +149,12 @@ def knot_derivatives(raw: Interval) -> tuple[Interval, Interval, Interval]:
     rise, fall = tuple(logistic(end) for end in moved), (logistic(-moved[1]), logistic(-moved[0]))
     first = multiplied(rise, reciprocal(d))
     second = multiplied(first, added(fall, negated(first)))
-    return tuple(
-        tuple(np.pad(end, [(0, 0), (1, 1)], constant_values=edge) for end in part)
-        for part, edge in ((d, 1.0), (first, 0.0), (second, 0.0))
-    )
+    parts = (d, 1.0), (first, 0.0), (second, 0.0)
+    if tails == "identity":
+        return tuple(tuple(np.pad(end, [(0, 0), (1, 1)], constant_values=edge) for end in part) for part, edge in parts)
+    if tails == "circular":
+        return tuple(tuple(np.concatenate([end, end[:, :1]], 1) for end in part) for part, _ in parts)
+    return d, first, second
 
 
 def _part(a: np.ndarray, b: np.ndarray, otherwise: float = 0.0) -> np.ndarray:

@@ -5,11 +5,12 @@ Every sum below has positive terms only, so nothing cancels: not at the knots, n
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
 import tensorflow as tf
+
+from inntf.numerics.transformers.spline_knots import check_limits, in_bin, spline_knots
 
 
 def spline_forward(
@@ -22,8 +23,9 @@ def spline_forward(
     min_bin_height: float = 1e-3,
     min_derivative: float = 1e-3,
     max_derivative: float | None = None,
+    tails: str = "identity",
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Elementwise monotonic rational-quadratic spline on `[-bound, bound]`, the identity outside.
+    """Elementwise monotonic rational-quadratic spline on `[-bound, bound]`, the identity outside by default.
 
     In the bin `[x_k, x_k+1] -> [y_k, y_k+1]` of width `w` and height `h`, with `s = h / w`, knot derivatives `d_k`,
     `d_k+1`, `xi = (x - x_k) / w` and `zeta = 1 - xi`:
@@ -42,6 +44,10 @@ def spline_forward(
         min_derivative: smallest derivative at an inner knot, in (0, 1).
         max_derivative: largest derivative at an inner knot, above 1; then the slope is bounded both ways.  `None` is
             the paper's `min_derivative + softplus(raw + c)`, without an upper end.
+        tails: `"identity"`: outside `z = x`, and the outer slopes are 1; `"free"`: they are parameters, and outside goes
+            on the straight line of that slope, through `(bound, bound)` and `(-bound, -bound)`; `"none"`: they are
+            parameters, too, and there is no outside: what lies there counts as an end; `"circular"`: the same, with one
+            slope for both ends.  `raw` then holds 2 numbers more, 2 more, or 1 more.
 
     Returns:
         `z` and `log dz/dx`, both of shape `S`.
@@ -58,15 +64,14 @@ def spline_forward(
     """
     limits = (min_bin_width, min_bin_height, min_derivative, max_derivative)
     inside, inner = _clipped(x, bound)
-    x_knots, y_knots, derivatives = _knots(raw, x, num_bins, bound, limits)
-    (x0, x1), (y0, y1), (d0, d1) = _bin(inner, x_knots, (x_knots, y_knots, derivatives))
+    x_knots, y_knots, derivatives = spline_knots(raw, x, num_bins, bound, limits, tails)
+    (x0, x1), (y0, y1), (d0, d1) = in_bin(inner, x_knots, (x_knots, y_knots, derivatives))
     width, height = x1 - x0, y1 - y0
     xi, zeta = (inner - x0) / width, (x1 - inner) / width
     slope = height / width
     share = xi * (slope * xi + d0 * zeta) / _denominator(xi, zeta, slope, d0, d1)
-    z = tf.where(inside, y0 + height * share, x)
-    log_derivative = _log_derivative(xi, zeta, slope, d0, d1)
-    return z, tf.where(inside, log_derivative, tf.zeros_like(log_derivative))
+    z, log_derivative = y0 + height * share, _log_derivative(xi, zeta, slope, d0, d1)
+    return _with_tails(tails, x, inner, inside, z, log_derivative, derivatives, 1)
 
 
 def spline_inverse(
@@ -79,6 +84,7 @@ def spline_inverse(
     min_bin_height: float = 1e-3,
     min_derivative: float = 1e-3,
     max_derivative: float | None = None,
+    tails: str = "identity",
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Inverse of `spline_forward` with the same parameters, in closed form.
 
@@ -95,6 +101,7 @@ def spline_inverse(
         min_bin_height: as in `spline_forward`.
         min_derivative: as in `spline_forward`.
         max_derivative: as in `spline_forward`.
+        tails: as in `spline_forward`.
 
     Returns:
         `x` and `log dx/dz`, both of shape `S`.
@@ -111,8 +118,8 @@ def spline_inverse(
     """
     limits = (min_bin_width, min_bin_height, min_derivative, max_derivative)
     inside, inner = _clipped(z, bound)
-    x_knots, y_knots, derivatives = _knots(raw, z, num_bins, bound, limits)
-    (x0, x1), (y0, y1), (d0, d1) = _bin(inner, y_knots, (x_knots, y_knots, derivatives))
+    x_knots, y_knots, derivatives = spline_knots(raw, z, num_bins, bound, limits, tails)
+    (x0, x1), (y0, y1), (d0, d1) = in_bin(inner, y_knots, (x_knots, y_knots, derivatives))
     width, height = x1 - x0, y1 - y0
     t, rest = (inner - y0) / height, (y1 - inner) / height
     slope = height / width
@@ -125,9 +132,8 @@ def spline_inverse(
     p = tf.where(positive, larger, product / larger)
     total = p + 2.0 * slope * t
     xi, zeta = 2.0 * slope * t / total, p / total
-    x = tf.where(inside, x0 + width * xi, z)
-    log_derivative = -_log_derivative(xi, zeta, slope, d0, d1)
-    return x, tf.where(inside, log_derivative, tf.zeros_like(log_derivative))
+    x, log_derivative = x0 + width * xi, -_log_derivative(xi, zeta, slope, d0, d1)
+    return _with_tails(tails, z, inner, inside, x, log_derivative, derivatives, -1)
 
 
 def spline_slope_bounds(
@@ -164,7 +170,7 @@ def spline_slope_bounds(
         >>> (low, high)
         (1.0, 1.0)
     """
-    _check_limits(num_bins, min_bin_width, min_bin_height, min_derivative, max_derivative)
+    check_limits(num_bins, min_bin_width, min_bin_height, min_derivative, max_derivative)
     if num_bins == 1:
         return 1.0, 1.0  # one bin on a square with end derivatives 1
     if max_derivative is None or math.isinf(max_derivative):
@@ -180,48 +186,24 @@ def _clipped(value: tf.Tensor, bound: float) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.abs(value) <= bound, tf.clip_by_value(value, -bound, bound)
 
 
-def _knots(
-    raw: tf.Tensor, value: tf.Tensor, num_bins: int, bound: float, limits: tuple[float, float, float, float | None]
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Knots and derivatives, each of shape `S + (num_bins + 1,)`; the outer ones are exactly `-bound`, `bound` and 1."""
-    min_derivative, max_derivative = limits[2:]
-    _check_limits(num_bins, *limits)
-    if raw.shape[-1] != 3 * num_bins - 1:
-        raise ValueError(
-            f"spline: received {raw.shape[-1]} parameters per value, expected {3 * num_bins - 1} (3 num_bins - 1 for "
-            f"{num_bins} bins). Change the width of the network's last layer or num_bins."
-        )
-    raw = tf.cast(raw, value.dtype)
-    derivatives = raw[..., 2 * num_bins :]
-    edge = tf.ones_like(raw[..., :1])
-    if max_derivative is None or math.isinf(max_derivative):
-        inner = min_derivative + tf.math.softplus(derivatives + math.log(math.expm1(1.0 - min_derivative)))
-    else:
-        low, span = math.log(min_derivative), math.log(max_derivative / min_derivative)
-        start = -low / span  # where the derivative is 1; the sigmoid is stretched to a unit slope there
-        gain = 1.0 / (span * start * (1.0 - start))
-        inner = tf.exp(low + span * tf.sigmoid(gain * derivatives + math.log(start / (1.0 - start))))
-    sides = (_positions(raw[..., i * num_bins : (i + 1) * num_bins], limits[i], bound, edge) for i in (0, 1))
-    return (*sides, tf.concat([edge, inner, edge], -1))
-
-
-def _positions(raw: tf.Tensor, smallest: float, bound: float, edge: tf.Tensor) -> tf.Tensor:
-    shares = smallest + (1.0 - raw.shape[-1] * smallest) * tf.nn.softmax(raw, -1)
-    # A written-out running sum: `cumsum` is slow on CPU, and a product with a triangle loses digits to TF32 on GPU.
-    sums = list(itertools.accumulate(tf.unstack(shares, axis=-1)[:-1]))
-    inner = [tf.stack(sums, -1) * (2.0 * bound) - bound] if sums else []
-    return tf.concat([-bound * edge, *inner, bound * edge], -1)
-
-
-def _bin(value: tf.Tensor, knots: tf.Tensor, tables: tuple[tf.Tensor, ...]) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    """Left and right entry of each table in the bin that holds the value."""
-    after = tf.cast(value[..., None] >= knots[..., 1:-1], knots.dtype)
-    one = tf.ones_like(knots[..., :1])
-    zero = tf.zeros_like(one)
-    # Ones up to the bin minus ones up to the next: a one-hot row.  Cheaper here than a gather, whose gradient scatters.
-    left = tf.concat([one, after, zero], -1) - tf.concat([after, zero, zero], -1)
-    right = tf.concat([zero, left[..., :-1]], -1)
-    return [(tf.reduce_sum(left * t, -1), tf.reduce_sum(right * t, -1)) for t in tables]
+def _with_tails(
+    tails: str,
+    value: tf.Tensor,
+    inner: tf.Tensor,
+    inside: tf.Tensor,
+    moved: tf.Tensor,
+    log_derivative: tf.Tensor,
+    derivatives: tf.Tensor,
+    power: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Outside of the square: straight lines, of slope 1 or the outer `derivatives ** power`, where there is an outside."""
+    if tails in ("none", "circular"):
+        return moved, log_derivative
+    if tails == "identity":
+        return tf.where(inside, moved, value), tf.where(inside, log_derivative, tf.zeros_like(log_derivative))
+    slope = tf.where(value > 0.0, derivatives[..., -1], derivatives[..., 0])
+    slope = slope if power == 1 else 1.0 / slope
+    return tf.where(inside, moved, inner + slope * (value - inner)), tf.where(inside, log_derivative, tf.math.log(slope))
 
 
 def _denominator(xi: tf.Tensor, zeta: tf.Tensor, slope: tf.Tensor, d0: tf.Tensor, d1: tf.Tensor) -> tf.Tensor:
@@ -245,19 +227,3 @@ def _smallest_slope(slope: float, d0: float, d1: float) -> float:
     stationary = (top.deriv() * bottom - 2.0 * top * bottom.deriv()).roots
     points = np.clip(np.concatenate([[0.0, 1.0], stationary.real]), 0.0, 1.0)
     return float(np.min(slope**2 * top(points) / bottom(points) ** 2))
-
-
-def _check_limits(
-    num_bins: int, min_width: float, min_height: float, min_derivative: float, max_derivative: float | None
-) -> None:
-    widest = max(min_width, min_height)
-    if num_bins < 1 or min(min_width, min_height) <= 0.0 or widest * num_bins >= 1.0:
-        raise ValueError(
-            f"spline: received num_bins={num_bins}, min_bin_width={min_width}, min_bin_height={min_height}, expected at least "
-            "one bin and positive minima below 1 / num_bins. Use fewer bins or smaller minima."
-        )
-    if not 0.0 < min_derivative < 1.0 or (max_derivative is not None and max_derivative <= 1.0):
-        raise ValueError(
-            f"spline: received min_derivative={min_derivative}, max_derivative={max_derivative}, expected min_derivative in "
-            "(0, 1) and max_derivative above 1, so that the identity lies between them. Change the limits."
-        )
