@@ -22,6 +22,7 @@ from inntf.models.invertible_autoencoder import InnAutoencoder
 from inntf.models.invertible_classifier import IResNetClassifier, Reconstruction
 from inntf.models.prior_refit import RefittedPrior, refit_prior
 from inntf.models.residual_flow import residual_flow
+from inntf.models.spline_flow import spline_flow
 
 __all__ = [
     "REFERENCE_AUTOENCODERS",
@@ -48,4 +49,5 @@ __all__ = [
     "real_nvp",
     "refit_prior",
     "residual_flow",
+    "spline_flow",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from inntf.models import argument_checks as check
 from inntf.models.flow import Flow
 from inntf.models.repeated_steps import one_block
 from inntf.nets.masked import MaskedMLP
+from inntf.numerics.transformers.affine import AffineTransform, ShiftTransform
+from inntf.numerics.transformers.named import make_transformer
 
 _READS = {"maf": "data", "iaf": "latent"}
 
@@ -47,7 +50,7 @@ def autoregressive_flow(
     by entry; an IAF (`kind="iaf"`) is the other way round.
 
     Args:
-        event_shape: `(dim,)` or `dim`.
+        event_shape: `(dim,)` or `dim`.  With 1 entry an affine flow is a Gaussian, and warns.
         depth: number of autoregressive blocks.
         hidden: widths of the masked networks' hidden layers.
         transformer: `"affine"`, `"spline"`, `"shift"`, a `Scale`, or a `Transformer`; see `MaskedAutoregressive`.
@@ -93,6 +96,12 @@ def autoregressive_flow(
     check.backprop(who, backprop)
     check.seed(who, seed)
     check.activation(who, activation)
+    if event_shape == (1,) and isinstance(make_transformer(who, transformer), AffineTransform | ShiftTransform):
+        warnings.warn(
+            f"{who}: one entry, with nothing before it, is only scaled and shifted by {transformer!r}, whatever the "
+            "depth: the density is a Gaussian (with a condition, one for each). Use transformer='spline' for others.",
+            stacklevel=2,
+        )
 
     def step(i: int) -> Chain:
         net = MaskedMLP(hidden=hidden, activation=activation, residual=residual, dtype=dtype)

@@ -51,7 +51,7 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
         found[name] = (getattr(blocks, name), arguments, use)
     small = {"event_shape": 4, "depth": 1, "hidden": (4,)}
     density = lambda flow: flow.log_prob(np.zeros((2, *flow.event_shape), np.float32))  # noqa: E731
-    for name in ("real_nvp", "autoregressive_flow", "residual_flow", "ffjord"):
+    for name in ("real_nvp", "autoregressive_flow", "residual_flow", "ffjord", "spline_flow"):
         found[name] = (getattr(models, name), small, density)
     found["glow"] = (models.glow, {"event_shape": (4, 4, 1), "levels": 1, "depth": 1, "hidden": 4}, density)
     found["i_resnet_classifier"] = (

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from inntf.models import DensityModel, autoregressive_flow
+from inntf.numerics import SigmoidScale
 from inntf.serving import export, load
 
 
@@ -61,3 +62,15 @@ def test_the_former_name_of_the_transformer_is_taken_alone():
     assert flow.log_prob(np.zeros((2, 3), "float32")).shape == (2,)
     with pytest.raises(ValueError, match="received transformer and transform, expected transformer alone"):
         autoregressive_flow(event_shape=3, depth=1, hidden=(4,), transformer="shift", transform="spline")
+
+
+@pytest.mark.parametrize("transformer", ["affine", "shift", SigmoidScale(low=0.5)])
+def test_one_affine_entry_can_only_be_a_gaussian_and_warns(transformer):
+    with pytest.warns(UserWarning, match="the density is a Gaussian.*Use transformer='spline'"):
+        autoregressive_flow(event_shape=1, depth=1, hidden=(4,), transformer=transformer)
+
+
+def test_more_entries_or_splines_do_not_warn(recwarn):
+    autoregressive_flow(event_shape=1, depth=1, hidden=(4,), transformer="spline")
+    autoregressive_flow(event_shape=2, depth=1, hidden=(4,))
+    assert not [w for w in recwarn if "Gaussian" in str(w.message)]
