@@ -13,6 +13,7 @@ from inntf.numerics.stateless_draws import gaussian, random_bits
 
 CHOICES = {"noise": ("rademacher", "gaussian"), "gradient": ("autodiff", "neumann"), "dense": (True, False, None)}
 Seed = Any
+Probe = Any  # a tensor, or a function (shape, dtype, seed) -> tensor
 
 
 class LogDetEstimator(Configured):
@@ -22,6 +23,10 @@ class LogDetEstimator(Configured):
     once, so a network that updates a state does so once.  Both results are differentiable by `x` and by every
     variable or tensor that the function closes over, in eager mode, in a `tf.function`, under XLA and inside other
     functions.  The same seed gives the same estimate.
+
+    The series estimators also take their random vectors, `probe=`: a tensor `(batch, *event)` or `(samples, batch, *event)`,
+    where a 1 stands for one probe for the whole batch; or a function `(shape, dtype, seed)` that draws the latter.  So two
+    models, or two points, are compared by common random numbers.  Its mean of $v v^\top$ should be the identity.
 
     Subclasses define `__call__`; constructor arguments are recorded, so that a registered one is saved.
 
@@ -43,8 +48,10 @@ class LogDetEstimator(Configured):
         raise NotImplementedError(f"{type(self).__name__} does not define __call__.")
 
 
-def probes(x: tf.Tensor, seed: tf.Tensor, noise: str, samples: int) -> tuple[tf.Tensor, ...]:
-    """`samples` independent probes of the shape of `x`, with `E v v^T = I`."""
+def probes(x: tf.Tensor, seed: tf.Tensor | None, noise: str, samples: int, probe: Probe | None = None) -> tuple[tf.Tensor, ...]:
+    """`samples` independent probes of the shape of `x`, with `E v v^T = I`; or those that were given."""
+    if probe is not None:
+        return _given(x, seed, samples, probe)
 
     def draw(shape: tf.Tensor) -> tf.Tensor:
         if noise == "gaussian":
@@ -55,6 +62,25 @@ def probes(x: tf.Tensor, seed: tf.Tensor, noise: str, samples: int) -> tuple[tf.
     drawn = draw_rows(draw, tf.concat([samples * shape[:1], shape[1:]], 0), copies=samples)
     v = tf.reshape(drawn, tf.concat([[samples], shape], 0))
     return tuple(tf.ensure_shape(part, x.shape) for part in tf.unstack(v, samples))
+
+
+def _given(x: tf.Tensor, seed: tf.Tensor | None, samples: int, probe: Probe) -> tuple[tf.Tensor, ...]:
+    shape = tf.concat([[samples], tf.shape(x)], 0)
+    value = tf.convert_to_tensor(probe(shape, x.dtype, seed) if callable(probe) else probe)
+    if not value.dtype.is_floating:
+        raise TypeError(
+            f"log_det: received a probe of dtype {value.dtype.name}, expected a floating one, such as {x.dtype.name}."
+        )
+    value = tf.cast(value, x.dtype)
+    if value.shape.rank == x.shape.rank:
+        value = value[None]
+    fits = value.shape.rank == x.shape.rank + 1 and value.shape[0] == samples
+    if not fits or not all(a in (1, None) or b is None or a == b for a, b in zip(value.shape[1:], x.shape, strict=True)):
+        raise ValueError(
+            f"log_det: received a probe of shape {value.shape} for x of shape {x.shape} and samples={samples}, expected "
+            "(samples, batch, *event), or (batch, *event) for one; a batch of 1 serves every sample."
+        )
+    return tuple(tf.ensure_shape(part, x.shape) for part in tf.unstack(tf.broadcast_to(value, shape), samples))
 
 
 def checked_seed(name: str, seed: Seed) -> tf.Tensor:

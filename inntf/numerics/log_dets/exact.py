@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from inntf.core.protocols import WithJacobian
-from inntf.numerics.log_dets.base import LogDetEstimator, Seed
+from inntf.numerics.log_dets.base import LogDetEstimator, Probe, Seed
 from inntf.numerics.pullback import Function, Pullback
 
 
@@ -19,7 +19,7 @@ class ExactLogDet(LogDetEstimator):
     Jacobian instead.
 
     Call arguments: a function `(batch, *event) -> (batch, *event)` that works sample by sample; `x`, `(batch, *event)`;
-    a seed, not used.
+    a seed and a probe, not used.
 
     Returns:
         `function(x)` and `log_det`, `(batch,)`.
@@ -43,7 +43,9 @@ class ExactLogDet(LogDetEstimator):
         super().__init__()
 
     @tf.autograph.experimental.do_not_convert
-    def __call__(self, function: Function, x: tf.Tensor, seed: Seed = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def __call__(
+        self, function: Function, x: tf.Tensor, seed: Seed = None, probe: Probe | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """`function(x)` and the exact log-determinant."""
         if isinstance(function, WithJacobian):
             value, jacobian = function.value_and_jacobian(x)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.arguments import checked_count, typed
-from inntf.numerics.log_dets.base import LogDetEstimator, Seed, checked_choice, checked_seed, probes
+from inntf.numerics.log_dets.base import LogDetEstimator, Probe, Seed, checked_choice, checked_seed, probes
 from inntf.numerics.log_dets.stopping_times import Geometric, StoppingTime
 from inntf.numerics.log_dets.weighted_series import weighted_series
 from inntf.numerics.pullback import Function, Pullback
@@ -35,7 +35,7 @@ class RussianRoulette(LogDetEstimator):
         dense: whether to form the whole Jacobian first; see `PowerSeries`.
 
     Call arguments: a function `(batch, *event) -> (batch, *event)` that works sample by sample; `x`, `(batch, *event)`; a
-    seed, int32 of shape `(2,)`.
+    seed, int32 of shape `(2,)`; perhaps `probe=`, see `LogDetEstimator`: the seed then draws N alone.
 
     Returns:
         `function(x)` and `log_det`, `(batch,)`.
@@ -77,11 +77,13 @@ class RussianRoulette(LogDetEstimator):
         self._table = np.concatenate([np.ones(exact_terms), 1 / distribution.survival])
 
     @tf.autograph.experimental.do_not_convert
-    def __call__(self, function: Function, x: tf.Tensor, seed: Seed = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def __call__(
+        self, function: Function, x: tf.Tensor, seed: Seed = None, probe: Probe | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """`function(x)` and the estimate."""
         seeds = random_bits([2, 2], checked_seed("RussianRoulette", seed))
         pull = Pullback(function, x)
-        v = probes(pull.x, seeds[0], self.noise, self.samples)
+        v = probes(pull.x, seeds[0], self.noise, self.samples, probe)
         drawn = self.distribution.sample(tf.shape(pull.x)[:1] if self.per_sample else [], seeds[1])
         return pull.value, weighted_series(pull, v, self._table, self.exact_terms + drawn, self.gradient, self.dense)
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.arguments import checked_count, typed
-from inntf.numerics.log_dets.base import LogDetEstimator, Seed, checked_choice, checked_seed, probes
+from inntf.numerics.log_dets.base import LogDetEstimator, Probe, Seed, checked_choice, checked_seed, probes
 from inntf.numerics.log_dets.weighted_series import weighted_series
 from inntf.numerics.pullback import Function, Pullback
 
@@ -29,7 +29,7 @@ class PowerSeries(LogDetEstimator):
             is smaller than about n; `None` decides by cost.
 
     Call arguments: a function `(batch, *event) -> (batch, *event)` that works sample by sample; `x`, `(batch, *event)`; a
-    seed, int32 of shape `(2,)`.
+    seed, int32 of shape `(2,)`; or, in its place, `probe=`, see `LogDetEstimator`.
 
     Returns:
         `function(x)` and `log_det`, `(batch,)`.
@@ -60,9 +60,11 @@ class PowerSeries(LogDetEstimator):
         self.terms, self.noise, self.samples, self.gradient, self.dense = terms, noise, samples, gradient, dense
 
     @tf.autograph.experimental.do_not_convert
-    def __call__(self, function: Function, x: tf.Tensor, seed: Seed = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def __call__(
+        self, function: Function, x: tf.Tensor, seed: Seed = None, probe: Probe | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """`function(x)` and the estimate."""
-        seed = checked_seed("PowerSeries", seed)
+        seed = checked_seed("PowerSeries", seed) if probe is None or seed is not None else None
         pull = Pullback(function, x)
-        v = probes(pull.x, seed, self.noise, self.samples)
+        v = probes(pull.x, seed, self.noise, self.samples, probe)
         return pull.value, weighted_series(pull, v, np.ones(self.terms), self.terms, self.gradient, self.dense)
