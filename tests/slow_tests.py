@@ -6,6 +6,7 @@ By file, prefixes of test names; conftest.py gives them the mark. A prefix that 
 from __future__ import annotations
 
 SLOW = {
+    "tests/serving/test_portable.py": ["test_each_file_answers_for_any_batch[spline_flow"],
     "tests/recipes/common/test_termination.py": ["test_a_recipe_that_was_ended_goes_on_to_the_same_result"],
     "tests/recipes/autoencoder/test_run.py": [
         "test_rivals_are_measured_by_their_samples",

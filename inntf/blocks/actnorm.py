@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from inntf.core.tags import Tags
 from inntf.core.upper_bounds import upper_exp
 from inntf.core.weights import read
 from inntf.core.whole_batch import whole_batch
+from inntf.numerics.transformers.scales import Scale
 
 _FEWEST = 4  # values per channel: of fewer the spread says nothing
 _UNITS = 4.0  # in the last place
@@ -22,10 +24,10 @@ _SMALL_NOISE = 0.05  # what was left larger than this is not told from channels 
 
 @keras.saving.register_keras_serializable("inntf")
 class ActNorm(Block):
-    """`z = (x + shift) * exp(log_scale)`, one shift and one scale per channel.
+    """`z = (x + shift) * exp(log_scale)`, one shift and one scale per channel; or `(x + shift) * scale(raw)`.
 
-    `log_det = pixels * sum(log_scale)`.  The weights start as the identity.  `initialize(x)` sets them so that the
-    outputs of that batch have mean 0 and variance 1 per channel; it is explicit and may be repeated.
+    `log_det = pixels * sum(log_scale)`.  The weights start as the identity (or as the scale at zero).  `initialize(x)` sets
+    them so that the outputs of that batch have mean 0 and variance 1 per channel; it is explicit and may be repeated.
 
     A channel without a variance of its own is shifted to its mean and never blown up, `log_scale <= 0`: a constant one, one
     whose standard deviation is no more than four units in the last place of its largest entry (rounding, in the precision
@@ -36,12 +38,14 @@ class ActNorm(Block):
         max_log_scale: bound on `|log_scale|`; the stored weight passes through `m * tanh(w / m)`.  `None`: unbounded.
         variance_floor: smallest variance that `initialize` divides by, relative to 1, for channels whose spread means little;
             `None`: each by its own.
+        scale: a `Scale` in place of the exponential, such as `SoftplusScale()` or `SigmoidScale()`: a global scale of the same
+            kind as in couplings, within its range.  `initialize` finds the raw numbers, up to 1 % from the ends.
         event_ndims, name, dtype, trainable, validate_args: as in `Block`.
 
     Shapes: `x`, `z`: `(batch, dim)` or `(batch, height, width, channels)`; `log_det`: `(batch,)`.
 
     Raises:
-        ValueError: for a bound or a floor that is not positive.
+        ValueError: for a bound or a floor that is not positive, or a scale beside a bound; TypeError: if `scale` is no `Scale`.
 
     Source: Kingma & Dhariwal, "Glow" (2018), section 3.1; bounds: "On the Invertibility of Invertible Neural Networks",
     Table 1 (diagonal scaling).
@@ -57,12 +61,23 @@ class ActNorm(Block):
     allowed_event_ndims = (1, 3)
     uses_condition = False
 
-    def __init__(self, *, max_log_scale: float | None = None, variance_floor: float | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        *,
+        max_log_scale: float | None = None,
+        variance_floor: float | None = None,
+        scale: Scale | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
+        if scale is not None and not isinstance(scale, Scale):
+            raise TypeError(f"ActNorm: received scale={scale!r}, expected a Scale, such as inntf.numerics.SoftplusScale().")
+        if scale is not None and max_log_scale is not None:
+            raise ValueError("ActNorm: received scale and max_log_scale, expected one of them: a Scale has a range of its own.")
         for key, value in (("max_log_scale", max_log_scale), ("variance_floor", variance_floor)):
             if value is not None and not value > 0:
                 raise ValueError(f"ActNorm: received {key}={value}, expected a positive number. Leave it out for the default.")
-        self.max_log_scale, self.variance_floor = max_log_scale, variance_floor
+        self.max_log_scale, self.variance_floor, self.scale = max_log_scale, variance_floor, scale
 
     def build(self, input_shape: Shape) -> None:
         """Shift and log-scale, both zero."""
@@ -73,6 +88,8 @@ class ActNorm(Block):
     def log_scale(self) -> tf.Tensor:
         """The log-scale in use, `(channels,)`."""
         raw = read(self.raw_log_scale)
+        if self.scale is not None:
+            return self.scale.log_scale(raw)
         return raw if self.max_log_scale is None else self.max_log_scale * tf.tanh(raw / self.max_log_scale)
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -125,6 +142,8 @@ class ActNorm(Block):
         if self.max_log_scale is not None:
             # atanh of the target, kept clear of the end of the range.
             log_scale = self.max_log_scale * tf.math.atanh(tf.clip_by_value(log_scale / self.max_log_scale, -0.99, 0.99))
+        if self.scale is not None:
+            log_scale = _raw_of(self.scale, log_scale)
         untouched = self._untouched()
         for weight, value in ((self.shift, -mean), (self.raw_log_scale, log_scale)):
             value = tf.cast(value, weight.dtype)
@@ -147,3 +166,16 @@ def _rounding(x: tf.Tensor, axes: list[int]) -> tf.Tensor:
     coarse = tf.reduce_all(tf.equal(x, tf.cast(tf.cast(x, tf.float32), tf.float64)), axes)
     units = tf.where(coarse, tf.constant(max(eps, 2.0**-23), tf.float64), tf.constant(eps, tf.float64))
     return _UNITS * units * tf.reduce_max(tf.abs(x), axes)
+
+
+def _raw_of(scale: Scale, log_scale: tf.Tensor) -> tf.Tensor:
+    """The raw numbers of a monotone scale with these logarithms, kept clear of the ends of its range; by bisection."""
+    ends = (math.log(1.01 * scale.low) if scale.low > 0 else -math.inf), math.log(0.99 * scale.high)
+    wanted = tf.clip_by_value(log_scale, *ends)
+    low, high = -15.0 * tf.ones_like(wanted), 15.0 * tf.ones_like(wanted)  # raw numbers up to a million, either way
+    rises = scale.log_scale(tf.sinh(low)) < scale.log_scale(tf.sinh(high))
+    for _ in range(50):
+        middle = (low + high) / 2
+        up = (scale.log_scale(tf.sinh(middle)) < wanted) == rises
+        low, high = tf.where(up, middle, low), tf.where(up, high, middle)
+    return tf.sinh((low + high) / 2)

@@ -10,7 +10,17 @@ import tensorflow as tf
 
 from inntf.blocks import AffineCoupling, Logit
 from inntf.compose import Chain
-from inntf.models import Flow, autoregressive_flow, ffjord, glow, i_resnet_classifier, inn_autoencoder, real_nvp, residual_flow
+from inntf.models import (
+    Flow,
+    autoregressive_flow,
+    ffjord,
+    glow,
+    i_resnet_classifier,
+    inn_autoencoder,
+    real_nvp,
+    residual_flow,
+    spline_flow,
+)
 from inntf.numerics.transformers import SoftplusScale
 from inntf.serving import NotPortableError, export_portable, litert, onnx
 from inntf.stability.find_block import find_block
@@ -24,6 +34,7 @@ FACTORIES = {
     "softplus, gelu": lambda: real_nvp(event_shape=3, depth=2, hidden=(8,), scale=SoftplusScale(), activation="gelu"),
     "maf": lambda: autoregressive_flow(event_shape=4, depth=2, hidden=(8,)),
     "iaf": lambda: autoregressive_flow(event_shape=4, depth=2, hidden=(8,), kind="iaf"),
+    "spline_flow": lambda: spline_flow(event_shape=3, depth=2, hidden=(6,), num_bins=4),
     "glow": lambda: glow(event_shape=(4, 4, 2), levels=2, depth=2, hidden=4),
     "inn_autoencoder": lambda: inn_autoencoder((8, 8, 1), 3, stages=(1,), hidden=4, dense_hidden=4, seed=0),
 }
