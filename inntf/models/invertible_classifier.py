@@ -178,7 +178,7 @@ class IResNetClassifier(Regularized, Checkpointed, FitEnd, keras.Model):
         norms = certify_norms(self.body, rescale=True)
         normalization = self.head.layers[0] if isinstance(self.head, keras.Sequential) else None
         if x is not None and isinstance(normalization, keras.layers.BatchNormalization):
-            features = tf.function(self.features, reduce_retracing=True)
+            features = tf.function(self.features, reduce_retracing=True, autograph=False)
             found = [features(tf.convert_to_tensor(x[i : i + batch_size])).numpy() for i in range(0, len(x), batch_size)]
             values = np.concatenate([f.reshape(-1, f.shape[-1]) for f in found]).astype(np.float64)
             normalization.moving_mean.assign(values.mean(0))

@@ -154,7 +154,7 @@ def _second_moment(flow: Flow, x: Any, condition: Any, batch_size: int) -> np.nd
     def latent(x: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
         return flow.block.forward_and_log_det(x, flow.embed(condition))[0]
 
-    forward = tf.function(latent, reduce_retracing=True)
+    forward = tf.function(latent, reduce_retracing=True, autograph=False)
     total, count = np.zeros(tuple(flow.base.event_shape)), 0
     for part, given in _batches(x, condition, batch_size):
         part = tf.cast(tf.convert_to_tensor(part), flow.dtype)
@@ -202,7 +202,7 @@ def _by_gradient(second: np.ndarray, steps: int, learning_rate: float) -> np.nda
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), beta_1=0.5, beta_2=0.8)
     optimizer.build([log_scale])
 
-    @tf.function
+    @tf.function(autograph=False)
     def step() -> None:
         with tf.GradientTape() as tape:
             nll = tf.reduce_sum(log_scale + 0.5 * target * tf.exp(-2 * log_scale))

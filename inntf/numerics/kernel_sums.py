@@ -51,7 +51,7 @@ def squared_distances(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     return tf.maximum(squares - 2 * tf.matmul(x, y, transpose_b=True), 0)
 
 
-@tf.function(reduce_retracing=True)  # a loop of small operations: three times as fast as one by one
+@tf.function(reduce_retracing=True, autograph=False)  # a loop of small operations: three times as fast as one by one
 def _in_tiles(x: tf.Tensor, y: tf.Tensor, kernel: Kernel, tile: int) -> tf.Tensor:
     @tf.custom_gradient
     def in_tiles(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, Callable]:

@@ -65,7 +65,7 @@ def concrete(served: Served, name: str, function: Callable, *inputs: tf.TensorSp
         return function(*_compared(name, values, inputs))
 
     # A tf.function would be traced twice.
-    return tf.function(looked_at if guarded else function, input_signature=inputs).get_concrete_function()
+    return tf.function(looked_at if guarded else function, input_signature=inputs, autograph=False).get_concrete_function()
 
 
 def _compared(name: str, values: tuple, specs: tuple[tf.TensorSpec, ...]) -> list[tf.Tensor]:

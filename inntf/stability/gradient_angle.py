@@ -86,8 +86,8 @@ def gradient_angle(
         True
     """
     loss = loss or negative_log_likelihood
-    stored = tf.function(lambda batch: _gradient(model, batch, loss))
-    recomputed = tf.function(lambda batch: _gradient(model, batch, loss))
+    stored = tf.function(lambda batch: _gradient(model, batch, loss), autograph=False)
+    recomputed = tf.function(lambda batch: _gradient(model, batch, loss), autograph=False)
     angles, bad_stored, bad_reversible = [], 0, 0
     for batch in batches:
         if not model.trainable_variables:

@@ -89,7 +89,7 @@ class SpectralNormCallback(keras.callbacks.Callback):
         """Make the function anew: the model may be another one."""
         # Many tiny products one after the other: XLA makes one program of them.  It knows one device only.
         single = self.model.distribute_strategy.num_replicas_in_sync == 1
-        self._update = tf.function(lambda: update_norms(self.model), jit_compile=single)
+        self._update = tf.function(lambda: update_norms(self.model), jit_compile=single, autograph=False)
         ends = getattr(self.model, "when_fit_ends", None)
         self._comes_last = self.certify and ends is not None
         if self._comes_last:

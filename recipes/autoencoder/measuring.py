@@ -97,13 +97,15 @@ def quality_of(samples: np.ndarray, features: Features | None, data: ImageData) 
 
 def padding_norm(model: InnAutoencoder, pixels: np.ndarray) -> float:
     """Root mean square of the latent entries that decoding sets to zero."""
-    pads = tf.function(lambda x: tf.reduce_mean(tf.square(model.latent(scaled(x))[1]), -1), reduce_retracing=True)
+    pads = tf.function(
+        lambda x: tf.reduce_mean(tf.square(model.latent(scaled(x))[1]), -1), reduce_retracing=True, autograph=False
+    )
     return float(math.sqrt(np.mean(np.concatenate([pads(pixels[i : i + 250]) for i in range(0, len(pixels), 250)]))))
 
 
 def bits_per_dim(model: AutoencoderWithinFlow, pixels: np.ndarray, seed: int) -> float:
     """Bits per dimension of grey levels, with fresh noise."""
-    part = tf.function(lambda x, seed: model.parts(scaled(x), seed)["bits_per_dim"], reduce_retracing=True)
+    part = tf.function(lambda x, seed: model.parts(scaled(x), seed)["bits_per_dim"], reduce_retracing=True, autograph=False)
     starts = range(0, len(pixels), 250)
     values = [float(part(pixels[i : i + 250], tf.constant([seed, i]))) * len(pixels[i : i + 250]) for i in starts]
     return float(np.sum(values) / len(pixels))

@@ -95,8 +95,8 @@ class Traced:
 
     def __init__(self, model: Autoencoder, batch_size: int = 250):
         self.model, self._batch_size = model, batch_size
-        self._encode = tf.function(lambda pixels: model.encode(scaled(pixels)), reduce_retracing=True)
-        self._decode = tf.function(lambda y: model.decode(y), reduce_retracing=True)
+        self._encode = tf.function(lambda pixels: model.encode(scaled(pixels)), reduce_retracing=True, autograph=False)
+        self._decode = tf.function(lambda y: model.decode(y), reduce_retracing=True, autograph=False)
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """Codes of images `(n, height, width, channels)` uint8."""

@@ -44,7 +44,7 @@ def decoder_jacobian(model: Autoencoder, codes: np.ndarray) -> np.ndarray:
     count, width = codes.shape
     y = tf.constant(codes)
 
-    @tf.function
+    @tf.function(autograph=False)
     def column(direction: tf.Tensor) -> tf.Tensor:
         return jvp(model.decode, y, tf.broadcast_to(direction, y.shape))
 
@@ -65,7 +65,7 @@ def of_an_inn(
         board: writer of TensorBoard, which shows the same in words and pictures.
     """
     block, x = model.block, scaled(pixels[:_PASSED])
-    back = tf.function(lambda x: block.inverse_and_log_det(block.forward_and_log_det(x)[0])[0])(x).numpy()
+    back = tf.function(lambda x: block.inverse_and_log_det(block.forward_and_log_det(x)[0])[0], autograph=False)(x).numpy()
     errors = np.linalg.norm((back.astype(np.float64) - x.numpy()).reshape(len(back), -1), axis=1)
     options = {"samples": images, "iterations": 25, "tolerance": 0.05, "precision": "float64"}
     found, verdict = write_stability(board, block, x[:_WATCHED], int(model.optimizer.iterations.numpy()), **options)

@@ -85,7 +85,11 @@ def cross_entropy(model: IResNetClassifier, batch: tuple[tf.Tensor, tf.Tensor]) 
 
 def there_and_back(model: IResNetClassifier, x: np.ndarray, batch_size: int = 64) -> np.ndarray:
     """What the inverse makes of the latents, float32."""
-    back = tf.function(lambda x: model.body.inverse_and_log_det(model.body.forward_and_log_det(x)[0])[0], reduce_retracing=True)
+    back = tf.function(
+        lambda x: model.body.inverse_and_log_det(model.body.forward_and_log_det(x)[0])[0],
+        reduce_retracing=True,
+        autograph=False,
+    )
     return np.concatenate([back(tf.constant(x[i : i + batch_size])).numpy() for i in range(0, len(x), batch_size)])
 
 
@@ -114,6 +118,6 @@ def seconds_per_step(
     return {name: float(np.median(times) / plain) for name, times in taken.items() if name != "none"}
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _logits(model: IResNetClassifier, x: tf.Tensor) -> tf.Tensor:
     return model(x, training=False)

@@ -19,7 +19,7 @@ class BitsPerDim:
     """
 
     def __init__(self, flow: Flow, bits: int):
-        self._log_prob = tf.function(flow.log_prob, [tf.TensorSpec([None, *flow.event_shape], tf.float32)])
+        self._log_prob = tf.function(flow.log_prob, [tf.TensorSpec([None, *flow.event_shape], tf.float32)], autograph=False)
         self._dim, self._bits = flow.dim, bits
 
     def __call__(self, x: tf.Tensor, batch_size: int = 250) -> float:

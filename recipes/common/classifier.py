@@ -61,7 +61,7 @@ def train_classifier(data: ImageData, seed: int = 0, steps: int = 400, batch_siz
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, steps))
     optimizer.build(model.trainable_variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(images: tf.Tensor, labels: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             logits = model(tf.cast(images, tf.float32), training=True)["logits"]
@@ -90,6 +90,6 @@ def _he(seed: int, layer: int) -> keras.initializers.Initializer:
     return keras.initializers.HeNormal(seed=(1000 * seed + layer) % 2**31)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _forward(model: keras.Model, images: tf.Tensor) -> dict[str, tf.Tensor]:
     return model(tf.cast(images, tf.float32), training=False)

@@ -77,7 +77,7 @@ def save(classifier: SmallClassifier, folder: pathlib.Path, training: dict[str, 
     frozen = tf.Module()
     frozen.model = classifier.model
 
-    @tf.function(input_signature=[tf.TensorSpec([None, SIDE, SIDE, 1], tf.uint8, "images")])
+    @tf.function(input_signature=[tf.TensorSpec([None, SIDE, SIDE, 1], tf.uint8, "images")], autograph=False)
     def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return classifier.model(tf.cast(images, tf.float32), training=False)
 

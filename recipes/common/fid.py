@@ -204,7 +204,7 @@ def _inception(weights: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
     except (ValueError, OSError) as error:
         raise UserError(f"{weights} holds no weights of Keras' Inception-v3 without top ({error})") from error
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def one_batch(images: tf.Tensor) -> tf.Tensor:
         pixels = tf.cast(images, tf.float32)
         pixels = tf.image.grayscale_to_rgb(pixels) if pixels.shape[-1] == 1 else pixels

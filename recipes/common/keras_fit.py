@@ -84,7 +84,7 @@ def _step_over_replicas(model: keras.Model, batch: Any) -> Callable[[Any], dict[
         each = strategy.run(model.train_step, args=(data,))
         return tf.nest.map_structure(lambda value: strategy.experimental_local_results(value)[0], each)
 
-    return tf.function(step, reduce_retracing=True, jit_compile=model.jit_compile)
+    return tf.function(step, reduce_retracing=True, jit_compile=model.jit_compile, autograph=False)
 
 
 def _means(model: keras.Model, logs: dict[str, Any]) -> dict[str, float]:

@@ -76,7 +76,7 @@ def distributed_step(
         A function of distributed batches that returns the means over replicas.
     """
 
-    @tf.function(jit_compile=jit_compile and strategy.num_replicas_in_sync == 1)
+    @tf.function(jit_compile=jit_compile and strategy.num_replicas_in_sync == 1, autograph=False)
     def over_replicas(*batch: Any) -> Any:
         each = strategy.run(step, args=batch)
         return tf.nest.map_structure(lambda v: strategy.reduce(tf.distribute.ReduceOp.MEAN, v, axis=None), each)

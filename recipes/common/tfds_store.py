@@ -103,6 +103,6 @@ def _examples(
             yield i, {"image": png, "label": labels[i], **({"id": f"{split}_{i + 1:05d}"} if with_id else {})}
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _encode(images: tf.Tensor) -> tf.Tensor:
     return tf.map_fn(tf.io.encode_png, images, fn_output_signature=tf.string)

@@ -172,4 +172,4 @@ def _sum_over_workers(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor],
         first = tf.equal(context.replica_id_in_sync_group % len(strategy.extended.worker_devices), 0)  # of each worker
         return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, mine, tf.zeros_like(mine)))
 
-    return tf.function(lambda numbers: strategy.run(of_replica, args=(numbers,)))
+    return tf.function(lambda numbers: strategy.run(of_replica, args=(numbers,)), autograph=False)

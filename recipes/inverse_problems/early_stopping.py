@@ -64,7 +64,7 @@ def fit(
     x, y = tf.constant(pairs.x), tf.constant(pairs.y)
     x_held, y_held = tf.constant(held_out.x), tf.constant(held_out.y)
 
-    @tf.function
+    @tf.function(autograph=False)
     def one(step: tf.Tensor) -> tf.Tensor:
         seeds = tf.stack([tf.constant(seed), step])
         rows = tf.random.stateless_uniform([how.batch_size], seeds, 0, len(pairs.x), tf.int32)
@@ -78,7 +78,7 @@ def fit(
             average.assign_add((1.0 - decay) * (value - average))
         return loss
 
-    @tf.function
+    @tf.function(autograph=False)
     def held() -> tf.Tensor:
         return method.objective(x_held, y_held, tf.constant([seed, -1]), tf.constant(1.0))
 

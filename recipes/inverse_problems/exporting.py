@@ -54,7 +54,7 @@ class PosteriorSampler(tf.Module):
             return {"x": tf.reshape(x, [tf.shape(y)[0], n, method.dim_x])}
 
         spec = tf.TensorSpec([None, method.dim_y], tf.float32, "y"), *(tf.TensorSpec([], tf.int32, k) for k in ("n", "seed"))
-        self.sample_posterior = tf.function(sample, input_signature=spec)
+        self.sample_posterior = tf.function(sample, input_signature=spec, autograph=False)
         self.observed = simulate(coordinates.problem, 4, 0)[1].numpy()
 
 

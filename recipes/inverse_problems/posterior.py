@@ -21,8 +21,8 @@ class Posterior:
     method: Method
 
     def __post_init__(self) -> None:
-        self._draw = tf.function(self.method.sample_posterior, reduce_retracing=True)
-        self._density = tf.function(self.method.log_prob, reduce_retracing=True)
+        self._draw = tf.function(self.method.sample_posterior, reduce_retracing=True, autograph=False)
+        self._density = tf.function(self.method.log_prob, reduce_retracing=True, autograph=False)
 
     def sample(self, y: np.ndarray, n: int, seed: int, *, rounded: bool = True) -> np.ndarray:
         """`n` samples for each observation.

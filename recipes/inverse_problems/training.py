@@ -95,7 +95,7 @@ def train(
         optimizer = keras.optimizers.Adam(warm_cosine(how.rate, how.steps), beta_2=0.99, global_clipnorm=_CLIP)
         clip_what_replicas_add_up(optimizer)
         optimizer.build(method.trainable_variables)
-    test = tf.function(lambda x, y: method.objective(x, y, tf.constant([how.seed, -1]), tf.constant(1.0)))
+    test = tf.function(lambda x, y: method.objective(x, y, tf.constant([how.seed, -1]), tf.constant(1.0)), autograph=False)
     x_test, y_test = tf.constant(held_out.x), tf.constant(held_out.y)
 
     def look(step: int, losses: dict[str, float], board: Summaries) -> dict[str, float]:

@@ -105,13 +105,13 @@ def accuracy(model: IResNetClassifier, images: np.ndarray, labels: np.ndarray, b
     return float(np.mean(logits.argmax(-1) == labels))
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _logits(model: IResNetClassifier, pixels: tf.Tensor) -> tf.Tensor:
     return model(models.unit(pixels), training=False)
 
 
 def _there_and_back(model: IResNetClassifier, x: np.ndarray, batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    features = tf.function(model.features, [tf.TensorSpec([None, *x.shape[1:]], tf.float32)])
-    invert = tf.function(model.invert, [tf.TensorSpec([None, *model.body._z_event_shape], tf.float32)])
+    features = tf.function(model.features, [tf.TensorSpec([None, *x.shape[1:]], tf.float32)], autograph=False)
+    invert = tf.function(model.invert, [tf.TensorSpec([None, *model.body._z_event_shape], tf.float32)], autograph=False)
     found = [invert(features(x[i : i + batch_size])) for i in range(0, len(x), batch_size)]
     return np.concatenate([f.x.numpy() for f in found]), np.concatenate([f.error_bound.numpy() for f in found])

@@ -107,14 +107,14 @@ def _toy_density(config: Config, run: Run, data_set: str, name: str, weights: in
 def log_prob(flow: Flow, x: Any, batch_size: int = 250) -> np.ndarray:
     """`log_prob` of many samples, float64, by one traced function."""
     size = batch_size if len(flow.event_shape) == 3 else 8 * batch_size
-    traced = tf.function(flow.log_prob, [tf.TensorSpec([None, *flow.event_shape], tf.float32)])
+    traced = tf.function(flow.log_prob, [tf.TensorSpec([None, *flow.event_shape], tf.float32)], autograph=False)
     parts = [traced(tf.convert_to_tensor(x[i : i + size])).numpy() for i in range(0, len(x), size)]
     return np.concatenate(parts).astype(np.float64)
 
 
 def sample_in_batches(flow: Flow, n: int, seed: int, batch_size: int = 16) -> np.ndarray:
     """Samples, the same for the same seed."""
-    sample = tf.function(lambda seed: flow.sample(batch_size, seed=seed))
+    sample = tf.function(lambda seed: flow.sample(batch_size, seed=seed), autograph=False)
     return np.concatenate([sample(tf.constant([seed, i])).numpy() for i in range(0, n, batch_size)])[:n]
 
 
@@ -134,7 +134,7 @@ def _compile(model: DensityModel, rate: float, steps: int, strategy: tf.distribu
 
 def _looker(model: DensityModel, x: Any, per_dim: float = 0.0) -> Callable[[], dict[str, float]]:
     spec = tf.TensorSpec([None, *model.flow.event_shape], tf.float32)
-    traced = tf.function(model.flow.log_prob, [spec])
+    traced = tf.function(model.flow.log_prob, [spec], autograph=False)
     return lambda: {"test_bits_per_dim": _bits(model.flow, float(np.mean(traced(x).numpy().astype(np.float64)))) + per_dim}
 
 
@@ -142,8 +142,8 @@ def _measure(flow: Flow, test: Any, per_dim: float = 0.0) -> dict[str, Any]:
     norms = certify_spectral_norms(flow.block)
     values = log_prob(flow, test)
     some = test[:64]
-    forward = tf.function(lambda x: flow.block.forward_and_log_det(x)[0])
-    back = tf.function(lambda z: flow.block.inverse_and_log_det(z)[0])
+    forward = tf.function(lambda x: flow.block.forward_and_log_det(x)[0], autograph=False)
+    back = tf.function(lambda z: flow.block.inverse_and_log_det(z)[0], autograph=False)
     difference = (np.asarray(some, np.float64) - back(forward(some)).numpy()).reshape(len(some), -1)
     bounds = flow.block.lipschitz_bounds()
     return {

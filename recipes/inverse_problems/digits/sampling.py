@@ -40,9 +40,9 @@ class HiddenSampler(tf.Module):
             return {"x": tf.cast(tf.round(whole * (255 / (2**observing.bits - 1))), tf.uint8)}
 
         images = tf.TensorSpec([None, 28, 28, 1], tf.uint8, "y")
-        self._draw = tf.function(draw, reduce_retracing=True)
+        self._draw = tf.function(draw, reduce_retracing=True, autograph=False)
         self.sample_posterior = tf.function(
-            sample, input_signature=(images, *(tf.TensorSpec([], tf.int32, key) for key in ("n", "seed")))
+            sample, input_signature=(images, *(tf.TensorSpec([], tf.int32, key) for key in ("n", "seed"))), autograph=False
         )
 
     def sample(self, images: np.ndarray, n: int, seed: int) -> np.ndarray:

@@ -51,7 +51,7 @@ class Likelihood:
     def __init__(self, model: DensityModel, observing: Observing, seed: int):
         self._observing, self._seed, self._dim = observing, seed, model.flow.dim
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def log_prob(levels: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
             return model.flow.log_prob(observing.x(levels, noise), observing.y(levels))
 

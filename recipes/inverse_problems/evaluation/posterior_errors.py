@@ -81,6 +81,6 @@ def _minus_distance(squares: tf.Tensor) -> tf.Tensor:
 
 
 _DISTANCES = [
-    tf.function(functools.partial(mmd_squared, kernel=kernel, estimator="unbiased"), reduce_retracing=True)
+    tf.function(functools.partial(mmd_squared, kernel=kernel, estimator="unbiased"), reduce_retracing=True, autograph=False)
     for kernel in (X_SIDE_KERNEL, SECOND_KERNEL, _minus_distance)
 ]

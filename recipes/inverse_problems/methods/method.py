@@ -14,7 +14,8 @@ import tensorflow as tf
 class Method(keras.Model, abc.ABC):
     """A model of `p(x | y)` in standardized coordinates.
 
-    A user adds one by subclassing and an entry in `METHODS`.
+    A user adds one by subclassing and an entry in `METHODS`.  Its methods run in graphs, as they are: where a tensor
+    decides, write `tf.cond` and `tf.while_loop`, not `if` and `while`, and `tf.shape(x)[0]` for `len(x)`.
 
     Args:
         dim_x, dim_y: entries of x and y.

@@ -121,7 +121,7 @@ class ResampledFlow(Method):
 
     def tune(self, x: tf.Tensor, y: tf.Tensor, seed: int, powers: tuple[float, ...] = POWERS) -> dict[float, float]:
         """Set the power by held-out pairs; returns the mean negative log-likelihood of each."""
-        both = tf.function(lambda x, y, s: self._candidate_weights(y, s)[1:] + self._weight(x, y))
+        both = tf.function(lambda x, y, s: self._candidate_weights(y, s)[1:] + self._weight(x, y), autograph=False)
         # Candidates by the row, so that memory does not grow with the pairs.
         step = max(1, _ROWS // self.candidates)
         parts = [both(x[i : i + step], y[i : i + step], tf.constant([seed, i])) for i in range(0, len(x), step)]

@@ -108,7 +108,7 @@ class TooWide:
     sd = 1.6 * math.sqrt(1 / 3)
 
     def sample_posterior(self, y, seed):
-        return tf.reduce_sum(y, -1, keepdims=True) / 3 + self.sd * tf.random.stateless_normal([len(y), 1], seed)
+        return tf.reduce_sum(y, -1, keepdims=True) / 3 + self.sd * tf.random.stateless_normal([tf.shape(y)[0], 1], seed)
 
     def log_prob(self, x, y):
         return -0.5 * ((x[:, 0] - tf.reduce_sum(y, -1) / 3) / self.sd) ** 2 - math.log(self.sd * math.sqrt(2 * math.pi))
