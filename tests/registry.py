@@ -21,19 +21,24 @@ from inntf.blocks import (
     Coupling,
     Dequantize,
     ExactAdditiveCoupling,
+    Exp,
     Haar,
     InjectivePadding,
     InvertibleConv1x1,
     InvertibleLinear,
+    LeakyReLU,
     Logit,
     MaskedAutoregressive,
     OrthogonalLinear,
     Permutation,
+    Power,
     Rescale,
     ResidualBlock,
     SnapToGrid,
+    Softplus,
     SplineCoupling,
     Squeeze,
+    Tanh,
     TwoSidedCoupling,
     VolumePreservingCoupling,
 )
@@ -59,6 +64,11 @@ INF = float("inf")
 def unit(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Numbers between 0 and 1, clear of the ends: the domain of a logit."""
     return rng.uniform(0.05, 0.95, size=shape)
+
+
+def positive(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers between 0 and 2, clear of zero."""
+    return rng.uniform(0.05, 2.0, size=shape)
 
 
 def padded(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -176,6 +186,7 @@ WIDER = dict.fromkeys(
     ("forward_log_det_is_that_of_the_jacobian", "inverse_log_det_is_that_of_the_jacobian"),
     "the Jacobian is not square; its volume factor is 1",
 ) | {"builds_lazily_from_the_latent_side": "a latent does not tell how many channels hold data"}
+HALF_LINE = {"distribution_samples": "normal latents leave the range of the map; it is for data the other way, by Invert"}
 RANDOM = "each call draws fresh noise"
 ESTIMATES = dict.fromkeys(
     (
@@ -300,6 +311,11 @@ CASES |= {
         sample_x=unit,
         train_x=uneven,
     ),
+    "exp": Case(lambda d: Exp(dtype=d), VECTOR, sample_z=positive, exempt=HALF_LINE),
+    "softplus": Case(lambda d: Softplus(0.5, dtype=d), VECTOR, sample_z=positive, exempt=HALF_LINE),
+    "tanh": Case(lambda d: Tanh(dtype=d), VECTOR, sample_z=unit, exempt=HALF_LINE),
+    "power": Case(lambda d: Power(-0.5, dtype=d), VECTOR, None, positive, positive, exempt=HALF_LINE),
+    "leaky-relu": Case(lambda d: LeakyReLU(dtype=d), VECTOR),
     "rescale": Case(lambda d: Rescale(2.0, -0.5, dtype=d), VECTOR),
     "rescale-channels": Case(lambda d: Rescale([1.0, -2.0, 0.5], [0.0, 1.0, 2.0], dtype=d), IMAGE),
     "chain-vector-conditional": Case(

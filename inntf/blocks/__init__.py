@@ -10,6 +10,7 @@ from inntf.blocks.coupling import Coupling
 from inntf.blocks.coupling_exact import ExactAdditiveCoupling
 from inntf.blocks.coupling_two_sided import TwoSidedCoupling
 from inntf.blocks.dequantize import Dequantize
+from inntf.blocks.elementwise import Exp, LeakyReLU, Power, Softplus, Tanh
 from inntf.blocks.haar import Haar
 from inntf.blocks.injective_padding import InjectivePadding
 from inntf.blocks.inverse_certificate import InverseCertificate, InverseNotReached
@@ -37,6 +38,7 @@ __all__ = [
     "Coupling",
     "Dequantize",
     "ExactAdditiveCoupling",
+    "Exp",
     "Haar",
     "HalfSplit",
     "IndexSplit",
@@ -45,17 +47,21 @@ __all__ = [
     "InverseNotReached",
     "InvertibleConv1x1",
     "InvertibleLinear",
+    "LeakyReLU",
     "Logit",
     "MaskedAutoregressive",
     "OrthogonalLinear",
     "Permutation",
+    "Power",
     "Rescale",
     "ResidualBlock",
     "SnapToGrid",
+    "Softplus",
     "SolverNotFinished",
     "SplineCoupling",
     "Split",
     "Squeeze",
+    "Tanh",
     "TwoSidedCoupling",
     "VolumePreservingCoupling",
 ]

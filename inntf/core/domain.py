@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import ml_dtypes
@@ -21,15 +22,16 @@ def in_range(block: Any, value: tf.Tensor, low: float, high: float, remedy: str,
     Args:
         block: who complains, by its name.
         value: any shape.
-        low: smallest value.
-        high: largest value.
+        low: smallest value, perhaps -infinity.
+        high: largest value, perhaps infinity.
         remedy: what to do.
         slack: how far outside passes, beside roundings.
 
     Raises:
         ValueError: eagerly; tf.errors.InvalidArgumentError: where a graph runs, with the same words.
     """
-    slack += _ROUNDINGS * float(ml_dtypes.finfo(value.dtype.as_numpy_dtype).eps) * max(1.0, abs(low), abs(high))
+    size = max(1.0, *(abs(end) for end in (low, high) if math.isfinite(end)))
+    slack += _ROUNDINGS * float(ml_dtypes.finfo(value.dtype.as_numpy_dtype).eps) * size
     outside = (value < low - slack) | (value > high + slack)
     expected = f"values in the range [{low:.6g}, {high:.6g}]"
     if tf.executing_eagerly():
