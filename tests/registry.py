@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
 
 from inntf.blocks import (
     ActNorm,
@@ -22,6 +24,7 @@ from inntf.blocks import (
     Dequantize,
     ExactAdditiveCoupling,
     Exp,
+    FromBijector,
     Haar,
     InjectivePadding,
     InvertibleConv1x1,
@@ -57,6 +60,7 @@ from inntf.numerics.transformers.scales import ExpScale, ReciprocalScale, Sigmoi
 from tests.conformance.subject import Case
 from tests.conformance.training import uneven, unruly
 
+tfb = tfp.bijectors
 VECTOR, IMAGE = (5,), (4, 4, 3)
 INF = float("inf")
 
@@ -150,6 +154,15 @@ def level(dtype: str) -> Chain:
 
 def step(dtype: str) -> Chain:
     return Chain([AffineCoupling(conditioner=mlp(dtype), dtype=dtype), Permutation.reverse(dtype=dtype)], dtype=dtype)
+
+
+def stock(dtype: str, bend: bool) -> FromBijector:
+    """Bijectors of TFP with trainable variables, of them one positive and one shared by two."""
+    kind = np.float64 if dtype == "float64" else np.float32
+    shift = tf.Variable(np.zeros(5, kind))
+    diagonal = tfp.util.TransformedVariable(np.ones(5, kind), tfb.Softplus())
+    parts = [tfb.Shift(shift), tfb.ScaleMatvecDiag(diagonal), tfb.Permute([2, 0, 1, 4, 3]), tfb.Shift(shift)]
+    return FromBijector(tfb.Chain([tfb.SinhArcsinh(tf.Variable(kind(0.1))), *parts] if bend else parts), dtype=dtype)
 
 
 ROUNDING = ("forward_undoes_inverse", "inverse_log_det_is_that_of_the_jacobian")
@@ -316,6 +329,8 @@ CASES |= {
     "tanh": Case(lambda d: Tanh(dtype=d), VECTOR, sample_z=unit, exempt=HALF_LINE),
     "power": Case(lambda d: Power(-0.5, dtype=d), VECTOR, None, positive, positive, exempt=HALF_LINE),
     "leaky-relu": Case(lambda d: LeakyReLU(dtype=d), VECTOR),
+    "from-bijector": Case(lambda d: stock(d, bend=False), VECTOR),
+    "from-bijector-bent": Case(lambda d: stock(d, bend=True), VECTOR),
     "rescale": Case(lambda d: Rescale(2.0, -0.5, dtype=d), VECTOR),
     "rescale-channels": Case(lambda d: Rescale([1.0, -2.0, 0.5], [0.0, 1.0, 2.0], dtype=d), IMAGE),
     "chain-vector-conditional": Case(

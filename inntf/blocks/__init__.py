@@ -11,6 +11,7 @@ from inntf.blocks.coupling_exact import ExactAdditiveCoupling
 from inntf.blocks.coupling_two_sided import TwoSidedCoupling
 from inntf.blocks.dequantize import Dequantize
 from inntf.blocks.elementwise import Exp, LeakyReLU, Power, Softplus, Tanh
+from inntf.blocks.from_bijector import FromBijector
 from inntf.blocks.haar import Haar
 from inntf.blocks.injective_padding import InjectivePadding
 from inntf.blocks.inverse_certificate import InverseCertificate, InverseNotReached
@@ -39,6 +40,7 @@ __all__ = [
     "Dequantize",
     "ExactAdditiveCoupling",
     "Exp",
+    "FromBijector",
     "Haar",
     "HalfSplit",
     "IndexSplit",

@@ -30,8 +30,8 @@ class EntryMap:
     Source: calculus.
 
     Example:
-        >>> EXP.slopes(0.0, np.log(2.0))
-        (1.0, 2.0)
+        >>> [float(slope) for slope in EXP.slopes(0.0, np.log(2.0))]
+        [1.0, 2.0]
     """
 
     value: Function
@@ -125,14 +125,26 @@ def leaky(slope: float) -> EntryMap:
     Source: the definition.
 
     Example:
-        >>> leaky(0.1).slopes(-1.0, 1.0)
-        (0.1, 1.0)
+        >>> [float(slope) for slope in leaky(0.1).slopes(-1.0, 1.0)]
+        [0.1, 1.0]
     """
     return EntryMap(
         lambda x: np.where(x >= 0, x, slope * x),
         lambda z: np.where(z >= 0, z, z / slope),
         lambda x: np.where(x >= 0, 1.0, slope),
     )
+
+
+def plus(entry: EntryMap, shift: float) -> EntryMap:
+    """`z = f(x) + shift`.
+
+    Source: the definition.
+
+    Example:
+        >>> float(plus(EXP, 1.0).value(np.float64(0.0)))
+        2.0
+    """
+    return dataclasses.replace(entry, value=lambda x: entry.value(x) + shift, back=lambda z: entry.back(z - shift))
 
 
 def _bell(x: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from inntf import blocks, compose, models, nets, numerics, training
 from tests.malformed.outcome import Call
@@ -41,6 +42,7 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
         "Permutation": {}, "Rescale": {}, "ResidualBlock": {}, "SnapToGrid": {}, "SplineCoupling": {}, "TwoSidedCoupling": {},
         "BiLipschitz": {"lower": 0.5, "upper": 2.0}, "Logit": {}, "Dequantize": {},
         "VolumePreservingCoupling": {}, "OrthogonalLinear": {},
+        "Softplus": {}, "Power": {"exponent": 2.0}, "LeakyReLU": {}, "FromBijector": {"bijector": tfp.bijectors.Softplus()},
     }  # fmt: skip
     on_images = {"Haar": {}, "Squeeze": {}, "InvertibleConv1x1": {}}
     found = {n: (getattr(blocks, n), k, _through(np.abs(VECTOR))) for n, k in on_vectors.items()}
