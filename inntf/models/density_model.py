@@ -21,6 +21,7 @@ from inntf.models import argument_checks, fit_data
 from inntf.models.compile_arguments import OwnLoss
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
+from inntf.models.keras_tracking import base_parts
 from inntf.models.negative_log_prob import NegativeLogProb, at_least_float32
 from inntf.models.regularized import Regularized
 from inntf.models.representative import representative
@@ -89,7 +90,7 @@ class DensityModel(OwnLoss, Regularized, FlowHolder, keras.Model):
             )
         self.block = flow.block
         self.condition_network = flow.condition_network
-        self.base_variables = [keras.Variable(v, trainable=v.trainable) for v in flow.base.variables]
+        self.base_blocks, self.base_variables = base_parts(flow.base)
         object.__setattr__(self, "flow", flow)  # a TFP object: Keras must not track it
         self.data_init = data_init
         self.set_regularizers(regularizers)

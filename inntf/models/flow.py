@@ -36,7 +36,8 @@ class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
 
     Args:
         block: the invertible block, data to latent.
-        base: a TFP distribution over latents; standard normal by default.  Its batch shape is the flow's.
+        base: any TFP distribution over latents with a `log_prob`: mixtures, uniform, von Mises, heavy tails, another flow;
+            standard normal by default.  Its batch shape is the flow's.  Without samples or a mean of its own the flow has none.
         event_shape: shape of one `x`; needed for the default base where the block is not built yet.
         condition_shape: shape of one condition, where the block is to be built with one.
         condition_network: a Keras layer applied to conditions first (an embedding); for feature maps level by level
@@ -44,7 +45,8 @@ class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
         validate_args, allow_nan_stats, name: as in `tfd.Distribution`.
 
     Raises:
-        TypeError: if `block` is no `Block`; ValueError: if the latent shape is not known, or the base does not fit it.
+        TypeError: if `block` is no `Block`, or the base over several events or another dtype; ValueError: if the latent shape
+            is not known, or the base does not fit it.
 
     Source: Papamakarios et al., "Normalizing Flows for Probabilistic Modeling and Inference" (2021), eq. 6.
 
@@ -118,6 +120,7 @@ class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
             base = flow_shapes.standard_normal(latent, block.variable_dtype)
         self._block, self._base = block, base
         self._x_shape = flow_shapes.data_shape(name, block, base)
+        flow_shapes.check_dtype(name, block, base)
         self._network, self._conditions = condition_network, conditions
         super().__init__(
             dtype=base.dtype,

@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 
 from inntf.core import sampling_arguments
 from inntf.core.refusals import values_only
+from inntf.models.base_draws import drawn, mean_of
 from inntf.models.in_parts import in_parts
 
 tfd = tfp.distributions
@@ -42,7 +43,8 @@ class FlowSampling:
 
         Raises:
             ValueError: for a negative or non-finite temperature, and a number of samples that is no integer from 0 to
-                `2**31 - 1` (`tf.errors.InvalidArgumentError` where a graph runs); TypeError: for an unknown keyword.
+                `2**31 - 1` (`tf.errors.InvalidArgumentError` where a graph runs); TypeError: for an unknown keyword;
+                NotImplementedError: where the base has a density alone, or, with a temperature, no mean.
         """
         with tf.name_scope(name), values_only(weights=True):
             return self._sample(sample_shape, condition, seed, temperature, **kwargs)[0]
@@ -82,9 +84,9 @@ class FlowSampling:
             shape = shape + list(batch)
         else:
             shape = tf.concat([shape, batch], 0)
-        z = base.sample(shape, seed=seed)
+        z = drawn(self.name, base, shape, seed)
         if factor is not None:
-            mean = base.mean()
+            mean = mean_of(self.name, base)
             z = mean + factor * (z - mean)
         if condition is None:
             x, log_det = in_parts(self._block.inverse_and_log_det, z, self._base.event_shape.rank)

@@ -26,6 +26,10 @@ def check_base(name: str, base: Any) -> None:
         received, expected = f"a base of type {type(base).__name__}", "a TFP distribution"
         remedy = "Leave base out for the standard normal."
         raise TypeError(explain(name, received=received, expected=expected, remedy=remedy))
+    if not isinstance(base.event_shape, tf.TensorShape) or not isinstance(base.dtype, tf.DType):
+        received, expected = f"a base over several events, {base.event_shape}", "one over vectors or images"
+        remedy = "tfd.Blockwise makes one vector of several distributions."
+        raise TypeError(explain(name, received=received, expected=expected, remedy=remedy))
     if not base.event_shape.rank:
         received = f"a base over events of shape {base.event_shape}"
         remedy = "Wrap it in tfd.Independent(base, 1), or leave base out for the standard normal."
@@ -54,6 +58,15 @@ def data_shape(name: str, block: Block, base: tfd.Distribution) -> Shape:
             )
         return block.event_shape
     return static(block._inverse_event_shape(base.event_shape))
+
+
+def check_dtype(name: str, block: Block, base: tfd.Distribution) -> None:
+    """The base must be over the numbers that the block makes."""
+    own = tf.as_dtype(block.variable_dtype)
+    if block.built and not block.takes_any_dtype and base.dtype.is_floating and base.dtype != own:
+        received, expected = f"a base over {base.dtype.name}", f"{own.name}, the dtype of the block"
+        remedy = f"Make the block with dtype='{base.dtype.name}', or the base of {own.name} parameters."
+        raise TypeError(explain(name, received=received, expected=expected, remedy=remedy))
 
 
 def check_event(name: str, x: tf.Tensor, shape: Shape) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from inntf.core import Block
 from inntf.core.errors import explain
 
 
@@ -29,6 +30,9 @@ class TrackedByKeras:
         for kind, layer in (("block", self.block), ("condition_network", self.condition_network)):
             if layer is not None and not any(layer is known for known in holder._flatten_layers()):
                 setattr(holder, f"{name}_{kind}", layer)
+        blocks, _ = base_parts(self.base)
+        if fresh_blocks := [b for b in blocks if not any(b is known for known in holder._flatten_layers())]:
+            setattr(holder, f"{name}_base_blocks", fresh_blocks)
         known = {id(getattr(v, "_value", v)) for v in holder.variables}
         if fresh := [v for v in self.base.variables if id(v) not in known]:
             setattr(holder, f"{name}_base_variables", [keras.Variable(v, trainable=v.trainable) for v in fresh])
@@ -49,6 +53,15 @@ class TrackedByKeras:
                     "trained set flow.block.trainable = False.",
                 )
             )
+
+
+def base_parts(base: Any) -> tuple[list[Block], list[keras.Variable]]:
+    """What Keras must know of a base: the blocks of flows in it, and its other variables, wrapped."""
+    inside = [part for part in base.submodules if isinstance(part, Block)]
+    within = {id(layer) for block in inside for layer in block._flatten_layers(include_self=False)}
+    blocks = [block for block in inside if id(block) not in within]
+    known = {id(getattr(v, "_value", v)) for block in blocks for v in block.variables}
+    return blocks, [keras.Variable(v, trainable=v.trainable) for v in base.variables if id(v) not in known]
 
 
 def _who_tracks(frame: FrameType | None) -> tuple[Any, str]:

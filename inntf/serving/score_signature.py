@@ -80,7 +80,8 @@ def data_scale(served: Served, maps: Maps, sample: Any, x: Any, condition: Any) 
     Args:
         served: the model.
         maps: its two directions.
-        sample: its signature of that name, which is asked where there are no data.
+        sample: its signature of that name, which is asked where there are no data; `None` for a base without samples, for
+            which normal latents stand.
         x: data or `None`.
         condition: that belongs to `x`.
     """
@@ -90,7 +91,11 @@ def data_scale(served: Served, maps: Maps, sample: Any, x: Any, condition: Any) 
         if served.condition_shape is not None:
             condition, n = tf.random.stateless_normal([_REFERENCE, *served.condition_shape], [0, 1]), 1
             values["condition"] = tf.cast(condition, dtype)
-        x = tf.reshape(sample(n=tf.constant(n), **values)["x"], [_REFERENCE, *served.x_shape])
+        if sample is None:
+            z = tf.cast(tf.random.stateless_normal([_REFERENCE, *served.z_shape], [0, 2]), dtype)
+            x = maps.inverse(z, *([values["condition"]] if "condition" in values else []))["x"]
+        else:
+            x = tf.reshape(sample(n=tf.constant(n), **values)["x"], [_REFERENCE, *served.x_shape])
     x, condition = tf.cast(x, dtype), None if condition is None else tf.cast(condition, dtype)
     with same_draws(served.computed):
         h = tf.reshape(tf.cast(maps.leading(x, condition)[0], tf.float64), [tf.shape(x)[0], -1]).numpy()

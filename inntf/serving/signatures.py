@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.compose.backprop import backprop_mode
+from inntf.models.base_draws import can_draw
 from inntf.serving.autoencoder_signatures import autoencoder_functions
 from inntf.serving.input_checks import checked, checked_count, checked_seed, checked_temperature, finite, same_batch
 from inntf.serving.maps import Maps, given
@@ -41,7 +42,7 @@ def trace(served: Served, x: Any = None, condition: Any = None) -> tuple[Any, di
         functions = _map_functions(served, maps, make)
         if served.flow is not None:
             functions |= _density_functions(served, maps, make)
-            root.error_limit = VISIBLE * data_scale(served, maps, functions["sample"], x, condition)
+            root.error_limit = VISIBLE * data_scale(served, maps, functions.get("sample"), x, condition)
             functions["score"] = score_function(served, maps, make, root.error_limit)
         if served.classifier is not None:
             functions["classify"] = classify_function(served, make)
@@ -134,7 +135,8 @@ def _density_functions(served: Served, maps: Maps, make: Callable[..., Any]) -> 
         tf.TensorSpec([], tf.float32, "temperature"),
     )
     x_spec = tf.TensorSpec([None, *served.x_shape], served.dtype, name="x")
-    return {"log_prob": make("log_prob", log_prob, x_spec), "sample": make("sample", sample, *scalars)}
+    found = {"log_prob": make("log_prob", log_prob, x_spec)}
+    return found | {"sample": make("sample", sample, *scalars)} if can_draw(flow.base) else found
 
 
 def _has_mean(base: Any) -> bool:

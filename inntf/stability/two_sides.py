@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from inntf.core import Block
 from inntf.models import InnAutoencoder, IResNetClassifier
+from inntf.models.base_draws import can_draw
 from inntf.models.flow_shapes import standard_normal
 from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.find_block import find_subject
@@ -85,7 +86,10 @@ def no_samples(model: Any, block: Block) -> str:
         return "The block pads: no density, and no samples."
     if isinstance(model, InnAutoencoder) and not model.prior_weight:
         return "An autoencoder whose codes were trained to follow no law (prior_weight=0): no density, and no samples."
-    return "A classifier: no density, and no samples." if isinstance(model, IResNetClassifier) else ""
+    if isinstance(model, IResNetClassifier):
+        return "A classifier: no density, and no samples."
+    subject = block if isinstance(model, InnAutoencoder) else find_subject(model)
+    return "" if isinstance(subject, Block) or can_draw(subject.base) else "A base with a density alone: no samples."
 
 
 def _count(size: int) -> int:
