@@ -34,7 +34,9 @@ from inntf.blocks import (
     MaskedAutoregressive,
     OrthogonalLinear,
     Permutation,
+    Planar,
     Power,
+    Radial,
     Rescale,
     ResidualBlock,
     SnapToGrid,
@@ -331,6 +333,8 @@ CASES |= {
     "leaky-relu": Case(lambda d: LeakyReLU(dtype=d), VECTOR),
     "from-bijector": Case(lambda d: stock(d, bend=False), VECTOR),
     "from-bijector-bent": Case(lambda d: stock(d, bend=True), VECTOR),
+    "planar": Case(lambda d: Planar(dtype=d), VECTOR),
+    "radial": Case(lambda d: Radial(dtype=d), VECTOR),
     "rescale": Case(lambda d: Rescale(2.0, -0.5, dtype=d), VECTOR),
     "rescale-channels": Case(lambda d: Rescale([1.0, -2.0, 0.5], [0.0, 1.0, 2.0], dtype=d), IMAGE),
     "chain-vector-conditional": Case(

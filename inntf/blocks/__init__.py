@@ -20,6 +20,8 @@ from inntf.blocks.logit import Logit
 from inntf.blocks.named_couplings import AdditiveCoupling, AffineCoupling, SplineCoupling
 from inntf.blocks.orthogonal import OrthogonalLinear
 from inntf.blocks.permutation import Permutation
+from inntf.blocks.planar import Planar
+from inntf.blocks.radial import Radial
 from inntf.blocks.rescale import Rescale
 from inntf.blocks.residual import ResidualBlock
 from inntf.blocks.snap_to_grid import SnapToGrid
@@ -54,7 +56,9 @@ __all__ = [
     "MaskedAutoregressive",
     "OrthogonalLinear",
     "Permutation",
+    "Planar",
     "Power",
+    "Radial",
     "Rescale",
     "ResidualBlock",
     "SnapToGrid",
