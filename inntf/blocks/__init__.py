@@ -17,6 +17,7 @@ from inntf.blocks.injective_padding import InjectivePadding
 from inntf.blocks.inverse_certificate import InverseCertificate, InverseNotReached
 from inntf.blocks.linear import InvertibleConv1x1, InvertibleLinear
 from inntf.blocks.logit import Logit
+from inntf.blocks.monotone import MonotoneBlock
 from inntf.blocks.named_couplings import AdditiveCoupling, AffineCoupling, SplineCoupling
 from inntf.blocks.orthogonal import OrthogonalLinear
 from inntf.blocks.permutation import Permutation
@@ -54,6 +55,7 @@ __all__ = [
     "LeakyReLU",
     "Logit",
     "MaskedAutoregressive",
+    "MonotoneBlock",
     "OrthogonalLinear",
     "Permutation",
     "Planar",

@@ -92,6 +92,7 @@ class ResidualBlock(Block):
 
     allowed_event_ndims = (1, 3)
     iterates = True
+    sign = 1  # of the network in the branch
 
     def __init__(
         self,
@@ -160,7 +161,8 @@ class ResidualBlock(Block):
     def branch(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         """`g(x)`, of the shape of `x`, with the weights as they are."""
         pure = self._root.network
-        return tf.cast(pure(merge_condition(self, x, condition), pure.values()), x.dtype)
+        g = tf.cast(pure(merge_condition(self, x, condition), pure.values()), x.dtype)
+        return g if self.sign > 0 else -g
 
     def value(self, x: Any, condition: Any = None) -> tf.Tensor:
         """`x + g(x)`, without the log-determinant."""

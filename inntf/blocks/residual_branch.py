@@ -31,7 +31,8 @@ class BranchWithJacobian:
         network = self.block.network
         seen = merge_condition(self.block, x, self.condition)
         value, jacobian = network.value_and_jacobian(seen, network.effective_weights())
-        return tf.cast(value, x.dtype), tf.cast(jacobian[:, :, : x.shape[-1]], x.dtype)
+        value, jacobian = tf.cast(value, x.dtype), tf.cast(jacobian[:, :, : x.shape[-1]], x.dtype)
+        return (value, jacobian) if self.block.sign > 0 else (-value, -jacobian)
 
 
 def branch_of(block: Any, condition: tf.Tensor | None) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -92,7 +92,8 @@ class ResidualInverse:
             now = list(values)
             for i, value in zip(floats, sources[len(given) :], strict=True):
                 now[i] = value
-            return network(merge_condition(self.block, x, condition), now)
+            g = network(merge_condition(self.block, x, condition), now)
+            return g if self.block.sign > 0 else -g
 
         def g(x: tf.Tensor, *sources: tf.Tensor) -> tf.Tensor:
             return branch(self.network, x, *sources)
@@ -125,7 +126,7 @@ class ResidualInverse:
         """Who calls the loops: eagerly they are traces that blocks with equal networks share."""
         structure = structure_of(self.network.network) if tf.executing_eagerly() else None
         shapes = z.shape[1:], None if condition is None else condition.shape[1:], z.dtype
-        key = structure, str(shapes), self.tolerance, self.refine, str(self.options), self._rounding(z.dtype)
+        key = structure, self.block.sign, str(shapes), self.tolerance, self.refine, str(self.options), self._rounding(z.dtype)
 
         def run(name: str, function: Callable[..., Any], *tensors: Any) -> Any:
             return run_shared(None if structure is None else (name, *key), function, *tensors)

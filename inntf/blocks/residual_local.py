@@ -60,7 +60,7 @@ def residual_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: 
 
     def analysed(radius: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         net = local_network(maps, centre, radius)
-        return net.value, np.eye(size) + net.jacobian, net.deviation
+        return block.sign * net.value, np.eye(size) + block.sign * net.jacobian, net.deviation
 
     if not inverse:
         branch, jacobian, deviation = analysed(radius)
