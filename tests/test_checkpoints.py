@@ -107,6 +107,8 @@ SUBJECTS = {
     ),
     "LipschitzMLP": (lambda: nets.LipschitzMLP((5,), out_channels=4), lambda net: net(VECTORS)),
     "OrthogonalNet": (lambda: nets.OrthogonalNet(4, 1, out_channels=4), lambda net: net(VECTORS)),
+    "ResidualNet": (lambda: nets.ResidualNet(5, out_channels=2, gate_channels=1, zero_last=False), lambda net: net(IMAGES)),
+    "SideBySide": (lambda: nets.SideBySide([nets.MLP(5, out_channels=2, zero_last=False)]), lambda net: net(VECTORS)),
     "FlatMLP": (lambda: nets.FlatMLP(5, out_channels=2, groups=2), lambda net: net(IMAGES)),
     "MaskedMLP": (lambda: nets.MaskedMLP(2, hidden=(6,), zero_last=False, direct=True), lambda net: net(VECTORS, CONDITION)),
     "ConditionPyramid": (lambda: nets.ConditionPyramid(3, 2), lambda net: net(IMAGES, SIZES)),

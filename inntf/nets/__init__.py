@@ -14,6 +14,8 @@ from inntf.nets.mlp import MLP
 from inntf.nets.norms import certify_norms, spectral_layers, update_norms
 from inntf.nets.orthogonal_net import OrthogonalNet
 from inntf.nets.pyramid import ConditionPyramid
+from inntf.nets.residual_net import ResidualNet
+from inntf.nets.side_by_side import SideBySide
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
 from inntf.nets.spectral_layer import SpectralLayer
@@ -32,6 +34,8 @@ __all__ = [
     "MaskedMLP",
     "MaxMin",
     "OrthogonalNet",
+    "ResidualNet",
+    "SideBySide",
     "SpectralConv2D",
     "SpectralDense",
     "SpectralLayer",
