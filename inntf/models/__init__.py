@@ -20,6 +20,7 @@ from inntf.models.inverse_losses import (
 )
 from inntf.models.invertible_autoencoder import InnAutoencoder
 from inntf.models.invertible_classifier import IResNetClassifier, Reconstruction
+from inntf.models.peer_weights import from_freia, from_nflows, to_freia, to_nflows
 from inntf.models.prior_refit import RefittedPrior, refit_prior
 from inntf.models.residual_flow import residual_flow
 from inntf.models.spline_flow import spline_flow
@@ -40,6 +41,8 @@ __all__ = [
     "cycle_loss",
     "energy_score_loss",
     "ffjord",
+    "from_freia",
+    "from_nflows",
     "glow",
     "i_resnet_classifier",
     "inn_autoencoder",
@@ -50,4 +53,6 @@ __all__ = [
     "refit_prior",
     "residual_flow",
     "spline_flow",
+    "to_freia",
+    "to_nflows",
 ]

@@ -18,7 +18,7 @@ from inntf.core.weights import read
 from inntf.nets.entry_by_entry import Choose, run_entry_by_entry
 from inntf.nets.lipschitz import NO_WEIGHTS, Bound, product, unbounded, with_activation
 from inntf.nets.make_conditioner import unknown_width
-from inntf.nets.masks import HIDDEN_DEGREES, ORDERINGS, connections, entry_degrees, hidden_degrees
+from inntf.nets.masks import HIDDEN_DEGREES, ORDERINGS, connections, entry_degrees, given_degrees, hidden_degrees
 from inntf.nets.remembered import remembered
 from inntf.nets.slope_ranges import global_slopes
 from inntf.numerics.norms.power_iteration import spectral_norm
@@ -49,7 +49,7 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         residual: each hidden layer after the first adds its input; needs equal widths.
         direct: a masked linear path from the entries to the outputs.
         ordering: `"left-to-right"`, `"right-to-left"`, `"random"`, or the place of each entry, from 1 on.
-        hidden_degrees: `"sequential"` (spread evenly) or `"random"`.
+        hidden_degrees: `"sequential"` (spread evenly), `"random"`, or those of each layer, from 0 to `dim - 1`.
         seed: of random orders and degrees.
         zero_last: whether the last layer (and the direct path) starts at zero; otherwise Glorot uniform.
 
@@ -79,7 +79,7 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         residual: bool = False,
         direct: bool = False,
         ordering: str | Sequence[int] = "left-to-right",
-        hidden_degrees: str = "sequential",
+        hidden_degrees: str | Sequence[Sequence[int]] = "sequential",
         seed: int | None = 0,
         zero_last: bool = True,
         **kwargs: Any,
@@ -93,7 +93,9 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.residual, self.direct, self.zero_last = bool(residual), bool(direct), bool(zero_last)
         self.ordering = ordering if isinstance(ordering, str) else [int(i) for i in ordering]
-        self.hidden_degrees, self.seed = hidden_degrees, seed
+        named = isinstance(hidden_degrees, str)
+        self.hidden_degrees = hidden_degrees if named else [[int(i) for i in degrees] for degrees in hidden_degrees]
+        self.seed = seed
 
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
         """Make the masks and the weights."""
@@ -107,6 +109,9 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         for i, width in enumerate(self.hidden):
             if i and self.residual:
                 self.unit_degrees.append(self.unit_degrees[0])
+                continue
+            if not isinstance(self.hidden_degrees, str):
+                self.unit_degrees.append(given_degrees(self.hidden_degrees[i], dim))
                 continue
             floor = int(self.unit_degrees[-1].min()) if i else lowest
             self.unit_degrees.append(hidden_degrees(width, floor, dim, self.hidden_degrees, rng))
@@ -228,10 +233,19 @@ def _check(hidden: tuple[int, ...], residual: bool, ordering: Any, degrees: str)
         wrong, remedy = f"residual=True with hidden={hidden}", "Residual layers need equal widths."
     elif isinstance(ordering, str) and ordering not in ORDERINGS:
         wrong, remedy = f"ordering={ordering!r}", f"Choose one of {', '.join(ORDERINGS)}, or give the places."
-    elif degrees not in HIDDEN_DEGREES:
-        wrong, remedy = f"hidden_degrees={degrees!r}", "Choose 'sequential' or 'random'."
+    elif isinstance(degrees, str) and degrees not in HIDDEN_DEGREES:
+        wrong, remedy = f"hidden_degrees={degrees!r}", "Choose 'sequential' or 'random', or give those of each layer."
+    elif not isinstance(degrees, str) and not _fits(degrees, hidden):
+        wrong, remedy = f"hidden_degrees={degrees!r} with hidden={hidden}", "Give one number a unit, for each layer."
+    elif not isinstance(degrees, str) and residual and any(list(d) != list(degrees[0]) for d in degrees):
+        wrong, remedy = "residual=True with layers of different degrees", "Residual layers need equal degrees."
     if wrong:
         raise ValueError(explain("MaskedMLP", received=wrong, expected="settings of a masked network", remedy=remedy))
+
+
+def _fits(degrees: Any, hidden: tuple[int, ...]) -> bool:
+    sequences = isinstance(degrees, list | tuple) and all(isinstance(d, list | tuple | np.ndarray) for d in degrees)
+    return sequences and [len(d) for d in degrees] == list(hidden)
 
 
 def _masked(kernel: keras.Variable, mask: np.ndarray) -> tf.Tensor:

@@ -80,6 +80,32 @@ def hidden_degrees(width: int, lowest: int, dim: int, kind: str, rng: np.random.
     return lowest + -(-(np.arange(1, width + 1) * count) // width) - 1
 
 
+def given_degrees(degrees: Sequence[int], dim: int) -> np.ndarray:
+    """Degrees of the units of a hidden layer as somebody gives them, for instance those of another library's network.
+
+    Args:
+        degrees: one a unit; a unit of degree `m` sees the entries of degree up to `m`.
+        dim: number of entries.
+
+    Returns:
+        Integers `(width,)`.
+
+    Raises:
+        ValueError: for a degree out of 0 to `dim - 1`.
+
+    Source: Germain et al., "MADE" (2015), eq. 12.
+
+    Example:
+        >>> given_degrees([1, 2, 1], 3).tolist()
+        [1, 2, 1]
+    """
+    found = np.asarray(degrees, np.int64)
+    if found.min() < 0 or found.max() >= dim:
+        received = f"hidden degrees from {found.min()} to {found.max()} for {dim} entries"
+        raise ValueError(explain("MaskedMLP", received=received, expected=f"0 to {dim - 1}"))
+    return found
+
+
 def connections(inputs: np.ndarray, outputs: np.ndarray, *, strict: bool = False) -> np.ndarray:
     """Mask of a kernel, `(inputs, outputs)`: 1 where the output may see the input, its degree not above (`strict`: below).
 

@@ -90,3 +90,18 @@ def test_wrong_settings(wrong):
 def test_wrong_places():
     with pytest.raises(ValueError, match="each of 1 to 4 once"):
         make(ordering=[1, 2, 3, 3])
+
+
+def test_degrees_that_somebody_gives():
+    net = MaskedMLP(1, hidden=(4, 3), hidden_degrees=[[2, 1, 2, 1], [1, 2, 1]], zero_last=False, dtype="float64")
+    x = tf.constant([[0.3, -0.7, 1.1]], tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = net(x)[..., 0]
+    jacobian = tape.jacobian(y, x)[0, :, 0]
+    assert np.array_equal(np.triu(jacobian), np.zeros((3, 3)))
+    assert [degrees.tolist() for degrees in net.unit_degrees] == [[2, 1, 2, 1], [1, 2, 1]]
+    assert MaskedMLP.from_config(net.get_config()).hidden_degrees == net.hidden_degrees
+    for wrong in ([[1, 2]], [[1, 2, 1, 3], [1, 2, 1]], 3.7):
+        with pytest.raises((ValueError, TypeError)):
+            MaskedMLP(1, hidden=(4, 3), hidden_degrees=wrong)(x)
