@@ -118,7 +118,7 @@ class MaskedAutoregressive(Block):
                     )
                 )
             probe.append(tf.zeros([1, *self.condition_shape], self.variable_dtype))
-        self.conditioner(*probe)
+        self.conditioner(*probe)  # type: ignore[operator]
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """`z` and `log|det dz/dx|`."""
@@ -134,10 +134,10 @@ class MaskedAutoregressive(Block):
         return out, sum_event(log_derivative, value)
 
     def _entry_by_entry(self, value: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
-        out, log_derivative = self.conditioner.entry_by_entry(self._inverse, *_given(value, condition))
+        out, log_derivative = self.conditioner.entry_by_entry(self._entry_inverse, *_given(value, condition))
         return tf.cast(out, value.dtype), tf.reduce_sum(log_derivative, -1)
 
-    def _inverse(self, v: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _entry_inverse(self, v: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         u, log_derivative = self.transformer.inverse(v, raw)
         return u, tf.zeros_like(u) if log_derivative is None else log_derivative
 

@@ -167,7 +167,7 @@ class BiLipschitz(Block):
         return RussianRoulette(Geometric(stop), gradient="neumann")
 
     @property
-    def tags(self) -> Tags:
+    def tags(self) -> Tags:  # type: ignore[override]
         """As of `ResidualBlock`."""
         return self.residual.tags
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 from inntf.blocks.entrywise import entrywise_bounds
 from inntf.core import LipschitzBounds
@@ -19,7 +19,6 @@ from inntf.core.upper_bounds import upper_reciprocal
 from inntf.numerics import entry_maps
 from inntf.numerics.entry_maps import EntryMap
 
-tfb = tfp.bijectors
 _LARGEST = 1024  # numbers of an event whose matrix is written down
 _AFFINE = {
     "Cumsum", "DiscreteCosineTransform", "Householder", "Identity", "Permute", "Reshape", "Scale", "ScaleMatvecDiag",

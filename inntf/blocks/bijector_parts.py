@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 from inntf.core.errors import explain
 
-tfb = tfp.bijectors
 _DEFERRED = tfp.util.DeferredTensor
 _PLAIN = bool | int | str | None
 Leaf = Callable[[Any], Any]
@@ -51,7 +51,8 @@ class FreshCopies:
     """A leaf: variables and arrays of its own, each variable once, perhaps in another floating dtype."""
 
     def __init__(self, dtype: Any = None):
-        self._dtype, self._made = None if dtype is None else tf.as_dtype(dtype), {}
+        self._dtype = None if dtype is None else tf.as_dtype(dtype)
+        self._made: dict[int, Any] = {}
 
     def __call__(self, value: Any) -> Any:
         """What comes in the place of a value."""
@@ -167,7 +168,8 @@ def keras_networks(bijector: tfb.Bijector) -> list[keras.layers.Layer]:
 
 
 def _parameters(bijector: tfb.Bijector) -> dict[str, Any]:
-    defaults = {k: p.default for k, p in inspect.signature(public_class(bijector).__init__).parameters.items()}
+    made_by: Any = public_class(bijector)
+    defaults = {k: p.default for k, p in inspect.signature(made_by.__init__).parameters.items()}
     return dict(_given(bijector.parameters, defaults))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -131,7 +131,7 @@ class Bounded(Block):
         reach = radius.reshape(-1, *[1] * (x.ndim - 1))
         if inverse:
             value = self.inverse_and_log_det(tf.constant(x, tf.float64))[0].numpy()
-            slope = self._inverse_slope
+            slope: Callable[[np.ndarray], np.ndarray] = self._inverse_slope
             inner = np.clip(0.0, x - reach, x + reach)  # for a half-line one of the ends is as far
         else:
             value = self.forward_and_log_det(tf.constant(x, tf.float64))[0].numpy()

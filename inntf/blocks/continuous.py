@@ -151,7 +151,7 @@ class ContinuousBlock(Block):
         return shape[0]
 
     @property
-    def tags(self) -> Tags:
+    def tags(self) -> Tags:  # type: ignore[override]
         """What generic checks must know: whether calls are random, and which round trips are exact."""
         return Tags(stochastic=self.trace == "hutchinson" and self.noise == "fresh")
 

@@ -195,7 +195,7 @@ class Coupling(Block):
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Data-dependent initialization of what the conditioner holds, whose `initialize` returns its output; `forward(x)`."""
-        known = isinstance(self.conditioner, FromData) and self.conditioner.trainable
+        known = isinstance(self.conditioner, FromData) and self.conditioner.trainable  # type: ignore[attr-defined]
         return self._apply(self.transform, x, condition, self.conditioner.initialize if known else None)[0]
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:

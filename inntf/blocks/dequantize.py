@@ -79,7 +79,7 @@ class Dequantize(Block):
         self.seed_generator = keras.random.SeedGenerator(seed) if self._width else None
 
     @property
-    def tags(self) -> Tags:
+    def tags(self) -> Tags:  # type: ignore[override]
         """What generic checks must know: whether calls are random, and which round trips are exact."""
         rounds = self.rounding != "none"
         return Tags(

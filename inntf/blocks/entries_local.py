@@ -68,8 +68,8 @@ def entries_in_balls(
         moved = _by_network(middles, net, raw) + _by_ranges(halves, net, raw)
         moved = moved + own_half.max(1) if shared else np.hypot(moved, own_half.max(1))
     known &= moved < _LARGEST
-    own_middle, *middles = (np.where(known[:, None], part, 0.0) for part in (own_middle, *middles))
-    first = LocalEntries(own_middle, middles, np.where(known, moved, np.inf))
+    own_middle, *shown = (np.where(known[:, None], part, 0.0) for part in (own_middle, *middles))
+    first = LocalEntries(own_middle, shown, np.where(known, moved, np.inf))
     if not radius.any() and known.all():
         return first
     flat = np.ravel(boxes[0][0]), np.ravel(boxes[0][1])

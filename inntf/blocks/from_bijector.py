@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 from inntf.blocks import bijector_bounds, bijector_parts
 from inntf.blocks.entrywise import entrywise_in_balls
@@ -18,8 +18,6 @@ from inntf.core.errors import explain
 from inntf.core.local_maps import LocalMap
 from inntf.core.shapes import Shape
 from inntf.core.tags import Tags
-
-tfb = tfp.bijectors
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -93,13 +91,13 @@ class FromBijector(Block):
         return self._bijector
 
     @property
-    def inverse_event_ndims_offset(self) -> int:
+    def inverse_event_ndims_offset(self) -> int:  # type: ignore[override]
         """Rank of `z` minus rank of `x`."""
         bijector = self._arguments["bijector"]
         return int(bijector.inverse_min_event_ndims) - int(bijector.forward_min_event_ndims)
 
     @property
-    def tags(self) -> Tags:
+    def tags(self) -> Tags:  # type: ignore[override]
         """Whether it is known to be affine."""
         return Tags(affine=bijector_bounds.is_affine(self._bijector))
 
@@ -110,7 +108,8 @@ class FromBijector(Block):
 
     def build(self, input_shape: Shape) -> None:
         """Look at the shapes that the bijector gives; what makes its networks lazily makes them now."""
-        event, seen = tf.TensorShape(input_shape[1:]), []
+        event = tf.TensorShape(input_shape[1:])
+        seen: list[tf.Tensor] = []
 
         @tf.function(autograph=False)
         def probe(x: tf.Tensor) -> tf.Tensor:

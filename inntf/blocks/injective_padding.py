@@ -58,7 +58,7 @@ class InjectivePadding(Block):
         self._kept = int(input_shape[-1])
 
     @property
-    def tags(self) -> Tags:
+    def tags(self) -> Tags:  # type: ignore[override]
         """What generic checks must know: which round trips are exact."""
         return Tags(stochastic=False, exact_data_round_trip=True, exact_latent_round_trip=False)
 

@@ -52,7 +52,7 @@ class InvertibleLinear(Block):
 
     tags = Tags(affine=True)
 
-    allowed_event_ndims = (1, 3)
+    allowed_event_ndims: tuple[int, ...] = (1, 3)
     uses_condition = False
 
     def __init__(self, *, parametrization: str = "plu", seed: int | None = None, **kwargs: Any):

@@ -102,7 +102,7 @@ class MonotoneBlock(Block):
         self.minus.ensure_built(event, self.condition_shape)
 
     @property
-    def tags(self) -> Tags:
+    def tags(self) -> Tags:  # type: ignore[override]
         """As of `ResidualBlock`."""
         return self.plus.tags
 

@@ -97,5 +97,6 @@ class SplineCoupling(Coupling):
     """
 
     def __init__(self, *, num_bins: int = 8, bound: float = 3.0, tails: str = "identity", **kwargs: Any):
-        super().__init__(transformer=SplineTransform(num_bins, bound, tails), **kwargs)
-        self.num_bins, self.bound = self.transformer.num_bins, self.transformer.bound
+        transformer = SplineTransform(num_bins, bound, tails)
+        super().__init__(transformer=transformer, **kwargs)
+        self.num_bins, self.bound = transformer.num_bins, transformer.bound

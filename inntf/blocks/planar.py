@@ -120,8 +120,8 @@ class Planar(Block):
         bound = tf.norm(u) * (root.error_bound + 8 * eps) + own + 4 * eps * (tf.norm(z, axis=1) + tf.norm(u))
         reached = tf.math.is_finite(bound)
         parts = (bound, reached, tf.fill(tf.shape(bound), root.evaluations))
-        whole = (part if lead is None else restore_leading(part, lead) for part in parts)
-        return x, log_det, InverseCertificate(*whole, 1 / tf.minimum(q, 1))
+        error, found, evaluations = (part if lead is None else restore_leading(part, lead) for part in parts)
+        return x, log_det, InverseCertificate(error, found, evaluations, 1 / tf.minimum(q, 1))
 
     # ---- what is certain ----------------------------------------------------------------------------------------
 

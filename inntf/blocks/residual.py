@@ -151,7 +151,7 @@ class ResidualBlock(Block):
             self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     @property
-    def tags(self) -> Tags:
+    def tags(self) -> Tags:  # type: ignore[override]
         """What generic checks must know: whether calls are random, and which round trips are exact."""
         draws = self.log_det is not None and self.log_det.needs_seed
         return Tags(stochastic=draws and self.noise == "fresh")
@@ -196,7 +196,7 @@ class ResidualBlock(Block):
         found = noted[-1]
         size, shape = tf.size(log_det), tf.shape(log_det)
         parts = [tf.reshape(part[:size], shape) for part in (found.error_bound, found.reached, found.evaluations)]
-        return x, log_det, InverseCertificate(*parts, found.lipschitz)
+        return x, log_det, InverseCertificate(*parts, found.lipschitz)  # type: ignore[call-arg]
 
     def _there(self, x: tf.Tensor, condition: Any, seed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         if not log_dets_are_wanted():

@@ -39,7 +39,7 @@ class Backprop:
     drift_tolerance: float | None = None
     on_drift: str = "recompute"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value, allowed in (("backprop", self.mode, _MODES), ("on_drift", self.on_drift, _ON_DRIFT)):
             if value not in allowed:
                 raise ValueError(explain(name, received=repr(value), expected=" or ".join(allowed)))

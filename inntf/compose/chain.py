@@ -68,7 +68,7 @@ class Chain(Composition, BlocksInTurn):
             self._inverse_min_event_ndims = self._event_ndims + self.inverse_event_ndims_offset
 
     @property
-    def uses_condition(self) -> bool:
+    def uses_condition(self) -> bool:  # type: ignore[override]
         """Whether any block does."""
         return any(block.uses_condition for block in self.blocks)
 

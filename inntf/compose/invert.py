@@ -59,14 +59,14 @@ class Invert(Block):
         self._inverse_min_event_ndims = self._forward_min_event_ndims + self.inverse_event_ndims_offset
 
     @property
-    def tags(self) -> Tags:
+    def tags(self) -> Tags:  # type: ignore[override]
         """Those of the block, the round trips exchanged."""
         of = self.block.tags
         there, back = of.exact_latent_round_trip, of.exact_data_round_trip
         return dataclasses.replace(of, exact_data_round_trip=there, exact_latent_round_trip=back)
 
     @property
-    def uses_condition(self) -> bool:
+    def uses_condition(self) -> bool:  # type: ignore[override]
         """Whether the block does."""
         return self.block.uses_condition
 

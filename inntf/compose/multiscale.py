@@ -91,7 +91,7 @@ class Multiscale(Composition):
         )
 
     @property
-    def uses_condition(self) -> bool:
+    def uses_condition(self) -> bool:  # type: ignore[override]
         """Whether any level does."""
         return any(block.uses_condition for block in (*self.levels, *self.exits))
 
@@ -149,7 +149,7 @@ class Multiscale(Composition):
             return [tf.cast(m, condition.dtype) for m in maps]
         if condition.shape.rank != 4:
             return [condition] * len(self.levels)
-        return [_fit(self, condition, size) for size in sizes]
+        return [_fit(self, condition, size) for size in sizes]  # type: ignore[arg-type]
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Image to flat latent."""
@@ -274,7 +274,8 @@ class Multiscale(Composition):
             return None, None
         channels = self._shapes[i][-1]
         low, high = broadcast_box(box, self._shapes[i])
-        return tuple((low[..., s], high[..., s]) for s in (slice(channels // 2), slice(channels // 2, None)))
+        first, second = ((low[..., s], high[..., s]) for s in (slice(channels // 2), slice(channels // 2, None)))
+        return first, second
 
 
 def _flat(x: tf.Tensor) -> tf.Tensor:

@@ -53,8 +53,8 @@ def multiscale_in_turn(whole: Multiscale, in_turn: Callable[[Block], Iterable[Ma
     for i in range(len(whole.levels)):
         for block in whole.stage(i):
             for part in in_turn(block):
-                yield OnTail(whole, i, part, start, shape)
-                shape, out = (size,), part._z_event_shape
+                yield OnTail(whole, i, part, start, shape)  # type: ignore[arg-type]
+                shape, out = (size,), part._z_event_shape  # type: ignore[attr-defined]
         if i < len(whole.levels) - 1:
             yield Leaving(start, out)
             start += math.prod(out) // 2

@@ -88,7 +88,7 @@ class Repeat(Composition):
                 part._trainable = bool(value)
 
     @property
-    def uses_condition(self) -> bool:
+    def uses_condition(self) -> bool:  # type: ignore[override]
         """Whether the block does."""
         return self._template.block.uses_condition
 

@@ -92,7 +92,11 @@ def run(
                         at, between, grads = _rebuild(segment, seen, parts, held, at, d_out, d_log_det, condition)
                         if settings.guarded:
                             grads, drift = guard.check(
-                                at, checkpoints[s], between, grads, lambda args=args: _from_checkpoint(*args)
+                                at,
+                                checkpoints[s],
+                                between,
+                                grads,
+                                lambda args=args: _from_checkpoint(*args),  # type: ignore[misc]
                             )
                             worst, at = tf.maximum(worst, drift), checkpoints[s]
                     d_out = grads[0]
@@ -161,7 +165,8 @@ def _from_checkpoint(
     condition: tf.Tensor | None,
 ) -> list[tf.Tensor]:
     """The gradients at a segment's input from its true value, without any inverse."""
-    values, total = [after(value, d_out)], {}
+    values = [after(value, d_out)]
+    total: dict[Any, Any] = {}
     for step in segment[:-1]:
         with record.stop_recording(), _scope(step.variables, held):
             values.append(step.apply(values[-1], condition)[0])

@@ -29,7 +29,9 @@ class Scan:
     def __init__(self, template: Template, n: int, inverse: bool, apart: bool = False, values: bool = False):
         block = template.block
         self.template, self.n, self.inverse = template, n, inverse
-        self.apply = block.inverse_and_log_det if inverse else block.forward_and_log_det
+        self.apply: Callable[..., tuple[tf.Tensor, tf.Tensor]] = (
+            block.inverse_and_log_det if inverse else block.forward_and_log_det
+        )
         if values:
             self.apply = lambda value, condition: (block.value(value, condition), no_log_det(value))
         self.backprop = block.inverse_backprop if inverse else block.forward_backprop

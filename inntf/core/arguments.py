@@ -18,7 +18,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 def bound_arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments of a constructor call by name, defaults included; a call that does not fit is left to fail in `__init__`."""
-    signature = inspect.signature(cls.__init__)
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
     try:
         bound = signature.bind(None, *args, **kwargs)
     except TypeError:
@@ -90,15 +90,15 @@ def typed(function: _F) -> _F:
         check_types(function, given, type(args[0]).__name__ if method else function.__name__)
         return function(*args, **kwargs)
 
-    through.__signature__ = signature
-    return through
+    through.__signature__ = signature  # type: ignore[attr-defined]
+    return through  # type: ignore[return-value]
 
 
 @functools.cache
 def _annotations(cls_or_function: Any) -> dict[str, tuple[str, ...]]:
-    functions = (
-        [cls.__init__ for cls in reversed(cls_or_function.__mro__)] if isinstance(cls_or_function, type) else [cls_or_function]
-    )
+    functions = [cls_or_function]
+    if isinstance(cls_or_function, type):
+        functions = [cls.__init__ for cls in reversed(cls_or_function.__mro__)]  # type: ignore[misc]
     found: dict[str, tuple[str, ...]] = {}
     for function in functions:
         if getattr(function, "__module__", "").partition(".")[0] != "inntf":

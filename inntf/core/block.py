@@ -293,4 +293,4 @@ class Block(KerasSide, BijectorSide, JacobianProducts, Values, keras.layers.Laye
         self.ensure_built(shapes.static(event), condition_shape)
 
 
-Block.build = noting_shape(Block.build)
+Block.build = noting_shape(Block.build)  # type: ignore[method-assign]

@@ -32,7 +32,7 @@ class LipschitzBounds:
     scope: str = "global"
     reason: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         why = _NOT_A_NUMBER if math.isnan(self.forward) or math.isnan(self.inverse) else _BEYOND
         for name in ("forward", "inverse"):
             value = float(getattr(self, name))

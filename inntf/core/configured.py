@@ -22,7 +22,7 @@ class Configured:
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         if "__init__" in cls.__dict__ and cls.__module__.partition(".")[0] == "inntf":
-            cls.__init__ = typed(cls.__init__)  # users' own constructors take what they like
+            cls.__init__ = typed(cls.__init__)  # type: ignore[method-assign]  # users' own constructors take what they like
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Configured:
         """Record the arguments."""

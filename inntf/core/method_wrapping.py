@@ -68,7 +68,8 @@ def guarded_init(function: Callable) -> Callable:
                 )
             )
 
-    through.__signature__ = inspect.signature(function)  # Keras reads it without following wrappers
+    # Keras reads it without following wrappers.
+    through.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     return through
 
 
@@ -78,7 +79,8 @@ def guarded_initialize(function: Callable) -> Callable:
     def pair(self: Any, x: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         return function(self, x, condition), tf.zeros([], x.dtype)
 
-    pair._initializes = True  # from an empty batch there is nothing to learn: it must be told, not replaced
+    # From an empty batch there is nothing to learn: it must be told, not replaced.
+    pair._initializes = True  # type: ignore[attr-defined]
     through = guarded_pair(pair, forward=True)
 
     @functools.wraps(function)
@@ -138,5 +140,5 @@ def noting_shape(build: Callable) -> Callable:
         build(self, input_shape, *args, **kwargs)
         self.built = True
 
-    noting.__signature__ = inspect.signature(build)
+    noting.__signature__ = inspect.signature(build)  # type: ignore[attr-defined]
     return noting

@@ -56,7 +56,8 @@ def restore_leading(flat: tf.Tensor, lead: tf.Tensor | Shape) -> tf.Tensor:
     event = tf.shape(flat)[1:]
     if tf.is_tensor(lead):
         return tf.ensure_shape(
-            tf.reshape(flat, tf.concat([lead, event], 0)), tf.TensorShape([None] * lead.shape[0]).concatenate(flat.shape[1:])
+            tf.reshape(flat, tf.concat([lead, event], 0)),
+            tf.TensorShape([None] * lead.shape[0]).concatenate(flat.shape[1:]),  # type: ignore[union-attr]
         )
     out = tf.reshape(flat, tf.concat([tf.constant(lead, tf.int32), event], 0))
     return tf.ensure_shape(out, tf.TensorShape(lead).concatenate(flat.shape[1:]))
@@ -68,7 +69,7 @@ def broadcast_leading(condition: tf.Tensor, event_ndims: int, lead: tf.Tensor | 
     if not tf.is_tensor(lead) and own.is_fully_defined() and static(own) == lead:
         return flatten_leading(condition, event_ndims)
     target = tf.concat([tf.cast(lead, tf.int32), tf.shape(condition)[condition.shape.rank - event_ndims :]], 0)
-    rank = (lead.shape[0] if tf.is_tensor(lead) else len(lead)) + event_ndims
+    rank = (lead.shape[0] if tf.is_tensor(lead) else len(lead)) + event_ndims  # type: ignore[union-attr]
     wide = tf.broadcast_to(condition, target)
     known = condition.shape[condition.shape.rank - event_ndims :]
     dims = [None] * (rank - event_ndims) if tf.is_tensor(lead) else list(lead)

@@ -12,10 +12,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
-
-tfb = tfp.bijectors
-tfd = tfp.distributions
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 
 class LiveVariables(collections.abc.Mapping):

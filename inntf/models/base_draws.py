@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from inntf.core.errors import explain
-
-tfd = tfp.distributions
 
 
 def drawn(who: str, base: tfd.Distribution, shape: Any, seed: Any) -> tf.Tensor:

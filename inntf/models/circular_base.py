@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from inntf.core.arguments import checked_count, typed
 from inntf.core.errors import explain
 from inntf.nets.angle_features import checked_angles
-
-tfd = tfp.distributions
-tfb = tfp.bijectors
 
 
 class CircularBase(tfd.Distribution):

@@ -8,12 +8,10 @@ import math
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 from tensorflow_probability.python.internal import parameter_properties
 
 from inntf.core.sampling_arguments import sample_shape as checked_sample_shape
-
-tfd = tfp.distributions
 
 
 class ConditionedFlow(tfd.Distribution):

@@ -148,7 +148,7 @@ class DensityModel(OwnLoss, Regularized, FlowHolder, keras.Model):
         """Loss and bits per dimension."""
         return self.get_metrics_result()
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:  # type: ignore[override]
         """Keras' `fit`, after the data-dependent initialization of what is still as it was made."""
         given = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
         self._warn_of_precision()

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from inntf.core import Block, checks, configuration
 from inntf.core.arguments import typed
@@ -24,8 +25,6 @@ from inntf.models.conditions import Conditions
 from inntf.models.flow_checkpoints import CheckpointedFlow
 from inntf.models.flow_sampling import FlowSampling
 from inntf.models.keras_tracking import TrackedByKeras
-
-tfd = tfp.distributions
 
 
 class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):

@@ -150,7 +150,8 @@ class FlowGan(FlowHolder, keras.Model):
                 )
             )
         x = tf.cast(x, self.flow.dtype)
-        logs, seeds = {}, step_seeds(self.seed, self.optimizer.iterations)
+        logs: dict[str, tf.Tensor] = {}
+        seeds = step_seeds(self.seed, self.optimizer.iterations)
         update_norms(self)
         with tf.GradientTape() as tape:
             if self.discriminator is not None:

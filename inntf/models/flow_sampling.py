@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from inntf.core import sampling_arguments
 from inntf.core.refusals import values_only
 from inntf.models.base_draws import drawn, mean_of
 from inntf.models.in_parts import in_parts
-
-tfd = tfp.distributions
 
 
 class FlowSampling:

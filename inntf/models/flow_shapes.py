@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape, compatible, static
-
-tfd = tfp.distributions
 
 
 def standard_normal(shape: Shape, dtype: Any) -> tfd.Distribution:

@@ -131,6 +131,10 @@ def _branch(
         if coefficient is None:
             layers.append(keras.layers.Conv2D(filters, size, padding="same"))
         else:
-            settings = {"coefficient": coefficient, "max_iterations": max_iterations, "update_every_call": False}
+            settings: dict[str, Any] = {
+                "coefficient": coefficient,
+                "max_iterations": max_iterations,
+                "update_every_call": False,
+            }
             layers.append(SpectralConv2D(filters, size, **settings))
     return keras.Sequential(layers)

@@ -165,7 +165,7 @@ def backward_mmd_loss(
     if y is not None:
         y = tf.convert_to_tensor(y, x.dtype)
         x_hat, x = tf.concat([x_hat, y], -1), tf.concat([x, y], -1)
-    return mmd_squared(*whole_batch(x_hat, x), kernel, estimator)
+    return mmd_squared(*whole_batch(x_hat, x), kernel, estimator)  # type: ignore[call-arg]
 
 
 def energy_score_loss(samples: Any, x: Any) -> tf.Tensor:

@@ -147,14 +147,14 @@ def _conv(layer: Any, event: tuple[int, ...]) -> ConvMap:
     probe = tf.nn.conv2d(tf.zeros([1, *event], tf.float64), kernel, strides, layer.padding.upper(), dilations=dilation)
     outputs = tuple(probe.shape[1:])
     bias = np.tile(bias, math.prod(outputs[:-1]))
-    return ConvMap(bias, _after(layer), kernel, strides, layer.padding, dilation, event, outputs)
+    return ConvMap(bias, _after(layer), kernel, strides, layer.padding, dilation, event, outputs)  # type: ignore[arg-type]
 
 
 def _mirrored(before: LinearMap | None, event: tuple[int, ...]) -> LinearMap:
     if not isinstance(before, DenseMap | ConvMap):
         return MirrorMap(np.zeros(1), None, event[-1])
     bias = before.bias.reshape(-1, event[-1])
-    more = {"outputs": (*before.outputs[:-1], 2 * event[-1])} if isinstance(before, ConvMap) else {}
+    more: dict[str, Any] = {"outputs": (*before.outputs[:-1], 2 * event[-1])} if isinstance(before, ConvMap) else {}
     kernel, bias = (np.concatenate([part, -part], -1) for part in (before.kernel, bias))
     return dataclasses.replace(before, kernel=kernel, bias=bias.reshape(-1), **more)
 
@@ -162,7 +162,8 @@ def _mirrored(before: LinearMap | None, event: tuple[int, ...]) -> LinearMap:
 def _orthogonal(net: OrthogonalNet, event: tuple[int, ...]) -> list[LinearMap]:
     if len(event) == 1:
         return [DenseMap(bias, activation, kernel) for kernel, bias, activation in net.parts()]
-    size, maps = event[:-1], []
+    size = event[:-1]
+    maps: list[LinearMap] = []
     for kernel, bias, activation in net.parts():  # what the last one returns does not move
         shapes, taps = [(*size, channels) for channels in kernel.shape], as_convolution(kernel, net.out_channels)
         maps.append(ConvMap(np.tile(bias, math.prod(size)), activation, taps, (1, 1), "same", (1, 1), *shapes))

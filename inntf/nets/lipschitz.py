@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -58,7 +58,7 @@ def lipschitz_constant(layer: Any) -> Bound:
         return layer.lipschitz_bound()
     kind = next((kind for kind in type(layer).__mro__ if kind in _RULES), None)
     # A subclass with a `call` of its own may compute anything: what is known of its parent says nothing.
-    if kind is not None and (kind is Block or type(layer).call is kind.call):
+    if kind is not None and (kind is Block or type(layer).call is kind.call):  # type: ignore[attr-defined]
         return _RULES[kind](layer)
     slope = activation_lipschitz(layer)
     return (slope, "") if math.isfinite(slope) else unbounded(layer, "has no known Lipschitz constant")
@@ -76,7 +76,7 @@ def product(bounds: Iterable[Bound]) -> Bound:
     return (math.inf, "; ".join(dict.fromkeys(reasons))) if reasons else (total, "")
 
 
-def _in_turn(layers: Iterable[Any]) -> Bound:
+def _in_turn(layers: Sequence[Any]) -> Bound:
     parts = parts_in_turn(layers)
     bounds = [lipschitz_constant(part) for part in parts]
     value, reason = product(bounds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -71,6 +71,7 @@ class _WeakIdentity:
     """The same without holding it: once it is gone, this is equal to nothing."""
 
     def __init__(self, value: Any):
+        self.value: Callable[[], Any]
         try:
             self.value = weakref.ref(value)
         except TypeError:  # of a type that cannot be referred to weakly: small immutable things

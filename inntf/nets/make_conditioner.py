@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
 from inntf.core.errors import explain
 from inntf.core.protocols import Conditioner as Takes
 
-Conditioner = keras.layers.Layer | Callable[[int], keras.layers.Layer]
+Conditioner: TypeAlias = keras.layers.Layer | Callable[[int], keras.layers.Layer]
 
 
 def make_conditioner(owner: keras.layers.Layer, conditioner: Conditioner, out_channels: int) -> keras.layers.Layer:

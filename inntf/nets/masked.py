@@ -225,7 +225,7 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         return {**config, **own, "hidden": list(self.hidden), "activation": keras.activations.serialize(activation)}
 
 
-def _check(hidden: tuple[int, ...], residual: bool, ordering: Any, degrees: str) -> None:
+def _check(hidden: tuple[int, ...], residual: bool, ordering: Any, degrees: Any) -> None:
     wrong = remedy = None
     if not hidden or min(hidden) < 1:
         wrong, remedy = f"hidden={hidden}", "Give at least one hidden layer of at least one unit."

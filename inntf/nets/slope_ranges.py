@@ -56,11 +56,11 @@ def slope_range(activation: Any, low: np.ndarray, high: np.ndarray) -> Interval:
         return np.full(low.shape, ends[0]), np.full(low.shape, ends[1])
     slope, turns = known
     with np.errstate(over="ignore", invalid="ignore"):
-        ends = [slope(low), slope(high)]
+        reached = [slope(low), slope(high)]
         for at, value in turns:  # where the slope turns, or jumps: with both of its values there
             inside = (low <= at) & (at <= high)
-            ends += [np.where(inside, one, ends[0]) for one in value]
-    return np.min(ends, 0) - _ROUNDED, np.max(ends, 0) + _ROUNDED
+            reached += [np.where(inside, one, reached[0]) for one in value]
+    return np.min(reached, 0) - _ROUNDED, np.max(reached, 0) + _ROUNDED
 
 
 def _derivatives(activation: Any, at: np.ndarray) -> Interval:

@@ -83,7 +83,7 @@ class SpectralConv2D(SpectralLayer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights."""
-        self._size = tuple(input_shape[1:3])
+        self._size = (input_shape[1], input_shape[2])
         self.make_weights((*self.kernel_size, input_shape[-1], self.filters), input_shape)
 
     def vector_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int, ...]:

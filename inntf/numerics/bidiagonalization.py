@@ -101,7 +101,8 @@ def bidiagonalize(
     v = np.random.default_rng(seed).standard_normal((batch, size))
     v, _ = _normalized(v)
     u, alpha = _normalized(_numpy(product(tf.constant(v))))
-    lefts, rights, alphas, betas = _Basis(u), _Basis(v), [alpha], []
+    lefts, rights, alphas = _Basis(u), _Basis(v), [alpha]
+    betas: list[np.ndarray] = []
     used = 1
     while True:
         v, beta = _normalized(rights.orthogonal(_numpy(transposed(tf.constant(u)))))
@@ -109,7 +110,7 @@ def bidiagonalize(
             state = _solve(alphas, betas, beta, lefts, rights, tolerance)
             finished = (state.converged & (used >= _FEWEST)) | ~np.isfinite(state.largest)
             if used == steps or finished.all():
-                return Extremes(*(tf.constant(part) for part in state[:-1]), used)
+                return Extremes(*(tf.constant(part) for part in state[:-1]), used)  # type: ignore[call-arg]
         betas.append(beta)
         rights.append(v)
         u, alpha = _normalized(lefts.orthogonal(_numpy(product(tf.constant(v)))))

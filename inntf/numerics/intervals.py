@@ -105,8 +105,8 @@ def monotone_ranges(
     """
     values, slopes = zip(function(low), function(high), strict=True)
     top = function(np.float64(peak))[1] if np.isfinite(peak) else np.nan
-    slopes = [*slopes, np.where((low <= peak) & (peak <= high), top, slopes[0])]
-    return (np.minimum(*values), np.maximum(*values)), (np.min(slopes, 0), np.max(slopes, 0))
+    reached = [*slopes, np.where((low <= peak) & (peak <= high), top, slopes[0])]
+    return (np.minimum(*values), np.maximum(*values)), (np.min(reached, 0), np.max(reached, 0))
 
 
 def logistic(x: np.ndarray) -> np.ndarray:

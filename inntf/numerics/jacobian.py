@@ -18,7 +18,7 @@ Function = Callable[[tf.Tensor], tf.Tensor]
 
 _NUMBERS_A_PASS = 2**16  # of all rows of a Jacobian that are computed at once
 _PASSES_BY_HAND = 32  # beyond, a trace of the function costs less than its operations one by one in every pass
-_traces: weakref.WeakKeyDictionary[Function, Function] = weakref.WeakKeyDictionary()
+_traces: weakref.WeakKeyDictionary[Function, Callable[[tf.Tensor, int], tf.Tensor]] = weakref.WeakKeyDictionary()
 
 
 class Linearization:
@@ -209,7 +209,7 @@ def _in_passes(function: Function, x: tf.Tensor, rows: int) -> tf.Tensor:
     return tf.transpose(found if passes * rows == height else found[:height], [1, 0, 2])
 
 
-def _traced(function: Function) -> Function:
+def _traced(function: Function) -> Callable[[tf.Tensor, int], tf.Tensor]:
     """`(x, rows)` to the Jacobian, traced once for a `tf.function`."""
     if function not in _traces:
         known = weakref.ref(function)  # a strong one would keep the entry for ever

@@ -60,7 +60,7 @@ class _Shared:
     def __init__(self) -> None:
         self._lent = threading.local()
         self._refused = False
-        self._traced = traced(lambda *tensors: self._lent.function(*tensors))
+        self._traced: Any = traced(lambda *tensors: self._lent.function(*tensors))
 
     def __call__(self, function: Callable[..., Any], tensors: tuple[Any, ...]) -> Any:
         if self._refused:

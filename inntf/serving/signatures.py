@@ -70,13 +70,13 @@ def concrete(served: Served, name: str, function: Callable, *inputs: tf.TensorSp
 
 
 def _compared(name: str, values: tuple, specs: tuple[tf.TensorSpec, ...]) -> list[tf.Tensor]:
-    values = list(values[: len(specs)])  # a condition that the model has not comes as its default
+    found = list(values[: len(specs)])  # a condition that the model has not comes as its default
     batched = [i for i, spec in enumerate(specs) if spec.shape.rank]  # the rest are numbers of `sample`
     for i in batched:
-        values[i] = finite(name, specs[i].name, checked(name, values[i], specs[i]))
+        found[i] = finite(name, specs[i].name, checked(name, found[i], specs[i]))
     if len(batched) == 2:
-        values[batched[1]] = same_batch(name, condition=values[batched[1]], value=values[batched[0]])
-    return values
+        found[batched[1]] = same_batch(name, condition=found[batched[1]], value=found[batched[0]])
+    return found
 
 
 def _map_functions(served: Served, maps: Maps, make: Callable[..., Any]) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def amplification(
     radius, rng = found.radius, np.random.default_rng((seed, 1))
     # Where nothing is certified, a ball that may be too large; what leaves it is left out below.
     reach = np.where(np.isfinite(found.forward), 0.999 * radius / found.forward, 1e-6 * radius)
-    options = {"norm": "l2", "steps": steps, "latent_noise": 1e-3, "seed": seed}
+    options: dict[str, Any] = {"norm": "l2", "steps": steps, "latent_noise": 1e-3, "seed": seed}
     worst = attack(maps.block, maps.x, maps.condition, radius=reach, **options).adversarial
     with same_draws(maps.block, wide.block), np.errstate(all="ignore"):
         centre = wide.forward(wide.x).numpy()

@@ -119,7 +119,7 @@ def certify_balls(block: Any, at: Any, radius: Any, condition: Any = None) -> Ba
             found.append((there, seen_at_centres(back, blocks[::-1], there.value, given, inverse=True)[0]))
     reasons = dict.fromkeys(reason for pair in found for one in pair for reason in one.reasons)
     forward, inverse = zip(*found, strict=True) if found else ((), ())
-    return BallCertificate(
+    return BallCertificate(  # type: ignore[call-arg]
         radius.copy(),
         *(np.concatenate([np.zeros(0), *(one.bound for one in side)]) for side in (forward, inverse)),
         *(np.concatenate([np.zeros(0), *(one.at_centre for one in side)]) for side in (forward, inverse)),

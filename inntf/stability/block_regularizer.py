@@ -168,9 +168,10 @@ class BlockRegularizer(Configured):
 
     def _seed(self, step: Any) -> tf.Tensor:
         # By the step, so that a run that goes on draws what it would have drawn; folded, for a step is a poor key by itself.
-        if step is None or getattr(self, "seed", None) is None:
+        own = getattr(self, "seed", None)
+        if step is None or own is None:
             return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
-        seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(tf.convert_to_tensor(step), tf.int32)])
+        seed = tf.stack([tf.constant(own, tf.int32), tf.cast(tf.convert_to_tensor(step), tf.int32)])
         return tf.random.fold_in(seed, 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from typing import Any
+from typing import Any, overload
 
 from inntf.compose import Chain, Multiscale, Repeat
 from inntf.compose.for_each_block import for_each_block
@@ -65,6 +65,16 @@ class Certificate:
             reason = "" if after > row.depth else bounds.reason  # a container repeats what its parts say
             lines.append(f"{line}  {reason}".rstrip())
         return "\n".join(lines)
+
+
+@overload
+def certify(
+    block: Any, domain: Box | None = None, *, at: None = None, radius: None = None, condition: Any = None
+) -> Certificate: ...
+
+
+@overload
+def certify(block: Any, domain: None = None, *, at: Any, radius: Any, condition: Any = None) -> BallCertificate: ...
 
 
 def certify(

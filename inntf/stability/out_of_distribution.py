@@ -82,8 +82,8 @@ class OutOfDistribution:
         ]
         for name, found in self.sets.items():
             share, wide = found.summary.nonfinite_share, np.nan if found.wide is None else summarize(found.wide).median
-            numbers = found.summary.median, found.summary.max, summarize(found.errors[-1]).median
-            numbers = *numbers, summarize(found.pixels[0]).median, wide, self.ratio(name)
+            numbers = [found.summary.median, found.summary.max, summarize(found.errors[-1]).median]
+            numbers += [summarize(found.pixels[0]).median, wide, self.ratio(name)]
             lines.append(f"{name:<14}{share:>10.1%} " + "".join(f"{number:>11.3g}" for number in numbers))
         return "\n".join(lines)
 

@@ -89,7 +89,7 @@ def _coupling(block: Coupling, domain: Box | None, image: Box | None) -> Lipschi
     lipschitz = norms_multiplied(block.conditioner)
     if kind is ShiftTransform or domain is None:
         return LipschitzBounds(1 + lipschitz, 1 + lipschitz)
-    scale, divided = block.transformer.scale, ReciprocalScale(block.transformer.scale)
+    scale, divided = block.transformer.scale, ReciprocalScale(block.transformer.scale)  # type: ignore[attr-defined]
     magnitude = largest_magnitude(domain)
     by_scale = upper_product(scale.lipschitz, lipschitz)
     forward = max(1.0, scale.high) + upper_product(magnitude, by_scale) + lipschitz

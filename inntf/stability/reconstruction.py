@@ -36,7 +36,7 @@ class ErrorSummary(NamedTuple):
     p99: float
     max: float
     nonfinite_share: float
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 class RepeatedReconstruction(NamedTuple):

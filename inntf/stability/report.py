@@ -123,7 +123,7 @@ class StabilityReport(dict):
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in (("report.json", self.to_json()), ("report.txt", str(self)), ("report.html", page)):
-            _replace(folder / name, lambda path, text=text: path.write_text(text + "\n", encoding="utf-8"))
+            _replace(folder / name, lambda path, text=text: path.write_text(text + "\n", encoding="utf-8"))  # type: ignore[misc]
         _replace(folder / "report.png", lambda path: figure.savefig(path, dpi=110, format="png"))
         return folder
 

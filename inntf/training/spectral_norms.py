@@ -81,7 +81,8 @@ class SpectralNormCallback(keras.callbacks.Callback):
     @typed
     def __init__(self, certify: bool = True):
         super().__init__()
-        self.certify, self.bounds = certify, {}
+        self.certify = certify
+        self.bounds: dict[Any, Any] = {}
         self._update: Any = None
         self._comes_last = False
 

@@ -79,7 +79,7 @@ class StabilityCallback(keras.callbacks.Callback):
         self.x, self.condition = x, condition
         self.log_dir, self.every = pathlib.Path(log_dir), every
         self.when, self.action, self.regularizer, self.factor = when, action, regularizer, float(factor)
-        self.options = {"passes": passes, "samples": samples, "method": method, "per_block": per_block}
+        self.options: dict[str, Any] = {"passes": passes, "samples": samples, "method": method, "per_block": per_block}
         self.options |= {"iterations": iterations, "tolerance": tolerance, "precision": precision, "float64_copy": float64_copy}
         self.history: list[dict[str, float]] = []
         self._writer: tf.summary.SummaryWriter | None = None

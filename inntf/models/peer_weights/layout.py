@@ -96,7 +96,7 @@ class Library:
     ) -> list[tuple[Layout, dict[str, Any]]]:
         found, taken = [], set()
         for one in kind if _several(kind) else [kind]:
-            name, own = (one, {}) if isinstance(one, str) else one
+            name, own = _with_options(one)
             if name not in self.layouts:
                 expected = f"one of {', '.join(sorted(self.layouts))}, or a list of them"
                 remedy = "docs/coming_from/equivalents.md names the equivalents of all others."
@@ -161,6 +161,10 @@ def expect_chain(owner: str, block: Any, *classes: type) -> list[Any]:
         received = f"a chain of {', '.join(type(b).__name__ for b in blocks)}"
         raise TypeError(explain(owner, received=received, expected=f"one of {', '.join(c.__name__ for c in classes)}"))
     return blocks
+
+
+def _with_options(kind: Any) -> tuple[str, Mapping[str, Any]]:
+    return (kind, {}) if isinstance(kind, str) else kind
 
 
 def _several(kind: Any) -> bool:

@@ -39,7 +39,7 @@ class ExactLogDet(LogDetEstimator):
     is_exact = True
     needs_seed = False
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
     @tf.autograph.experimental.do_not_convert

@@ -65,9 +65,10 @@ def conv_norm_bound(
     if kernel.shape[:2] == (1, 1):  # a matrix at every pixel; a stride only drops pixels
         return scale * _grid_norm(kernel, (1, 1)) * (1 + ROUND_OFF)
     if size is not None and None not in size:
-        rows, columns = (math.prod(shape) for shape in image_shapes(kernel, tuple(size), strides, padding, dilation))
+        height, width = size
+        rows, columns = (math.prod(shape) for shape in image_shapes(kernel, (height, width), strides, padding, dilation))
         if min(rows, columns) <= exact_below and rows * columns <= 16 * exact_below**2:
-            return scale * spectral_norm(conv_matrix(kernel, tuple(size), strides, padding, dilation))
+            return scale * spectral_norm(conv_matrix(kernel, (height, width), strides, padding, dilation))
     torus = (
         None
         if size is None or None in size

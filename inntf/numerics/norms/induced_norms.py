@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
 from inntf.numerics.norms.power_iteration import spectral_norm
 
-Order = float | tf.Tensor
+Order: TypeAlias = float | tf.Tensor
 
 
 def induced_norm(kernel: Any, p: float, q: float) -> float:

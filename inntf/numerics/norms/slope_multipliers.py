@@ -101,7 +101,8 @@ def find_multipliers(first: np.ndarray, stages: Sequence[Stage], evaluations: in
 
 def _step(first: np.ndarray, stages: Sequence[Stage], now: _Pass, share: float) -> tuple[_Pass | None, float, int]:
     """A better pass, the length of the step to it, and how many were tried."""
-    directions, worst = [], now.worst
+    directions: list[np.ndarray] = []
+    worst = now.worst
     for k in reversed(range(len(stages))):
         stage, t = stages[k], now.multipliers[k]
         g = stage.weight.T @ worst

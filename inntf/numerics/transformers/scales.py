@@ -54,8 +54,8 @@ class Scale(Configured):
     def ranges(self, low: np.ndarray, high: np.ndarray) -> tuple[Interval, Interval]:
         """Ranges of the scale and of its slope for raw parameters in `[low, high]`; by default what is declared."""
         shape = np.shape(low)
-        ends = (self.low, self.high), (-self.lipschitz, self.lipschitz)
-        return tuple((np.full(shape, a), np.full(shape, b)) for a, b in ends)
+        scales = np.full(shape, self.low), np.full(shape, self.high)
+        return scales, (np.full(shape, -self.lipschitz), np.full(shape, self.lipschitz))
 
 
 @keras.saving.register_keras_serializable("inntf")

@@ -100,12 +100,13 @@ class BinOnIntervals:
 
     @functools.cached_property
     def _squares(self) -> tuple[Interval, Interval]:
-        return tuple(tuple(end**2 for end in a) for a in (self.xi, self.zeta))
+        return _squared(self.xi), _squared(self.zeta)
 
     @functools.cached_property
     def _shares(self) -> tuple[Interval, Interval]:
         """Those of both ends, `alpha` and `beta`."""
-        return tuple(_unit(self._over_q(multiplied(d, self._mixed))) for d in (self.start, self.end))
+        start, end = (_unit(self._over_q(multiplied(d, self._mixed))) for d in (self.start, self.end))
+        return start, end
 
     @functools.cached_property
     def _s(self) -> Interval:
@@ -120,7 +121,8 @@ class BinOnIntervals:
     def _slope_parts(self) -> tuple[Interval, Interval]:
         """`a zeta^2 / Q^2` and `b xi^2 / Q^2`."""
         xi2, zeta2 = self._squares
-        return tuple(self._over_q(self._over_q(multiplied(d, square))) for d, square in ((self.start, zeta2), (self.end, xi2)))
+        start, end = (self._over_q(self._over_q(multiplied(d, square))) for d, square in ((self.start, zeta2), (self.end, xi2)))
+        return start, end
 
     @functools.cached_property
     def _slope(self) -> Interval:
@@ -144,10 +146,9 @@ class BinOnIntervals:
 
     @functools.cached_property
     def _slope_by_ends(self) -> tuple[Interval, Interval]:
-        return tuple(
-            _less(part, _twice(multiplied(share, self._slope)))
-            for part, share in zip(self._slope_parts, self._shares, strict=True)
-        )
+        pairs = zip(self._slope_parts, self._shares, strict=True)
+        start, end = (_less(part, _twice(multiplied(share, self._slope))) for part, share in pairs)
+        return start, end
 
     @functools.cached_property
     def _by_end_pairs(self) -> tuple[Interval, Interval, Interval]:
@@ -185,6 +186,11 @@ def _root(t: np.ndarray, rest: np.ndarray, start: np.ndarray, end: np.ndarray) -
     p = np.where(q >= 0, larger, product / np.where(larger > 0, larger, 1.0))
     total = p + 2.0 * t
     return 2.0 * t / total, p / total
+
+
+def _squared(a: Interval) -> Interval:
+    """Of numbers that are not negative."""
+    return a[0] ** 2, a[1] ** 2
 
 
 def _unit(a: Interval) -> Interval:

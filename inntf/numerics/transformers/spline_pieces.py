@@ -181,7 +181,8 @@ def _of_inverse(first: Interval, second: Interval) -> tuple[Interval, Interval]:
 
 
 def _chosen(side: Side, rows: np.ndarray) -> Side:
-    return Side(*((part[0][rows], part[1][rows]) for part in (side.share, side.before)), side.bound)
+    share, before = ((part[0][rows], part[1][rows]) for part in (side.share, side.before))
+    return Side(share, before, side.bound)
 
 
 def _column(a: Interval) -> Interval:

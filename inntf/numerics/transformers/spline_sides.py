@@ -54,8 +54,8 @@ class Side:
         """Of the bins `(n,)`."""
         rows = np.arange(len(bins))
         before = tuple(end[rows, bins] for end in self.before)
-        knots = tuple(tuple(end[rows, bins + i] for end in self.knots) for i in (0, 1))
-        return SideInBin(self, bins, before, knots, tuple(end[rows, bins] for end in self.share))
+        low, high = (tuple(end[rows, bins + i] for end in self.knots) for i in (0, 1))
+        return SideInBin(self, bins, before, (low, high), tuple(end[rows, bins] for end in self.share))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,12 +149,21 @@ def knot_derivatives(raw: Interval, tails: str) -> tuple[Interval, Interval, Int
     rise, fall = tuple(logistic(end) for end in moved), (logistic(-moved[1]), logistic(-moved[0]))
     first = multiplied(rise, reciprocal(d))
     second = multiplied(first, added(fall, negated(first)))
-    parts = (d, 1.0), (first, 0.0), (second, 0.0)
     if tails == "identity":
-        return tuple(tuple(np.pad(end, [(0, 0), (1, 1)], constant_values=edge) for end in part) for part, edge in parts)
+        return _with_outer(d, 1.0), _with_outer(first, 0.0), _with_outer(second, 0.0)
     if tails == "circular":
-        return tuple(tuple(np.concatenate([end, end[:, :1]], 1) for end in part) for part, _ in parts)
+        return _round_again(d), _round_again(first), _round_again(second)
     return d, first, second
+
+
+def _with_outer(inner: Interval, edge: float) -> Interval:
+    low, high = (np.pad(end, [(0, 0), (1, 1)], constant_values=edge) for end in inner)
+    return low, high
+
+
+def _round_again(inner: Interval) -> Interval:
+    low, high = (np.concatenate([end, end[:, :1]], 1) for end in inner)
+    return low, high
 
 
 def _part(a: np.ndarray, b: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
