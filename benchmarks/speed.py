@@ -44,9 +44,9 @@ PLANS = {"glow": {"step": (5, 6)}, "couplings": {"step": (10, 8), "log_prob": (2
 
 
 class Worker:
-    """One process that waits for orders."""
+    """One process that waits for orders; with its own environment variables, where they are given."""
 
-    def __init__(self, python: str, module: str, *args: str):
+    def __init__(self, python: str, module: str, *args: str, env: dict[str, str] | None = None):
         self.process = subprocess.Popen(
             [python, "-m", module, *args],
             stdin=subprocess.PIPE,
@@ -54,6 +54,7 @@ class Worker:
             stderr=subprocess.PIPE if not os.environ.get("BENCHMARK_STDERR") else None,
             text=True,
             cwd=Path(__file__).parents[1],
+            env=None if env is None else os.environ | env,
         )
         self.about = self._answer()
 

@@ -20,6 +20,15 @@ def claim_output():
     return answers
 
 
+_loaded: list[float] = []
+
+
+def libraries_loaded() -> float:
+    """Say that what follows is the model's own; MiB so far."""
+    _loaded[:] = [time.process_time()]
+    return peak_mib()
+
+
 def timed(action: Callable[[], object]) -> tuple[float, float, object]:
     """Wall seconds, CPU seconds of all threads, result."""
     wall, cpu = time.perf_counter(), time.process_time()
@@ -28,26 +37,31 @@ def timed(action: Callable[[], object]) -> tuple[float, float, object]:
 
 
 def serve(answers, actions: dict[str, Callable[[], object]], **about: object) -> None:
-    """Say what is known, then answer `NAME COUNT` until the input ends."""
-    _say(answers, about)
+    """Say what is known, then answer `NAME COUNT` until the input ends: seconds, memory, and the last result if a float."""
+    # From the libraries to here: model, initialization and the first step.
+    ready = {"ready_cpu": time.process_time() - _loaded[0]} if _loaded else {}
+    _say(answers, about | ready)
     for line in sys.stdin:
         name, count = line.split()
-        walls, cpus = [], []
+        walls, cpus, out = [], [], None
         for _ in range(int(count)):
-            wall, cpu, _ = timed(actions[name])
+            wall, cpu, out = timed(actions[name])
             walls.append(wall)
             cpus.append(cpu)
-        _say(answers, {"wall": walls, "cpu": cpus, "peak_mib": _peak_mib()})
+        value = out if isinstance(out, float) else None
+        _say(answers, {"wall": walls, "cpu": cpus, "peak_mib": peak_mib(), "value": value})
 
 
-def serve_training(answers, step: Callable[[], float], **about: object) -> None:
-    """Take the first training step, tell its time and the memory before it, and serve the others as `step`."""
-    start = _peak_mib()
+def serve_training(answers, step: Callable[[], float], more: dict[str, Callable[[], object]] | None = None, **about: object):
+    """Take the first training step, tell its time and the memory before it, and serve the others as `step`, and `more`."""
+    start = peak_mib()
     seconds, cpu, loss = timed(step)
-    serve(answers, {"step": step}, start_mib=start, first_step_seconds=seconds, first_step_cpu=cpu, loss=loss, **about)
+    actions = {"step": step, **(more or {})}
+    serve(answers, actions, start_mib=start, first_step_seconds=seconds, first_step_cpu=cpu, loss=loss, **about)
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
+    """The largest resident size so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

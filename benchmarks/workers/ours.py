@@ -7,13 +7,13 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from benchmarks.workers.loop import claim_output, serve, timed
+from benchmarks.workers.loop import claim_output, libraries_loaded, serve, timed
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("workload", choices=("glow", "couplings"))
-    parser.add_argument("variant", choices=("repeat", "unrolled", "reversible"))
+    parser.add_argument("variant", choices=("repeat", "unrolled", "reversible", "xla"))  # xla: unrolled
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--depth", type=int, default=8)
     args = parser.parse_args()
@@ -30,7 +30,9 @@ def main():
     keras.utils.set_random_seed(0)
     _ = tfp.distributions.Normal  # TFP is imported at its first use
     tf.zeros([]).numpy()
-    kind = {"repeat": args.variant != "unrolled", "backprop": "reversible" if args.variant == "reversible" else "stored"}
+    start, jit = libraries_loaded(), True if args.variant == "xla" else None
+    backprop = "reversible" if args.variant == "reversible" else "stored"
+    kind = {"repeat": args.variant not in ("unrolled", "xla"), "backprop": backprop}
     if args.workload == "glow":
         x = tf.random.stateless_uniform([32, 32, 32, 3], [0, 0], -0.5, 0.5)
         build, _, flow = timed(
@@ -43,7 +45,7 @@ def main():
     variables = flow.trainable_variables
     optimizer = keras.optimizers.Adam(1e-4)
 
-    @tf.function
+    @tf.function(jit_compile=jit)
     def train(x):
         with tf.GradientTape() as tape:
             loss = -tf.reduce_mean(flow.log_prob(x))
@@ -55,16 +57,20 @@ def main():
         return float(train(x))
 
     first_seconds, first_cpu, loss = timed(first)
-    log_prob = tf.function(flow.log_prob)
-    sample = tf.function(lambda: flow.sample(100_000, seed=tf.constant([1, 2])))
+    log_prob = tf.function(flow.log_prob, jit_compile=jit)
+    sample = tf.function(lambda: flow.sample(100_000, seed=tf.constant([1, 2])), jit_compile=jit)
+    block = flow.block
+    there_and_back = tf.function(lambda x: block.inverse_and_log_det(block.forward_and_log_det(x)[0])[0], jit_compile=jit)
     serve(
         answers,
         {
             "step": lambda: float(train(x)),
             "log_prob": lambda: log_prob(x).numpy(),
             "sample": lambda: sample().numpy(),
+            "inverse_error": lambda: float(tf.reduce_max(tf.abs(there_and_back(x) - x))),
         },
-        library=f"inntf {inntf.__version__}",
+        library=f"inntf {inntf.__version__}, TensorFlow {tf.__version__}",
+        start_mib=start,
         parameters=int(sum(v.shape.num_elements() for v in variables)),
         build_seconds=build,
         initialize_seconds=initialize,

@@ -11,7 +11,7 @@ import math
 import warnings
 from importlib import metadata
 
-from benchmarks.workers.loop import claim_output, serve, timed
+from benchmarks.workers.loop import claim_output, libraries_loaded, serve, timed
 
 warnings.filterwarnings("ignore")
 LOG_2PI = math.log(2 * math.pi)
@@ -70,7 +70,19 @@ def freia_glow(torch, depth):
             total = total + log_det
         return total - 0.5 * (x**2).sum((1, 2, 3))
 
-    return model, log_prob, None
+    def round_trip(x):
+        kept = []
+        for i, level in enumerate(levels):
+            x, _ = level(x)
+            if i < len(levels) - 1:
+                x, left = x.chunk(2, 1)
+                kept.append(left)
+        for i, level in reversed(list(enumerate(levels))):
+            x = torch.cat([x, kept[i]], 1) if i < len(levels) - 1 else x
+            x, _ = level(x, rev=True)
+        return x
+
+    return model, log_prob, None, round_trip
 
 
 def normflows_glow(torch, depth):
@@ -88,7 +100,12 @@ def normflows_glow(torch, depth):
         else:
             bases.append(normflows.distributions.DiagGaussian((channels, size, size), trainable=False))
     model = normflows.MultiscaleFlow(bases, flows, merges, class_cond=False)
-    return model, lambda x: model.log_prob(x, None), None
+    return (
+        model,
+        lambda x: model.log_prob(x, None),
+        None,
+        lambda x: model.forward_and_log_det(model.inverse_and_log_det(x)[0])[0],
+    )
 
 
 def freia_couplings(torch, depth, all_in_one=False):
@@ -102,7 +119,7 @@ def freia_couplings(torch, depth, all_in_one=False):
         z, log_det = model(x)
         return -0.5 * (z**2).sum(1) - 2 * LOG_2PI + log_det
 
-    return model, log_prob, lambda n: model(torch.randn(n, 4), rev=True)[0]
+    return model, log_prob, lambda n: model(torch.randn(n, 4), rev=True)[0], lambda x: model(model(x)[0], rev=True)[0]
 
 
 def nflows_couplings(torch, depth):
@@ -120,8 +137,9 @@ def nflows_couplings(torch, depth):
     layers = []
     for _ in range(depth):
         layers += [transforms.ReversePermutation(4), transforms.AffineCouplingTransform([0, 0, 1, 1], Net)]
-    model = flows.Flow(transforms.CompositeTransform(layers), distributions.StandardNormal([4]))
-    return model, model.log_prob, model.sample
+    transform = transforms.CompositeTransform(layers)
+    model = flows.Flow(transform, distributions.StandardNormal([4]))
+    return model, model.log_prob, model.sample, lambda x: transform.inverse(transform(x)[0])[0]
 
 
 MODELS = {
@@ -147,7 +165,9 @@ def main():
     torch.manual_seed(0)
     image = args.workload == "glow"
     x = torch.rand(32, 3, 32, 32) - 0.5 if image else torch.randn(1000, 4)
-    build, _, (model, log_prob, draw) = timed(lambda: MODELS[args.workload, args.library](torch, args.depth))
+    __import__({"freia": "FrEIA"}.get(args.library.split("-")[0], args.library))
+    start = libraries_loaded()
+    build, _, (model, log_prob, draw, round_trip) = timed(lambda: MODELS[args.workload, args.library](torch, args.depth))
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, 1e-4)
 
@@ -166,11 +186,16 @@ def main():
         with torch.no_grad():
             return draw(100_000)
 
+    def inverse_error():
+        with torch.no_grad():
+            return float((round_trip(x) - x).abs().max())
+
     first_seconds, first_cpu, loss = timed(train)
     name = args.library.split("-")[0]
     serve(
         answers,
-        {"step": train, "log_prob": density, "sample": sample},
+        {"step": train, "log_prob": density, "sample": sample, "inverse_error": inverse_error},
+        start_mib=start,
         library=f"{name} {metadata.version(name)}, torch {torch.__version__}",
         parameters=sum(p.numel() for p in parameters),
         build_seconds=build,

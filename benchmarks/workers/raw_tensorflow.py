@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from benchmarks.workers.loop import claim_output, serve, timed
+from benchmarks.workers.loop import claim_output, libraries_loaded, serve, timed
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -176,6 +176,7 @@ def main():
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
     tf.config.threading.set_inter_op_parallelism_threads(args.threads)
     tf.zeros([]).numpy()
+    start_mib = libraries_loaded()
     shape = [32, 32, 32, 3] if args.workload == "glow" else [1000, 4]
     x = (
         tf.random.stateless_uniform(shape, [0, 0], -0.5, 0.5)
@@ -205,6 +206,8 @@ def main():
     serve(
         answers,
         {"step": lambda: float(train(x)), "log_prob": lambda: density(x).numpy(), "sample": lambda: sample().numpy()},
+        start_mib=start_mib,
+        lacks=["inverse"],
         library=f"tensorflow {tf.__version__}",
         parameters=int(sum(v.shape.num_elements() for v in variables)),
         build_seconds=build,

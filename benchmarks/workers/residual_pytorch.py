@@ -51,10 +51,15 @@ def main():
         normflows.utils.update_lipschitz(model, 5)
         return float(loss.detach())
 
+    def inverse_error():
+        with torch.no_grad():
+            return float((model.forward(model.inverse(x)) - x).abs().max())
+
     networks = (p for flow in model.flows for p in flow.iresblock.nnet.parameters())
     serve_training(
         answers,
         step,
+        {"inverse_error": inverse_error},
         library=f"normflows {metadata.version('normflows')}, torch {torch.__version__}",
         size=f"{args.blocks} blocks, batch {args.batch}",
         parameters=sum(p.numel() for p in networks),

@@ -33,11 +33,16 @@ def train_and_serve(
         update_spectral_norms(flow.block)
         return loss
 
+    @tf.function(autograph=False)
+    def there_and_back(x):
+        return flow.block.inverse_and_log_det(flow.block.forward_and_log_det(x)[0])[0]
+
     x = tf.random.stateless_normal(batch, [0, 0])
     serve_training(
         answers,
         lambda: float(train(x)),
-        library=f"inntf {inntf.__version__}",
+        {"inverse_error": lambda: float(tf.reduce_max(tf.abs(there_and_back(x) - x)))},
+        library=f"inntf {inntf.__version__}, TensorFlow {tf.__version__}",
         size=size,
         parameters=int(sum(v.shape.num_elements() for v in variables)),
         build_seconds=build,

@@ -1,0 +1,1 @@
+"""Speed, memory and accuracy beside PyTorch's and JAX's libraries: `python -m benchmarks.peers`."""
