@@ -25,7 +25,8 @@ How it is measured: each row is a process of its own, with networks of equal wid
 the table states. The processes of a table work a few calls each in turn, so that a busy machine slows all of them. Times are
 medians of CPU seconds over all threads; the numbers in brackets are inntf's over the row's: **below one, inntf is the faster or
 smaller**. "First step": CPU seconds for making the model, initialization, tracing or compiling, and the first training step.
-"MiB": the largest resident size of the process over its size with the libraries alone. "Error of the inverse": the largest
+"MiB": the largest resident size of the process over its size after a training step of a tiny network, at which the
+libraries load parts of themselves. "Error of the inverse": the largest
 `|x - inverse(forward(x))|` in the batch, after the training steps of the table. Kernels: inntf runs in a `tf.function` with
 TensorFlow's oneDNN kernels, "XLA" with `jit_compile=True`; PyTorch runs eagerly, with oneDNN; JAX is compiled by XLA.
 A ratio between {low:.2f} and {high:.2f} counts as even, errors of an inverse within a factor of three.

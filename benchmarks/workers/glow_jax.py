@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from benchmarks.workers.loop import claim_output, libraries_loaded, timed
+from benchmarks.workers.tiny_steps import jax_started
 
 SIZES = {False: (32, 32, 8, 64), True: (2, 8, 1, 4)}  # batch, image, steps a level, hidden channels
 
@@ -33,7 +34,7 @@ def main():
     batch, size, depth, hidden = SIZES[args.tiny]
     rng = np.random.default_rng(0)
     x = rng.uniform(-0.5, 0.5, (batch, size, size, 3)).astype(np.float32)
-    jax.block_until_ready(jnp.zeros(()))
+    jax_started()
     start = libraries_loaded()
     fixed = {}  # permutations and signs, by level and step
 

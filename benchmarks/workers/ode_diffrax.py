@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks.workers.cases import case_of, data, velocity_weights
 from benchmarks.workers.loop import claim_output, libraries_loaded
 from benchmarks.workers.ode_accuracy import choose, ode_parser
+from benchmarks.workers.tiny_steps import jax_started
 
 
 def main():
@@ -65,6 +66,7 @@ def main():
     density = jax.jit(lambda tolerance: log_prob(params, x, tolerance))
     tolerance, error = choose(lambda tolerance: np.asarray(density(tolerance)), args)
 
+    jax_started()
     start = libraries_loaded()
 
     def round_trip(params, x):

@@ -10,13 +10,14 @@ import math
 from benchmarks.workers.cases import case_of, data, velocity_weights
 from benchmarks.workers.loop import claim_output, libraries_loaded, timed
 from benchmarks.workers.ode_accuracy import choose, ode_parser
-from benchmarks.workers.vectors_torch import serve_model, set_up
+from benchmarks.workers.tiny_steps import torch_started
+from benchmarks.workers.vectors_torch import serve_model
 
 
 def main():
     args = ode_parser(["zuko"]).parse_args()
     answers, case = claim_output(), case_of(args.case, args.tiny)
-    torch = set_up(args.threads)
+    torch = torch_started(args.threads)
     from torch import nn
     from zuko.transforms import FreeFormJacobianTransform
 

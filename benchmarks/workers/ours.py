@@ -8,6 +8,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.workers.loop import claim_output, libraries_loaded, serve, timed
+from benchmarks.workers.tiny_steps import tensorflow_started
 
 
 def main():
@@ -25,11 +26,8 @@ def main():
     import inntf
     from inntf.models import glow, real_nvp
 
-    tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(args.threads)
-    keras.utils.set_random_seed(0)
+    tensorflow_started(args.threads)
     _ = tfp.distributions.Normal  # TFP is imported at its first use
-    tf.zeros([]).numpy()
     start, jit = libraries_loaded(), True if args.variant == "xla" else None
     backprop = "reversible" if args.variant == "reversible" else "stored"
     kind = {"repeat": args.variant not in ("unrolled", "xla"), "backprop": backprop}

@@ -12,6 +12,7 @@ import warnings
 from importlib import metadata
 
 from benchmarks.workers.loop import claim_output, libraries_loaded, serve, timed
+from benchmarks.workers.tiny_steps import torch_started
 
 warnings.filterwarnings("ignore")
 LOG_2PI = math.log(2 * math.pi)
@@ -159,10 +160,7 @@ def main():
     parser.add_argument("--depth", type=int, default=8)
     args = parser.parse_args()
     answers = claim_output()
-    import torch
-
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    torch = torch_started(args.threads)
     image = args.workload == "glow"
     x = torch.rand(32, 3, 32, 32) - 0.5 if image else torch.randn(1000, 4)
     __import__({"freia": "FrEIA"}.get(args.library.split("-")[0], args.library))

@@ -15,6 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from benchmarks.workers.loop import claim_output, libraries_loaded, serve, timed
+from benchmarks.workers.tiny_steps import tensorflow_started
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -173,9 +174,7 @@ def main():
     import keras
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(args.threads)
-    tf.zeros([]).numpy()
+    tensorflow_started(args.threads)
     start_mib = libraries_loaded()
     shape = [32, 32, 32, 3] if args.workload == "glow" else [1000, 4]
     x = (

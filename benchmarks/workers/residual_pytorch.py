@@ -6,7 +6,8 @@ import argparse
 import warnings
 from importlib import metadata
 
-from benchmarks.workers.loop import claim_output, serve_training, timed
+from benchmarks.workers.loop import claim_output, libraries_loaded, serve_training, timed
+from benchmarks.workers.tiny_steps import torch_started
 
 warnings.filterwarnings("ignore")
 WIDTHS, BATCH, COEFFICIENT = [2, 128, 128, 128, 128, 2], 500, 0.9 ** (1 / 5)
@@ -22,10 +23,8 @@ def main():
     args = parser.parse_args()
     answers = claim_output()
     import normflows
-    import torch
 
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
+    torch = torch_started(args.threads)
 
     def block():
         return normflows.flows.Residual(
@@ -35,6 +34,7 @@ def main():
             brute_force=args.estimator == "exact",
         )
 
+    libraries_loaded()
     build, _, model = timed(
         lambda: normflows.NormalizingFlow(
             normflows.distributions.DiagGaussian(2, trainable=False), [block() for _ in range(args.blocks)]

@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 
 import inntf
-from benchmarks.workers.loop import serve_training, timed
+from benchmarks.workers.loop import libraries_loaded, serve_training, timed
+from benchmarks.workers.tiny_steps import tensorflow_started
 from inntf.training import update_spectral_norms
 
 
@@ -17,9 +18,8 @@ def train_and_serve(
     answers: Any, make: Callable[[], inntf.Flow], batch: Sequence[int], threads: int, size: str, xla: bool = False
 ) -> None:
     """Make the flow; a step is the negative log-likelihood of a batch of noise, its gradient, Adam and the spectral norms."""
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
-    keras.utils.set_random_seed(0)
+    tensorflow_started(threads)
+    libraries_loaded()
     build, _, flow = timed(make)
     variables = flow.trainable_variables
     optimizer = keras.optimizers.Adam(1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.workers.cases import case_of, data, parser
 from benchmarks.workers.loop import claim_output, libraries_loaded, timed
+from benchmarks.workers.tiny_steps import jax_started
 
 
 def make(name, case, key):
@@ -26,7 +27,7 @@ def main():
 
     from benchmarks.workers.jax_training import train_and_serve
 
-    jax.block_until_ready(jax.numpy.zeros(()))
+    jax_started()
     __import__("flowjax.flows")
     key, start = jax.random.key(0), libraries_loaded()
     build, _, flow = timed(lambda: make(args.case, case, key))

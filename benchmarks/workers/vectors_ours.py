@@ -8,6 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.workers.cases import RATE, case_of, data, parser
 from benchmarks.workers.loop import claim_output, libraries_loaded, serve, timed
+from benchmarks.workers.tiny_steps import tensorflow_started
 
 
 def make(name, case, repeat):
@@ -74,16 +75,12 @@ def serve_flow(answers, flow, case, threads, start, build, jit=False, **about):
 
 def set_up(threads):
     """TensorFlow with this number of threads; MiB with the libraries alone."""
-    import keras
-    import tensorflow as tf
+    tensorflow_started(threads)
     import tensorflow_probability as tfp
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
-    keras.utils.set_random_seed(0)
-    _ = tfp.distributions.Normal  # TFP is imported at its first use
-    tf.zeros([]).numpy()
     import inntf.models  # noqa: F401
+
+    _ = tfp.distributions.Normal  # TFP is imported at its first use
 
     return libraries_loaded()
 

@@ -5,15 +5,22 @@ Each model is built as its library's documentation shows, with networks of the s
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from importlib import metadata
 
 from benchmarks.workers.cases import RATE, case_of, data, parser
 from benchmarks.workers.loop import claim_output, libraries_loaded, serve, timed
 from benchmarks.workers.pytorch import LOG_2PI, mlp
+from benchmarks.workers.tiny_steps import torch_started
 
 warnings.filterwarnings("ignore")
 PACKAGES = {"freia-glow": "FrEIA", "freia-all-in-one": "FrEIA", "nflows": "nflows", "zuko": "zuko"}
+MODULES = {  # loaded before the clock starts
+    "FrEIA": ("framework", "modules"),
+    "nflows": ("distributions", "flows", "transforms"),
+    "zuko": ("flows",),
+}
 
 
 def freia(torch, name, case, library):
@@ -126,20 +133,12 @@ def serve_model(answers, model, log_prob, sample, round_trip, x, threads, start,
     )
 
 
-def set_up(threads):
-    """PyTorch with this number of threads."""
-    import torch
-
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    return torch
-
-
 def main():
     args = parser(["couplings", "splines", "maf"], list(MAKERS)).parse_args()
     answers, case = claim_output(), case_of(args.case, args.tiny)
-    torch, package = set_up(args.threads), PACKAGES[args.variant]
-    __import__(package)
+    torch, package = torch_started(args.threads), PACKAGES[args.variant]
+    for module in MODULES[package]:
+        importlib.import_module(f"{package}.{module}")
     start = libraries_loaded()
     build, _, made = timed(lambda: MAKERS[args.variant](torch, args.case, case, args.variant))
     serve_model(answers, *made, torch.from_numpy(data(case)), args.threads, start, build, package)
