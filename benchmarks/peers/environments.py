@@ -24,13 +24,13 @@ def missing(environments: Path) -> list[str]:
     return [name for name in PACKAGES if not Path(python_of(environments, name)).exists()]
 
 
-def set_up(environments: Path, only: list[str] | None = None) -> None:
+def set_up(environments: Path) -> None:
     """Make those that are not there, and install what they lack.
 
     Raises:
         subprocess.CalledProcessError: where pip fails.
     """
-    for name in only or list(PACKAGES):
+    for name in PACKAGES:
         python = python_of(environments, name)
         if not Path(python).exists():
             subprocess.run([sys.executable, "-m", "venv", str(Path(environments) / name)], check=True)

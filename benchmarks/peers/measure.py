@@ -56,7 +56,7 @@ def _race(work: Workload, workers: dict[str, Worker], quick: bool) -> dict[str, 
     for row, worker in workers.items():
         about = worker.about
         kept = {key: about[key] for key in _KEPT if about.get(key) is not None}
-        rows[row] = {**kept, "cpu": {}, "wall": {}, "first_step": about.get("ready_cpu", about["first_step_cpu"])}
+        rows[row] = {**kept, "cpu": {}, "wall": {}, "first_step": about["ready_cpu"]}
     load = []
     for action, (count, turns) in work.plan.items():
         count, turns = (1, 2) if quick else (count, turns)
@@ -68,7 +68,7 @@ def _race(work: Workload, workers: dict[str, Worker], quick: bool) -> dict[str, 
                     for clock in ("cpu", "wall"):
                         rows[row][clock].setdefault(action, []).append(_short(1e3 * statistics.median(answer[clock])))
                     rows[row]["peak_mib"] = answer["peak_mib"]
-                    rows[row]["mib"] = answer["peak_mib"] - worker.about["start_mib"]
+                    rows[row]["mib"] = answer["peak_mib"] - worker.about["loaded_mib"]
     for row, worker in workers.items():
         if "inverse" not in worker.about.get("lacks", ()):  # hand-written models have none
             rows[row]["inverse_error"] = worker.run("inverse_error", 1)["value"]

@@ -58,7 +58,6 @@ def _vectors(case: str) -> dict[str, Row]:
 def _ode(variant: str, *more: str, against: str | None = "inntf") -> Row:
     environment, module = {
         "default": ("inntf", ODE_OURS),
-        "xla": ("inntf", ODE_OURS),
         "zuko": ("torch", "benchmarks.workers.ode_zuko"),
     }.get(variant, ("jax", "benchmarks.workers.ode_diffrax"))
     return Row(environment, module, ("ode", variant, *more), against)
@@ -97,7 +96,6 @@ WORKLOADS = {
         "of 1e-3, 3e-4, 1e-4, ... at which every log-density is within 3e-4 of one solved to 1e-12 in float64.",
         {
             "inntf": _ode("default", against=None),
-            "inntf, XLA": _ode("xla", against=None),
             "inntf, error 3e-4": _ode("default", *_MATCHED, against=None),
             "diffrax": _ode("autodiff"),
             "diffrax, adjoint equation": _ode("adjoint"),

@@ -26,7 +26,7 @@ def table(name: str, found: dict[str, Any]) -> str:
             cells.append(_time(kept["cpu"].get(action), by_row.get((row, action))))
         wall = kept["wall"].get("step")
         cells += [_number(statistics.median(wall)) if wall else "-"]
-        cells += [_with_ratio(f"{kept['first_step']:.1f}", by_row.get((row, "first_step")))]
+        cells += [_with_ratio(_number(kept["first_step"]), by_row.get((row, "first_step")))]
         cells += [_with_ratio(f"{kept['mib']:.0f}", by_row.get((row, "mib")))]
         cells += [_error(kept.get("inverse_error"))] * inverse
         if solver:

@@ -25,8 +25,8 @@ _loaded: list[float] = []
 
 def libraries_loaded() -> float:
     """Say that what follows is the model's own; MiB so far."""
-    _loaded[:] = [time.process_time()]
-    return peak_mib()
+    _loaded[:] = [time.process_time(), peak_mib()]
+    return _loaded[1]
 
 
 def timed(action: Callable[[], object]) -> tuple[float, float, object]:
@@ -39,7 +39,7 @@ def timed(action: Callable[[], object]) -> tuple[float, float, object]:
 def serve(answers, actions: dict[str, Callable[[], object]], **about: object) -> None:
     """Say what is known, then answer `NAME COUNT` until the input ends: seconds, memory, and the last result if a float."""
     # From the libraries to here: model, initialization and the first step.
-    ready = {"ready_cpu": time.process_time() - _loaded[0]} if _loaded else {}
+    ready = {"ready_cpu": time.process_time() - _loaded[0], "loaded_mib": _loaded[1]} if _loaded else {}
     _say(answers, about | ready)
     for line in sys.stdin:
         name, count = line.split()
