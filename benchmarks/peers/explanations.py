@@ -119,6 +119,10 @@ EXPLANATIONS: dict[Key, str] = {
     ("ode", "JAX", "step", "lost"): _CONTROLLER,
     ("ode", "JAX", "log_prob", "lost"): _CONTROLLER,
     ("ode", "JAX", "sample", "lost"): _CONTROLLER,
+    ("ode", "JAX", "inverse_error", "won"): (
+        "At one tolerance diffrax asks for a mean over the batch, inntf for every number: so is the error of `log_prob`."
+    ),
+    ("ode", "PyTorch", "inverse_error", "lost"): "For the same error of `log_prob` zuko takes a tolerance ten times as fine.",
     ("ode", _ANY, "inverse_error", "even"): "Both solve forth and back to the same tolerance.",
     # ---- residual ---------------------------------------------------------------------------------------------------
     ("residual", "PyTorch", "step", "won"): (
