@@ -16,6 +16,7 @@ from inntf.blocks import (
     ActNorm,
     AdditiveCoupling,
     AffineCoupling,
+    Asinh,
     BiLipschitz,
     Bounded,
     ChannelSplit,
@@ -48,7 +49,7 @@ from inntf.blocks import (
     TwoSidedCoupling,
     VolumePreservingCoupling,
 )
-from inntf.compose import Chain, Invert, Multiscale, Repeat
+from inntf.compose import Blockwise, Chain, Invert, Multiscale, Repeat
 from inntf.nets import MLP, ConditionPyramid, ConvNet, FlatMLP, LipschitzMLP, MaskedMLP, SpectralConv2D
 from inntf.numerics import PowerSeries
 from inntf.numerics.transformers import (
@@ -298,6 +299,16 @@ CASES |= {
     "two-sided-flat": Case(lambda d: TwoSidedCoupling(conditioner=(flat(d), flat(d)), scale=ExpScale(1.0), dtype=d), (2, 3, 4)),
     "invert-coupling": Case(lambda d: Invert(AffineCoupling(conditioner=mlp(d), dtype=d)), VECTOR, (2,)),
     "invert-haar": Case(lambda d: Invert(Haar(dtype=d)), (2, 2, 4)),
+    "blockwise-conditional": Case(
+        lambda d: Blockwise(
+            [Bounded([0.0, -1.0], [1.0, INF], dtype=d), Chain([ActNorm(dtype=d), AffineCoupling(conditioner=mlp(d), dtype=d)])],
+            columns=[[4, 1], [0, 3, 2]],
+        ),
+        VECTOR,
+        (2,),
+        sample_x=unit,
+        train_x=uneven,
+    ),
     "linear-plu": Case(lambda d: InvertibleLinear(seed=1, dtype=d), VECTOR),
     "linear-dense": Case(lambda d: InvertibleLinear(parametrization="dense", seed=1, dtype=d), VECTOR, perturb=0.05),
     "conv1x1-plu": Case(lambda d: InvertibleConv1x1(seed=1, dtype=d), IMAGE),
@@ -336,6 +347,7 @@ CASES |= {
     "from-bijector-bent": Case(lambda d: stock(d, bend=True), VECTOR),
     "planar": Case(lambda d: Planar(dtype=d), VECTOR),
     "radial": Case(lambda d: Radial(dtype=d), VECTOR),
+    "asinh": Case(lambda d: Asinh([0.0, 1.0, -1.0, 0.5, 0.0], [1.0, 0.5, 2.0, 3.0, 0.25], dtype=d), VECTOR),
     "rescale": Case(lambda d: Rescale(2.0, -0.5, dtype=d), VECTOR),
     "rescale-channels": Case(lambda d: Rescale([1.0, -2.0, 0.5], [0.0, 1.0, 2.0], dtype=d), IMAGE),
     "chain-vector-conditional": Case(

@@ -1,6 +1,7 @@
 """Invertible families, one a file."""
 
 from inntf.blocks.actnorm import ActNorm
+from inntf.blocks.asinh import Asinh
 from inntf.blocks.autoregressive import MaskedAutoregressive
 from inntf.blocks.bi_lipschitz import BiLipschitz
 from inntf.blocks.bounded import Bounded
@@ -34,6 +35,7 @@ __all__ = [
     "ActNorm",
     "AdditiveCoupling",
     "AffineCoupling",
+    "Asinh",
     "BiLipschitz",
     "Bounded",
     "ChannelSplit",

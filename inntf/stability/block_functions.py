@@ -10,7 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from inntf.compose import Chain, Repeat, backprop_mode
+from inntf.blocks.rescale import Rescale
+from inntf.compose import Blockwise, Chain, Repeat, backprop_mode
 from inntf.compose.chain import flat_blocks
 from inntf.core import Block, checks, shapes
 from inntf.core.refusals import marked_refusals, values_only
@@ -133,10 +134,13 @@ class _Compiled(BlockFunctions):
 
 
 _parts: weakref.WeakKeyDictionary[Block, tuple[list[Block], Chain]] = weakref.WeakKeyDictionary()  # what is behind rounding
+_halves: weakref.WeakKeyDictionary[Blockwise, list[Block] | None] = weakref.WeakKeyDictionary()  # and of blocks side by side
 
 
 def split_at_rounding(block: Block) -> tuple[list[Block], Block]:
     """Leading blocks of a chain that round to levels (`Dequantize`) and what comes before them, and the rest as one block.
+
+    Of blocks side by side (`Blockwise`) each is taken apart so.
 
     Args:
         block: built.
@@ -148,25 +152,45 @@ def split_at_rounding(block: Block) -> tuple[list[Block], Block]:
 
 
 def _split(block: Block, leave_out: Callable[[Block], bool]) -> tuple[list[Block], Block]:
-    if not isinstance(block, Chain):
+    if not isinstance(block, Chain | Blockwise):
         return [], block
-    # A nested chain stays one, with its own way to backpropagate, unless something in it is left out.
-    blocks = [
-        part
-        for inner in block
-        for part in (flat_blocks([inner]) if any(leave_out(one) for one in flat_blocks([inner])) else [inner])
-    ]
+    blocks = []
+    for inner in block if isinstance(block, Chain) else [block]:
+        flat = [part for one in flat_blocks([inner]) for part in _apart(one, leave_out)]
+        # A nested chain stays one, with its own way to backpropagate, unless something in it is left out.
+        blocks += flat if any(leave_out(one) for one in flat) else [inner]
     last = max((i for i, part in enumerate(blocks[:-1]) if leave_out(part)), default=-1)
     if last < 0 or not all(_simple(part) for part in blocks[: last + 1]):
         return [], block
     leading, rest = blocks[: last + 1], blocks[last + 1 :]
     known = _parts.get(block)
     if known is None or list(map(id, known[0])) != list(map(id, rest)):
-        way = dataclasses.asdict(block.backprop)
+        way = dataclasses.asdict(block.backprop) if isinstance(block, Chain) else {"mode": "stored"}
         backprop = {"backprop": way.pop("mode"), **way}
         chain = Chain(rest, name=block.name, dtype=block.dtype_policy, **backprop)
         known = _parts[block] = rest, chain.ensure_built(rest[0].event_shape, block.condition_shape)
     return leading, known[1]
+
+
+def _apart(block: Block, leave_out: Callable[[Block], bool]) -> list[Block]:
+    """A `Blockwise` that learns as two: what leads to the last rounding in each of its blocks, and what is behind."""
+    if type(block) is not Blockwise or _simple(block):
+        return [block]
+    if block not in _halves:
+        _halves[block] = None
+        parts = [list(flat_blocks([part])) for part in block.blocks]
+        ends = [max((i + 1 for i, one in enumerate(part) if leave_out(one)), default=0) for part in parts]
+        if any(ends) and all(_simple(one) for part, end in zip(parts, ends, strict=True) for one in part[:end]):
+            cut = list(zip(parts, ends, strict=True))
+            halves = [part[:end] for part, end in cut], [part[end:] for part, end in cut]
+            _halves[block] = [_side_by_side(half, block) for half in halves]
+    return _halves[block] or [block]
+
+
+def _side_by_side(parts: list[list[Block]], like: Blockwise) -> Block:
+    dtype = like.dtype_policy
+    blocks = [Chain(part, dtype=dtype) if part else Rescale(dtype=dtype) for part in parts]
+    return Blockwise(blocks, like.columns, dtype=dtype).ensure_built(like.event_shape, like.condition_shape)
 
 
 def _rounds(block: Block) -> bool:

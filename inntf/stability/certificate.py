@@ -7,7 +7,7 @@ import itertools
 import math
 from typing import Any, overload
 
-from inntf.compose import Chain, Multiscale, Repeat
+from inntf.compose import Blockwise, Chain, Multiscale, Repeat
 from inntf.compose.for_each_block import for_each_block
 from inntf.core import Block, LipschitzBounds
 from inntf.core.boxes import Box, broadcast_box
@@ -149,8 +149,11 @@ def _rows(block: Block, domain: Box | None, depth: int, suffix: str = "") -> tup
         return [CertificateRow(name, kind, depth, total, paper), *rows], box
     image = block.image_box(domain)
     own = [CertificateRow(name, kind, depth, block.lipschitz_bounds(domain), paper_bounds(block, domain, image))]
-    for part in _parts(block):  # which box reaches which of them is not told
-        own += _rows(part, None, depth + 1)[0]
+    parts = _parts(block)
+    # Which box reaches which of them is told by blocks side by side alone.
+    boxes = block.boxes(domain) if type(block) is Blockwise and block.built else [None] * len(parts)
+    for part, box in zip(parts, boxes, strict=True):
+        own += _rows(part, box, depth + 1)[0]
     return own, image
 
 

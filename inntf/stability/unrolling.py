@@ -6,8 +6,9 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from inntf.compose import Chain, Multiscale, Repeat
+from inntf.compose import Blockwise, Chain, Multiscale, Repeat
 from inntf.compose.multiscale_in_turn import MapInTurn, multiscale_in_turn
+from inntf.compose.side_by_side import blocks_beside_in_turn
 from inntf.core import Block
 from inntf.core.blocks_in_turn import BlocksInTurn
 from inntf.nets.lipschitz_cache import settings_of
@@ -20,6 +21,8 @@ def in_turn(block: Block, whole: bool = False) -> Iterator[MapInTurn]:
     if isinstance(block, BlocksInTurn):
         for part in block.blocks_in_turn():
             yield from in_turn(part, whole)
+    elif type(block) is Blockwise:
+        yield from blocks_beside_in_turn(block, lambda part: in_turn(part, whole))
     elif type(block) is Multiscale and not whole:
         yield from multiscale_in_turn(block, lambda level: in_turn(level, whole=True))
     else:

@@ -19,7 +19,7 @@ from inntf.blocks import (
     Squeeze,
     TwoSidedCoupling,
 )
-from inntf.compose import Chain, Multiscale, Repeat
+from inntf.compose import Blockwise, Chain, Multiscale, Repeat
 from inntf.nets import MLP, ConvNet
 
 WAYS = [(inverse, transposed) for inverse in (False, True) for transposed in (False, True)]
@@ -74,6 +74,7 @@ CASES = {
     "logit": (lambda: Logit(), (3,), None),
     "autoregressive": (lambda: MaskedAutoregressive(), (3,), None),
     "chain with a map of its own": (lambda: Doubled([ActNorm(), AffineCoupling(conditioner=net)]), (4,), None),
+    "side by side": (lambda: Blockwise([AffineCoupling(conditioner=net), Logit()], [[3, 0], [1, 2]]), (4,), (2,)),
     "repeat": (lambda: Repeat(lambda i: Chain([Permutation.shuffle(i), AffineCoupling(conditioner=net)]), 2), (4,), (2,)),
     "multiscale": (
         lambda: Multiscale([Chain([Squeeze(), Repeat(image_step, 2)]), Squeeze()], priors="learned"),

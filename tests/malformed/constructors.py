@@ -40,9 +40,9 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
         "ActNorm": {}, "AdditiveCoupling": {}, "AffineCoupling": {}, "ContinuousBlock": {"trace": "exact"},
         "ExactAdditiveCoupling": {}, "InjectivePadding": {"channels": 6}, "InvertibleLinear": {}, "MaskedAutoregressive": {},
         "Permutation": {}, "Rescale": {}, "ResidualBlock": {}, "SnapToGrid": {}, "SplineCoupling": {}, "TwoSidedCoupling": {},
-        "BiLipschitz": {"lower": 0.5, "upper": 2.0}, "Logit": {}, "Dequantize": {},
-        "VolumePreservingCoupling": {}, "OrthogonalLinear": {},
         "Softplus": {}, "Power": {"exponent": 2.0}, "LeakyReLU": {}, "FromBijector": {"bijector": tfp.bijectors.Softplus()},
+        "BiLipschitz": {"lower": 0.5, "upper": 2.0}, "Asinh": {}, "Logit": {}, "Dequantize": {},
+        "VolumePreservingCoupling": {}, "OrthogonalLinear": {},
     }  # fmt: skip
     on_images = {"Haar": {}, "Squeeze": {}, "InvertibleConv1x1": {}}
     found = {n: (getattr(blocks, n), k, _through(np.abs(VECTOR))) for n, k in on_vectors.items()}
@@ -67,6 +67,8 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
     found["DensityModel"] = (models.DensityModel, {"flow": models.Flow(block)}, lambda m: m(VECTOR))
     found["FlowGan"] = (models.FlowGan, {"flow": images, "objective": "mle"}, lambda m: m(IMAGE[..., :1]))
     found["Chain"] = (compose.Chain, {"blocks": [blocks.ActNorm()]}, _through(VECTOR))
+    sides = {"blocks": [blocks.ActNorm(), blocks.ActNorm()], "columns": [0, [1, 2, 3]]}
+    found["Blockwise"] = (compose.Blockwise, sides, _through(VECTOR))
     found["Repeat"] = (compose.Repeat, {"make_block": lambda: blocks.ActNorm(), "n": 2}, _through(VECTOR))
     found["Multiscale"] = (compose.Multiscale, {"levels": [blocks.Squeeze()]}, _through(IMAGE))
     for name, arguments in {
