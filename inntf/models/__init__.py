@@ -24,6 +24,7 @@ from inntf.models.peer_weights import from_freia, from_nflows, to_freia, to_nflo
 from inntf.models.prior_refit import RefittedPrior, refit_prior
 from inntf.models.residual_flow import residual_flow
 from inntf.models.spline_flow import spline_flow
+from inntf.models.tables import TableColumns, TableModel, table_flow
 
 __all__ = [
     "REFERENCE_AUTOENCODERS",
@@ -36,6 +37,8 @@ __all__ = [
     "InnAutoencoder",
     "Reconstruction",
     "RefittedPrior",
+    "TableColumns",
+    "TableModel",
     "autoregressive_flow",
     "backward_mmd_loss",
     "cycle_loss",
@@ -53,6 +56,7 @@ __all__ = [
     "refit_prior",
     "residual_flow",
     "spline_flow",
+    "table_flow",
     "to_freia",
     "to_nflows",
 ]
