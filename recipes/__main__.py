@@ -19,6 +19,7 @@ RECIPES = {
     "decorrelation": "one objective, which stable and unstable networks reach alike",
     "toy_regression": "a regression whose best fit has no inverse, and the flow loss that keeps one",
     "inverse_problems": "posteriors of ten kinds of models, beside the ground truth, with calibrated tests",
+    "tables": "densities of a table's rows by the default spline flows, beside the best Gaussian mixture",
     "digits": "the classifier of digits that samples are measured with (the repository holds one)",
     "prepare": "the makers' files of a data set, made ready for the recipes",
     "results": "recipes/README.md, written from the results of finished runs",

@@ -44,6 +44,7 @@ POSSIBLE = {
     "clip_norm": {"1.5"},
     "noise": {"0"},
     "coefficients": {"1.5"},  # of toy_regression's flow losses
+    "components": {" ".join(["1"] * 9)},  # of mixtures
     "rate": {"1.5"},
     "linear_condition": {"1.5"},
     "dense_end": {"0"},

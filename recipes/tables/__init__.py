@@ -1,0 +1,1 @@
+"""Densities of the rows of tables: spline flows beside Gaussian mixtures."""
