@@ -43,12 +43,13 @@ def solve_ode(
 ) -> OdeSolution:
     r"""Solve $dy/dt = v(t, y)$, from the state at 0 to that at 1, by the adaptive method of Dormand and Prince.
 
-    It is TFP's solver with three things made good.  Its acceptance test averages over all numbers of the state (the root of the
+    It is TFP's solver with four things made good.  Its acceptance test averages over all numbers of the state (the root of the
     mean fourth power, as it comes out), so that one bad sample hides among good ones; here the tolerances are divided by the
-    fourth root of their number, and then the estimated error of **every** number and step is within
-    `atol + rtol * |y|`.  It steps past the end and interpolates back; here the last step ends at 1.  And where it would go on
-    for ever (NaN, a step that shrinks to nothing; under XLA also when the steps run out, for assertions are dropped there)
-    it stops with NaN, and `reached` says so.
+    fourth root of their number, and then the estimated error of **every** number and step is within `atol + rtol * |y|`.  It
+    chooses the next step by the square of that norm as if it were the norm, so that steps shrink and grow too much; here by
+    the norm, to the power of 1/5.  It steps past the end and interpolates back; here the last step ends at 1.  And where it
+    would go on for ever (NaN, a step that shrinks to nothing; under XLA also when the steps run out, for assertions are dropped
+    there) it stops with NaN, and `reached` says so.
 
     Gradients by the initial state and by `constants` are those of the adjoint equation, solved backwards with the same
     tolerances; they are no derivatives of the steps taken, and are of first order.  What the velocity closes over gets none.
@@ -100,12 +101,18 @@ def solve_ode(
     return OdeSolution(end, 1 + tf.cast(found.diagnostics.num_ode_fn_evaluations, tf.int32), tf.reduce_all(tf.stack(finite)))
 
 
-def _with_wide_tableau(step: types.FunctionType) -> types.FunctionType:
-    # TFP turns its coefficients, Python floats, into float32 before it casts them: in float64 2e-8 would be left of every step
-    # at any tolerance.  The same code with coefficients that are float64 from the start; TFP's own stay as they are.
-    tableau = step.__globals__["_TABLEAU"]
+def _amended(step: types.FunctionType) -> types.FunctionType:
+    # TFP's step, two of its names bound anew; TFP's own stays as it is.  Its coefficients, Python floats, become float32 before
+    # they are cast: in float64 2e-8 would be left of every step at any tolerance.  And the error ratio that it chooses the next
+    # step by is the square of a norm: a root of twice the order makes it the root of the order again.
+    tableau, helpers = step.__globals__["_TABLEAU"], step.__globals__["util"]
     wide = {name: _widened(value) for name, value in tableau._asdict().items() if name != "a"}
-    scope = {**step.__globals__, "_TABLEAU": tableau._replace(**wide)}
+
+    def next_step_size(step_size: Any, order: int, squared_ratio: Any, *limits: Any) -> Any:
+        return helpers.next_step_size(step_size, 2 * order - 1, squared_ratio, *limits)  # it adds one to the order
+
+    named = types.SimpleNamespace(**{**vars(helpers), "next_step_size": next_step_size})
+    scope = {**step.__globals__, "_TABLEAU": tableau._replace(**wide), "util": named}
     copy = types.FunctionType(step.__code__, scope, step.__name__, step.__defaults__, step.__closure__)
     copy.__kwdefaults__ = step.__kwdefaults__
     return copy
@@ -122,13 +129,13 @@ class _DormandPrince(tfp.math.ode.DormandPrince):
         super().__init__(**kwargs)
         self._target, self._most = target, int(max_steps) * self.ODE_FN_EVALS_PER_STEP
 
-    _wide_step = _with_wide_tableau(tfp.math.ode.DormandPrince._step)
+    _amended_step = _amended(tfp.math.ode.DormandPrince._step)
 
     def _step(self, solver_state: Any, diagnostics: Any, **kwargs: Any) -> tuple[Any, Any]:
         dt, start = solver_state.step_size, solver_state.current_time
         # A hair beyond: TFP goes on until the time is past the target, and a step of length zero would never end.
         left = self._target - start + 8 * float(np.finfo(dt.dtype.as_numpy_dtype).eps)
-        state, diagnostics = self._wide_step(solver_state._replace(step_size=tf.minimum(dt, left)), diagnostics, **kwargs)
+        state, diagnostics = self._amended_step(solver_state._replace(step_size=tf.minimum(dt, left)), diagnostics, **kwargs)
         lost = (diagnostics.num_ode_fn_evaluations > self._most) | ~tf.math.is_finite(state.step_size)
         lost = lost & (state.current_time <= self._target)
 
