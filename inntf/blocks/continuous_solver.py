@@ -6,6 +6,7 @@ import contextlib
 from typing import Any, Protocol
 
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
 
 from inntf.core.noting import Notes
 from inntf.core.refusals import log_dets_are_wanted, refusals_are_marked
@@ -40,6 +41,11 @@ class SolverNotFinished(tf.errors.InvalidArgumentError):
 
     def __init__(self, message: str):
         super().__init__(None, None, message)
+
+
+def _in_xla() -> bool:
+    """Whether a `tf.function` with `jit_compile=True` is being traced."""
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 class Solver:
@@ -127,8 +133,10 @@ class Solver:
             v, trace = value_and_trace(network, y, noise)
             return sign * v, sign * trace
 
-        # A function of its own is traced once, where the solver's stages and the adjoint would each trace it.
-        once = tf.function(velocity, autograph=False)
+        # A function of its own is traced once, where the solver's stages and the adjoint would each trace it.  Not under XLA:
+        # what goes from a call to its gradient would make all that the call was given, the weights too, constants of the
+        # program, and each new weight compile it again.
+        once = velocity if _in_xla() else tf.function(velocity, autograph=False)
 
         def dynamics(s: tf.Tensor, state: Any, floats: Any, condition: Any = None) -> tuple[tf.Tensor, ...]:
             return once(s, state[0], floats, condition, given.get("noise"))

@@ -76,6 +76,22 @@ def test_one_bad_sample_does_not_hide_among_good_ones():
     assert abs(found.state[-1] - alone.state[0]) < 1e-5
 
 
+@pytest.mark.parametrize("jit", [False, True])
+def test_weights_are_no_constants_of_a_compiled_gradient(jit):
+    """A call within XLA's program and its gradient make them so: each step of a training would compile it again."""
+    block = linear(trace="exact")
+
+    @tf.function(jit_compile=jit, autograph=False)
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.add_n([tf.reduce_sum(part) for part in block.forward_and_log_det(x)]))
+        return tape.gradient(loss, block.trainable_variables)
+
+    graph = gradient.get_concrete_function(tf.TensorSpec([4, 3], tf.float64)).graph.as_graph_def()
+    calls = {node.op for body in graph.library.function for node in body.node_def if "PartitionedCall" in node.op}
+    assert bool(calls) == (not jit)
+
+
 def test_the_next_step_is_chosen_by_the_norm_of_the_error():
     """By its square, as TFP has it, the same error takes 61 evaluations."""
     rng = np.random.default_rng(0)
