@@ -26,6 +26,7 @@ tfd = tfp.distributions
 pytestmark = pytest.mark.filterwarnings("ignore:.*was called on layer")  # of Theirs, which has none
 VECTORS = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
 IMAGES = np.random.default_rng(1).uniform(size=(3, 8, 8, 1)).astype("float32")
+TABLE = {"a": VECTORS[:, 0], "b": np.exp(VECTORS[:, 1])}
 CONDITION = np.random.default_rng(2).normal(size=(6, 3)).astype("float32")
 SIZES = [(8, 8), (4, 4)]
 
@@ -150,6 +151,14 @@ SUBJECTS = {
         lambda: models.autoregressive_flow(event_shape=4, depth=2, hidden=(5,)),
         lambda flow: flow.log_prob(VECTORS),
     ),
+    "spline_flow": (
+        lambda: models.spline_flow(event_shape=4, depth=2, hidden=(5,)),
+        lambda flow: flow.log_prob(VECTORS),
+    ),
+    "table_flow": (
+        lambda: models.table_flow(TABLE, depth=1, hidden=(5,), seed=0),
+        lambda model: model.log_prob(TABLE),
+    ),
     "residual_flow": (
         lambda: models.residual_flow(event_shape=4, depth=2, hidden=(5,)),
         lambda flow: flow.log_prob(VECTORS),
@@ -165,8 +174,13 @@ WITHOUT = {
     "Block": "abstract; its subclasses are in the registry",
     "SpectralLayer": "abstract",
     "MaxMin": "no variables",
+    "AngleFeatures": "no variables",
+    "CircularBase": "no variables",
+    "TableModel": "what table_flow makes",
     "i_resnet_classifier": "makes the IResNetClassifier below",
     "refit_prior": "makes a Flow around a Chain",
+    **dict.fromkeys(("from_freia", "from_nflows"), "makes blocks of the registry"),
+    **dict.fromkeys(("to_freia", "to_nflows"), "makes arrays"),
     **dict.fromkeys(
         (
             "backward_mmd_loss",
