@@ -52,6 +52,7 @@ class FromBijector(Block):
     Source: Dillon et al., "TensorFlow Distributions" (2017), section 4.
 
     Example:
+        >>> import tensorflow_probability as tfp
         >>> scale = tf.Variable([1.0, 2.0])
         >>> block = FromBijector(tfp.bijectors.Chain([tfp.bijectors.Shift(1.0), tfp.bijectors.Scale(scale)]))
         >>> z, log_det = block.forward_and_log_det(tf.ones([1, 2]))
