@@ -156,8 +156,8 @@ def _blocks(axes: Any, report: dict[str, Any]) -> None:
     axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0)
     beyond = any(not max(row["forward"], row["inverse"]) < top for row in leaves)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    more = f"; to the upper edge: beyond {top:.0e} or none" if beyond else ""
-    _finish(axes, "Certified Lipschitz bounds, block by block", f"block, in order of application{more}")
+    more = f"; to the edge: above {top:.0e}, or none" if beyond else ""
+    _finish(axes, "Certified Lipschitz bounds, by block", f"block, as applied{more}")
 
 
 def _on_log_axis(value: float) -> float:
