@@ -101,7 +101,7 @@ def _annotations(cls_or_function: Any) -> dict[str, tuple[str, ...]]:
         functions = [cls.__init__ for cls in reversed(cls_or_function.__mro__)]  # type: ignore[misc]
     found: dict[str, tuple[str, ...]] = {}
     for function in functions:
-        if getattr(function, "__module__", "").partition(".")[0] != "inntf":
+        if (getattr(function, "__module__", None) or "").partition(".")[0] != "inntf":
             continue
         for name, annotation in getattr(function, "__annotations__", {}).items():
             kinds = tuple(annotation.replace(" ", "").split("|")) if isinstance(annotation, str) else ()
