@@ -23,7 +23,7 @@ from recipes.flowgan import models
 from recipes.flowgan.measuring import measure
 from recipes.flowgan.report import draw, draw_both
 from recipes.flowgan.settings import Config
-from recipes.flowgan.training import samples_on_the_way, train
+from recipes.flowgan.training import SO_FAR, samples_on_the_way, train
 
 NAME = "flowgan"
 PAIRS = ("mle_unstable", "hybrid_unstable", "adv_unstable", "mle_stable", "adv_stable")
@@ -49,6 +49,7 @@ def work(config: Config, run: Run) -> Findings:
     data = data.first(train=256, test=64) if config.preset == "smoke" else data
     check_data(config, data)
     features = make_features(data, seed=config.seed, steps=400 if config.preset != "smoke" else 20)
+    print(f"samples so far, renewed at every look: {run.folder.path / SO_FAR}", flush=True)
     numbers, pictures, flows, weights = {}, {}, {}, {}
     for objective, architecture in trainings(config):
         name = f"{objective}_{architecture}"

@@ -7,6 +7,7 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
+from matplotlib import image
 
 from inntf.models import FlowGan
 from inntf.stability import summarize, weakest_block
@@ -14,6 +15,7 @@ from inntf.training import write_stability
 from recipes.common import files
 from recipes.common.batches import batches
 from recipes.common.fid import Features, as_pixels, confident_share
+from recipes.common.figures import mosaic
 from recipes.common.image_data import ImageData
 from recipes.common.keras_fit import fit_in_segments
 from recipes.common.run_folder import RunFolder
@@ -24,6 +26,7 @@ from recipes.flowgan.measuring import PASSED, distances
 from recipes.flowgan.settings import Config
 
 LOOKED_AT = 64
+SO_FAR = "samples.png"  # of the model in training
 
 
 def samples_at(folder: RunFolder, name: str, step: int) -> pathlib.Path:
@@ -49,6 +52,8 @@ def train(
         board.scalars(step, losses, prefix="train")
         samples = flow.sample(LOOKED_AT, config.seed)
         board.images(step, "samples", samples[:16])
+        with files.atomic(folder.path / SO_FAR) as beside:
+            image.imsave(beside, np.kron(mosaic(samples[:16]), np.ones([4, 4, 1])))  # each pixel as 4 x 4
         with files.atomic(samples_at(folder, name, step)) as beside:
             np.savez_compressed(beside, samples=samples[:8].astype(np.float32))
         losses = {**losses, "confident_share": confident_share(features, as_pixels(samples)[0]) or 0.0}

@@ -130,6 +130,7 @@ def test_samples_on_the_way_are_kept(smoke):
     assert {p.name for p in (folder / "run").glob("samples_hybrid_stable_*.npz")} == {
         f"samples_hybrid_stable_{step:06d}.npz" for step in (2, 4)
     }
+    assert (folder / "run/samples.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_model_gets_the_weights_that_it_goes_on_from(tmp_path):
