@@ -9,7 +9,7 @@ import keras
 
 from inntf.blocks.actnorm import ActNorm
 from inntf.blocks.linear import InvertibleLinear
-from inntf.blocks.named_couplings import SplineCoupling
+from inntf.blocks.named_couplings import AffineCoupling, SplineCoupling
 from inntf.blocks.orthogonal import OrthogonalLinear
 from inntf.blocks.permutation import Permutation
 from inntf.compose.chain import Chain
@@ -32,6 +32,7 @@ def spline_flow(
     num_bins: int = 8,
     bound: float = 4.0,
     tails: str = "identity",
+    affine: bool = False,
     mixing: str = "linear",
     activation: Any = "relu",
     actnorm: bool = True,
@@ -46,15 +47,17 @@ def spline_flow(
     """A neural spline flow on vectors: ActNorm, which standardizes the data, then `depth` steps of [mixing, spline coupling].
 
     Splines bend only within `[-bound, bound]`: initialize from data (`DensityModel.fit` does, or `flow.initialize(x)`), so that
-    the data are there.
+    the data are there.  Narrow ridges, such as columns that are nearly one number, are found by affine couplings sooner than by
+    a spline's bins: with `affine=True` a step is [ActNorm, mixing, affine coupling, ActNorm, mixing, spline coupling].
 
     Args:
         event_shape: `(dim,)` or `dim`, at least 2.
-        depth: number of couplings.
+        depth: number of steps.
         hidden: widths of the conditioners' hidden layers.
         num_bins: of the splines.
         bound: half-width of the interval in which they bend.
         tails: `"identity"`, or `"free"`: straight lines of learned slopes outside; see `SplineTransform`.
+        affine: whether an affine coupling goes before each spline coupling.
         mixing: `"linear"` (learned, LU), `"orthogonal"` (learned, reflections: lengths stay) or `"shuffle"` (fixed).
         activation: of the conditioners.
         actnorm: whether the flow begins with an ActNorm.
@@ -86,7 +89,7 @@ def spline_flow(
     check.number(who, "bound", bound, 0.0)
     check.choice(who, "tails", tails, ("identity", "free"))
     check.choice(who, "mixing", mixing, _MIXINGS)
-    check.flag(who, actnorm=actnorm, repeat=repeat)
+    check.flag(who, affine=affine, actnorm=actnorm, repeat=repeat)
     check.backprop(who, backprop)
     check.seed(who, seed)
     check.activation(who, activation)
@@ -100,10 +103,15 @@ def spline_flow(
             return Permutation.reverse() if event_shape[0] == 2 else Permutation.shuffle(seed + i)
         return (InvertibleLinear if mixing == "linear" else OrthogonalLinear)(seed=seed + i, dtype=dtype)
 
+    def network() -> MLP:
+        return MLP(hidden, activation=activation, dtype=dtype)
+
     def step(i: int) -> Chain:
-        net = MLP(hidden, activation=activation, dtype=dtype)
-        coupling = SplineCoupling(conditioner=net, num_bins=num_bins, bound=bound, tails=tails, dtype=dtype)
-        return Chain([mix(i), coupling], dtype=dtype)
+        spline = SplineCoupling(conditioner=network(), num_bins=num_bins, bound=bound, tails=tails, dtype=dtype)
+        if not affine:
+            return Chain([mix(i), spline], dtype=dtype)
+        first = [ActNorm(dtype=dtype), mix(2 * i), AffineCoupling(conditioner=network(), dtype=dtype)]
+        return Chain([*first, ActNorm(dtype=dtype), mix(2 * i + 1), spline], dtype=dtype)
 
     steps = part_of_a_chain(step, depth, repeat=repeat, backprop=backprop, dtype=dtype)
     return Flow(

@@ -33,6 +33,7 @@ def test_it_learns_data_far_away_better_than_a_gaussian():
     [
         {"mixing": "orthogonal", "tails": "free", "repeat": False},
         pytest.param({}, marks=pytest.mark.slow),
+        {"affine": True},
         pytest.param({"mixing": "shuffle"}, marks=pytest.mark.slow),
     ],
 )

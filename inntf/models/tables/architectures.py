@@ -56,7 +56,7 @@ def make_flow(
 
     if architecture == "spline_coupling":
         size_and_kind: dict[str, Any] = {"event_shape": size, "depth": depth, "hidden": hidden, "activation": "silu"}
-        body = spline_flow(**size_and_kind, num_bins=bins, bound=bound, seed=seed, dtype=dtype).block
+        body = spline_flow(**size_and_kind, num_bins=bins, bound=bound, affine=True, seed=seed, dtype=dtype).block
     else:
 
         def masked(transformer: Any) -> Block:
@@ -64,7 +64,7 @@ def make_flow(
             return MaskedAutoregressive(conditioner=net, transformer=transformer, dtype=dtype)
 
         def step(i: int) -> Chain:
-            # The affine one finds narrow ridges, which a spline's bins would have to resolve; the spline the shapes across.
+            # As in the couplings, the affine one finds narrow ridges, and the spline the shapes across.
             bend = masked(SplineTransform(bins, bound))
             norms = [ActNorm(dtype=dtype) for _ in range(2)]
             return Chain([norms[0], Permutation.reverse(), masked("affine"), norms[1], bend], dtype=dtype)
