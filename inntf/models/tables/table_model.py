@@ -140,8 +140,9 @@ def table_flow(
 ) -> TableModel:
     """A model of the rows of a table, proposed from the table; `print` it to see what each column was taken for.
 
-    Its flow: what `TableColumns.preprocessing` does, then `depth` steps, of [ActNorm, reversed order, affine MAF, ActNorm, spline
-    MAF], or those of `spline_flow(affine=True)`, then tails as those of `Asinh`: rows off a ridge are unlikely, not impossible.
+    Its flow: what `TableColumns.preprocessing` does, then `depth` steps, of [ActNorm, reversed order, affine MAF, ActNorm,
+    spline MAF], or those of `spline_flow(affine=True)`, then tails as those of `Asinh`: rows off a ridge are unlikely, not
+    impossible.
 
     Args:
         table: a mapping of names to columns, a data frame or a structured array: what the kinds and ranges are read from.
