@@ -9,50 +9,20 @@ these.
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 import warnings
 from pathlib import Path
 
 warnings.filterwarnings("ignore")
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
+from benchmarks.packed_arrays import pack, unpack  # noqa: E402
+
 BATCH = 2
-
-
-def pack(path, tree):
-    """Write nested dictionaries of arrays and plain values as one array of numbers and an index: files stay small."""
-    numbers, index = [], {}
-
-    def put(node):
-        if isinstance(node, dict):
-            return {k: put(v) for k, v in node.items()}
-        if isinstance(node, np.ndarray):
-            at = sum(n.size for n in numbers)
-            numbers.append(node.astype(np.float64).ravel())
-            return {"at": at, "shape": node.shape, "integers": node.dtype.kind in "iub"}
-        return {"value": node}
-
-    index = put(tree)
-    np.savez_compressed(path, index=json.dumps(index), numbers=np.concatenate(numbers))
-
-
-def unpack(path):
-    """What `pack` wrote."""
-    with np.load(path) as file:
-        index, numbers = json.loads(str(file["index"])), file["numbers"]
-
-    def get(node):
-        if set(node) == {"value"}:
-            return node["value"]
-        if set(node) == {"at", "shape", "integers"}:
-            array = numbers[node["at"] : node["at"] + int(np.prod(node["shape"]))].reshape(node["shape"])
-            return array.astype(np.int64) if node["integers"] else array
-        return {k: get(v) for k, v in node.items()}
-
-    return get(index)
 
 
 def mlp(n_in, n_out):

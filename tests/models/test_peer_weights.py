@@ -7,7 +7,6 @@ that has both libraries, fresh modules are imported, changed here, exported, loa
 from __future__ import annotations
 
 import functools
-import json
 import os
 import pathlib
 import subprocess
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.packed_arrays import pack, unpack
 from inntf.blocks import ActNorm, AffineCoupling, InvertibleLinear, MaskedAutoregressive, Permutation
 from inntf.compose import Chain
 from inntf.models import from_freia, from_nflows, to_freia, to_nflows
@@ -25,34 +25,6 @@ from inntf.nets import MLP
 
 HERE = pathlib.Path(__file__).parents[1]
 SCRIPT = HERE.parent / "benchmarks" / "peer_weights.py"
-
-
-def unpack(path):
-    """What the script packed: an array of numbers, and where each array is in it."""
-    with np.load(path) as file:
-        index, numbers = json.loads(str(file["index"])), file["numbers"]
-
-    def get(node):
-        if set(node) == {"value"}:
-            return node["value"]
-        if set(node) == {"at", "shape", "integers"}:
-            array = numbers[node["at"] : node["at"] + int(np.prod(node["shape"]))].reshape(node["shape"])
-            return array.astype(np.int64) if node["integers"] else array
-        return {k: get(v) for k, v in node.items()}
-
-    return get(index)
-
-
-def pack(path, tree):
-    numbers = [np.asarray(v) for arrays in tree.values() for v in arrays.values()]
-    at = np.cumsum([0] + [v.size for v in numbers]).tolist()
-    places = iter(zip(at, numbers, strict=False))
-
-    def entry(place, value):
-        return {"at": place, "shape": value.shape, "integers": value.dtype.kind in "iub"}
-
-    index = {case: {name: entry(*next(places)) for name in arrays} for case, arrays in tree.items()}
-    np.savez(path, index=json.dumps(index), numbers=np.concatenate([v.astype(np.float64).ravel() for v in numbers]))
 
 
 RECORDED = unpack(HERE / "data" / "peer_weights.npz")
