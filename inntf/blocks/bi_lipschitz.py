@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -18,10 +17,8 @@ from inntf.core.arguments import Limit, checked_count
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
 from inntf.core.local_maps import LocalMap
-from inntf.core.refusals import values_only
 from inntf.core.shapes import Shape
 from inntf.core.tags import Tags
-from inntf.core.vjp import Gradients, recomputed_vjp
 from inntf.nets.orthogonal_net import OrthogonalNet
 from inntf.numerics.log_dets import ExactLogDet, Geometric, RussianRoulette
 from inntf.numerics.log_dets.base import LogDetEstimator
@@ -218,21 +215,6 @@ class BiLipschitz(Block):
 
     def _log_volume(self, x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
         return tf.cast(tf.reduce_prod(tf.shape(x)[1:]), dtype) * math.log(self.centre)
-
-    def forward_backprop(
-        self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
-        """As in `Block`, with the noise that the forward call had."""
-        with values_only():
-            x = tf.stop_gradient(self.inverse_and_log_det(z, condition)[0])
-        return x, *recomputed_vjp(self.forward_and_log_det, x, dz, dlog_det, condition, sources)
-
-    def inverse_backprop(
-        self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
-        """As in `Block`, with the noise that the inverse had."""
-        z = self.value(x, condition)
-        return z, *recomputed_vjp(self.inverse_and_log_det, z, dx, dlog_det, condition, sources)
 
     # ---- what is certain -----------------------------------------------------------------------------------------
 

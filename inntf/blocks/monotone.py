@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,10 +15,9 @@ from inntf.core import Block, LipschitzBounds
 from inntf.core.arguments import Limit
 from inntf.core.bounds import unknown
 from inntf.core.local_maps import LocalMap
-from inntf.core.refusals import log_dets_are_wanted, values_only
+from inntf.core.refusals import log_dets_are_wanted
 from inntf.core.shapes import Shape
 from inntf.core.tags import Tags
-from inntf.core.vjp import Gradients, recomputed_vjp
 from inntf.nets.make_conditioner import Conditioner
 from inntf.numerics.log_dets.base import LogDetEstimator
 
@@ -164,22 +162,6 @@ class MonotoneBlock(Block):
         size = tf.sqrt(tf.reduce_sum(tf.square(image), axes))
         rounded = bound + float(np.finfo(image.dtype.as_numpy_dtype).eps) * size  # of the difference
         return image, log_det, InverseCertificate(rounded, reached, evaluations, found.lipschitz)
-
-    def forward_backprop(
-        self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
-        """As in `Block`, with the noise that the forward call had."""
-        with values_only():
-            x = tf.stop_gradient(self.inverse_and_log_det(z, condition)[0])
-        return x, *recomputed_vjp(self.forward_and_log_det, x, dz, dlog_det, condition, sources)
-
-    def inverse_backprop(
-        self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
-        """As in `Block`, with the noise that the inverse had."""
-        with values_only():
-            z = tf.stop_gradient(self.forward_and_log_det(x, condition)[0])
-        return z, *recomputed_vjp(self.inverse_and_log_det, z, dx, dlog_det, condition, sources)
 
     # ---- what is certain ----------------------------------------------------------------------------------------
 

@@ -201,14 +201,14 @@ class Block(KerasSide, BijectorSide, JacobianProducts, Values, keras.layers.Laye
         Returns:
             `x`, the gradient by `x`, and the gradients by `sources` (`None` where one is not used).
         """
-        x = self.inverse_and_log_det(z, condition)[0]
+        x = tf.stop_gradient(self.inverse_value(z, condition))
         return x, *recomputed_vjp(self.forward_and_log_det, x, dz, dlog_det, condition, sources)
 
     def inverse_backprop(
         self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         """The same through `inverse`: from `x` to `z` and the gradients there."""
-        z = self.forward_and_log_det(x, condition)[0]
+        z = tf.stop_gradient(self.value(x, condition))
         return z, *recomputed_vjp(self.inverse_and_log_det, z, dx, dlog_det, condition, sources)
 
     @property
