@@ -5,7 +5,7 @@ from inntf.stability.attack import Attack, attack
 from inntf.stability.ball_certificate import BallCertificate, certified_radius
 from inntf.stability.block_regularizer import BlockRegularizer
 from inntf.stability.certificate import Certificate, CertificateRow, certify
-from inntf.stability.decoder_certificate import DecoderCertificate, certify_decoder
+from inntf.stability.decoder_certificate import DecoderCertificate, certified_decoder_radius, certify_decoder
 from inntf.stability.density_error import DensityError
 from inntf.stability.find_block import find_block
 from inntf.stability.finite_differences import FiniteDifferences
@@ -57,6 +57,7 @@ __all__ = [
     "Verdict",
     "amplification",
     "attack",
+    "certified_decoder_radius",
     "certified_radius",
     "certify",
     "certify_decoder",

@@ -14,6 +14,7 @@ from inntf.core.refusals import marked_refusals, values_only
 from inntf.stability.ball_following import follow, seen_at_centres, seen_by_inverting
 from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.precision import shared_float64_copy
+from inntf.stability.radius_search import checked_factor, largest_radius
 from inntf.stability.unrolling import in_turn
 
 _NUMBERS_AT_ONCE = 2**22  # of the Jacobians of all points that are followed together
@@ -156,19 +157,11 @@ def certified_radius(
         >>> certified_radius(ActNorm().ensure_built((3,)), tf.zeros([1, 3])).tolist()
         [1.0]
     """
-    if not factor > 1:
-        raise ValueError(explain("certified_radius", received=f"factor={factor}", expected="a number above 1"))
-    n = len(np.asarray(at))
-    good, bad = np.full(n, -9.0), np.full(n, 0.0)  # of log10(radius / largest)
+    checked_factor("certified_radius", factor)
 
-    def holds(exponent: np.ndarray) -> np.ndarray:
-        found = certify_balls(block, at, largest * 10.0**exponent, condition)
+    def holds(radius: np.ndarray) -> np.ndarray:
+        found = certify_balls(block, at, radius, condition)
         sides = (found.forward, found.forward_at_centre), (found.inverse, found.inverse_at_centre)
         return np.all([bound <= factor * centre for bound, centre in sides], 0)
 
-    whole, none = holds(bad), ~holds(good)
-    for _ in range(steps):
-        middle = (good + bad) / 2
-        fine = holds(middle)
-        good, bad = np.where(fine, middle, good), np.where(fine, bad, middle)
-    return np.where(none, 0.0, largest * 10.0 ** np.where(whole, 0.0, good))
+    return largest_radius(holds, len(np.asarray(at)), largest, steps)

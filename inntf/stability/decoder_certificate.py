@@ -15,6 +15,7 @@ from inntf.models import InnAutoencoder
 from inntf.stability.ball_following import follow, seen_at_centres
 from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.precision import shared_float64_copy
+from inntf.stability.radius_search import checked_factor, largest_radius
 from inntf.stability.unrolling import in_turn
 
 _NUMBERS_AT_ONCE = 2**22  # of the Jacobians of all codes that are followed together
@@ -96,6 +97,46 @@ def certify_decoder(model: InnAutoencoder, at: Any, radius: Any) -> DecoderCerti
     reasons = dict.fromkeys(reason for one in found for reason in one.reasons)
     bound, centre = (np.concatenate([np.zeros(0), *(getattr(one, key) for one in found)]) for key in ("bound", "at_centre"))
     return DecoderCertificate(radius.copy(), bound, centre, tuple(reasons))
+
+
+def certified_decoder_radius(
+    model: InnAutoencoder, at: Any, factor: float = 2.0, *, largest: float = 1.0, steps: int = 20
+) -> np.ndarray:
+    """The largest radius at which `certify_decoder` is within `factor` of the slope at the code.
+
+    By bisection of its logarithm, between `1e-9 largest` and `largest`; zero where even the smallest ball is too large.
+
+    Args:
+        model: as in `certify_decoder`.
+        at: data, `(n, *event)`, at whose codes to certify.
+        factor: above 1.
+        largest: no larger radius is tried.
+        steps: of the bisection; two certificates more are made.
+
+    Returns:
+        `(n,)`, radii in the space of codes at which the certificate was seen to hold.
+
+    Raises:
+        TypeError, ValueError: as `certify_decoder`; ValueError: for a factor of at most 1.
+
+    Source: inntf.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from inntf.models import inn_autoencoder
+        >>> model = inn_autoencoder((4, 4, 1), 3, stages=(1,), hidden=4, dense_hidden=4, seed=0)
+        >>> radius = certified_decoder_radius(model, tf.zeros([1, 4, 4, 1]), steps=6)
+        >>> found = certify_decoder(model, tf.zeros([1, 4, 4, 1]), radius)
+        >>> bool((radius > 0).all() and (found.bound <= 2.0 * found.at_centre).all())
+        True
+    """
+    checked_factor("certified_decoder_radius", factor)
+
+    def holds(radius: np.ndarray) -> np.ndarray:
+        found = certify_decoder(model, at, radius)
+        return found.bound <= factor * found.at_centre
+
+    return largest_radius(holds, len(np.asarray(at)), largest, steps)
 
 
 def worst_of_decoder(found: DecoderCertificate, radius: float) -> dict[str, Any]:

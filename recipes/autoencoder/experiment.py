@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes.autoencoder import models
+from recipes.autoencoder import models, stability
 from recipes.autoencoder.claims import claims, medians, trainings_of
 from recipes.autoencoder.data import images_for, scaled
 from recipes.autoencoder.intrinsic import saturation
@@ -115,7 +115,11 @@ def export(config: Config, run: Run, model: str, found: dict[str, Any]) -> str |
     built = make(config, run, model, found["bottleneck"], found["seed"])
     train(built, found["name"], found["seed"], config, data, steps_of(config, model, data), run.folder)
     target, batch = run.exports / EXPORTS[model], scaled(data.test[:32])
-    return export_once(run.folder, built, target, variant=found["name"], measured=found, figure=found["l1"], batch=batch)
+    print(f"{found['name']}: certifying the decoder round {config.certified_images} codes ...", flush=True)
+    proved = stability.certified_for_the_card(built, data.test[: config.certified_images])
+    return export_once(
+        run.folder, built, target, variant=found["name"], measured=found | proved, figure=found["l1"], batch=batch
+    )
 
 
 def kept_trainings(config: Config) -> dict[str, str]:

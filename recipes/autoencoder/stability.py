@@ -9,15 +9,16 @@ import tensorflow as tf
 
 from inntf.models import InnAutoencoder
 from inntf.numerics.jacobian import jvp
-from inntf.stability import certify_decoder, summarize
+from inntf.stability import certified_decoder_radius, certify_decoder, summarize
 from inntf.training import write_stability
 from recipes.autoencoder.data import scaled
 from recipes.autoencoder.models import Autoencoder
 from recipes.common.numbers import ratio
 
-RADIUS = 1e-4  # of the balls of codes in which a decoder is certified
+RADIUS = 1e-6  # of the balls of codes in which a decoder is certified
 _PASSED = 256
 _WATCHED = 32
+_HALVINGS = 6  # of nine decades of radii: found within a third of what it is
 _COLUMNS = 256  # more are not measured: the largest ones matter
 
 
@@ -92,3 +93,14 @@ def decoder_certificate(model: InnAutoencoder, pixels: np.ndarray, radius: float
         "decoder_at_centre": float(found.at_centre[worst]),
         "certified_over_centre": ratio(found.bound[worst], found.at_centre[worst]),
     }
+
+
+def certified_for_the_card(model: InnAutoencoder, pixels: np.ndarray) -> dict[str, float]:
+    """How far round the codes of images the decoder's certificate is of use: at most twice the slope at the code.
+
+    The smallest of the images' radii (`certified_decoder_radius`); nothing without images.
+    """
+    if not len(pixels):
+        return {}
+    radii = certified_decoder_radius(model, scaled(pixels), 2.0, steps=_HALVINGS)
+    return {"certified_decoder_radius_to_factor_2": float(radii.min())}

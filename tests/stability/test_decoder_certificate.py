@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from inntf.blocks import AffineCoupling
 from inntf.models import inn_autoencoder
-from inntf.stability import certify, certify_decoder, find_block, stability_report
+from inntf.stability import certified_decoder_radius, certify, certify_decoder, find_block, stability_report
 
 EVENT = (4, 4, 1)
 
@@ -45,6 +45,15 @@ def test_no_slope_in_the_ball_is_above_the_bound(radius, factor):
         assert slopes(model, y[i] + steps).max() <= found.bound[i]
     np.testing.assert_allclose(found.at_centre, slopes(model, y), rtol=1e-2)
     assert np.all(found.bound < factor * found.at_centre)
+
+
+def test_the_radius_is_the_largest_at_which_the_bound_is_within_the_factor():
+    model, x = trained(dtype="float64"), images(2)
+    radius = certified_decoder_radius(model, x, 1.5, steps=9)
+    within, beyond = certify_decoder(model, x, radius), certify_decoder(model, x, 1.1 * radius)
+    assert np.all(within.bound <= 1.5 * within.at_centre) and np.all(beyond.bound > 1.5 * beyond.at_centre)
+    with pytest.raises(ValueError, match="above 1"):
+        certified_decoder_radius(model, x, 1.0)
 
 
 def test_it_is_at_most_that_of_the_whole_inverse_there():

@@ -88,6 +88,7 @@ def test_an_invertible_one_is_measured_exported_and_cut_afterwards(tmp_path):
     with_signatures = set(json.loads((version / "card.json").read_text())["signatures"])
     assert {"encode", "decode", "sample", "reconstruct"} <= with_signatures
     card = json.loads((version / "card.json").read_text())
+    assert 0 < card["training"]["measured"]["certified_decoder_radius_to_factor_2"] <= 1
     assert card["training"]["variant"] == "inn_b4_seed0" and card["training"]["measured"]["l1"] == numbers["l1"]
     with np.load(tmp_path / "run/pictures_inn_b4_seed0.npz") as file:
         assert file["again"].shape == file["data"].shape == (8, 28, 28, 1) and np.isfinite(file["between"]).all()
