@@ -11,6 +11,7 @@ from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
 from inntf.core.protocols import FromData
+from inntf.nets.convolve import convolve
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
 from inntf.nets.make_conditioner import policy_of, unknown_width
 
@@ -108,7 +109,7 @@ class ConvNet(Checkpointed, keras.layers.Layer):
 
     def _run(self, x: Any, normalize: Any) -> Any:
         for i, layer in enumerate(self.convolutions):
-            x = layer(x)
+            x = convolve(layer, x)
             if i < len(self.norms):
                 x = normalize(self.norms[i], x)
             if i < len(self.convolutions) - 1:

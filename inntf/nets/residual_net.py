@@ -10,6 +10,7 @@ import tensorflow as tf
 from inntf.core.arguments import checked_count, typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
+from inntf.nets.convolve import convolve
 from inntf.nets.make_conditioner import policy_of, unknown_width
 
 
@@ -88,11 +89,11 @@ class ResidualNet(Checkpointed, keras.layers.Layer):
         """Apply the network."""
         condition = x[..., x.shape[-1] - self.gate_channels :]
         first, *steps, last = self.layers
-        h, n = first(x), 3 if self.gate_channels else 2
+        h, n = convolve(first, x), 3 if self.gate_channels else 2
         for before, after, *gate in zip(*(steps[i::n] for i in range(n)), strict=True):
-            step = after(self.activation(before(self.activation(h))))
-            h = h + (step * tf.sigmoid(gate[0](condition)) if gate else step)
-        return last(h)
+            step = convolve(after, self.activation(convolve(before, self.activation(h))))
+            h = h + (step * tf.sigmoid(convolve(gate[0], condition)) if gate else step)
+        return convolve(last, h)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the output."""

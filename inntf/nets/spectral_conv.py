@@ -14,6 +14,7 @@ from inntf.core.errors import explain
 from inntf.nets.spectral_layer import SpectralLayer
 from inntf.numerics.norms.conv_norms import conv_norm_bound
 from inntf.numerics.norms.power_iteration import conv, conv_power_iteration, conv_transpose, pair
+from inntf.numerics.xla_convolution import convolution
 
 _SIZE_WHERE_OPEN = 16  # pixels an axis for the power iteration, where the layer is built for any size
 
@@ -120,10 +121,7 @@ class SpectralConv2D(SpectralLayer):
         if x.shape[0] == 0:
             return self.call(at_least_one_row(x), training)[:0]
         kernel = tf.cast(self.effective_kernel(training), x.dtype)
-        return self.finish(
-            # The layout is named: eager second derivatives fail on the default.
-            tf.nn.convolution(x, kernel, self.strides, self.padding.upper(), data_format="NHWC", dilations=self.dilation_rate)
-        )
+        return self.finish(convolution(x, kernel, self.strides, self.padding.upper(), self.dilation_rate))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the output."""

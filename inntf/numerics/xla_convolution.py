@@ -1,0 +1,78 @@
+"""A convolution whose gradients XLA's CPU compiler runs at the speed of the forward one, in loops, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
+
+Pair = tuple[int, int]
+
+
+def in_xla() -> bool:
+    """Whether a `tf.function` with `jit_compile=True` is being traced.
+
+    Example:
+        >>> tf.function(lambda: tf.constant(in_xla()), jit_compile=True)().numpy(), in_xla()
+        (np.True_, False)
+    """
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def convolution(x: tf.Tensor, kernel: tf.Tensor, strides: Pair, padding: str, dilations: Pair) -> tf.Tensor:
+    r"""`tf.nn.convolution` of images; where XLA compiles for a CPU, with gradients written as plain convolutions.
+
+    XLA brings the layouts of TensorFlow's gradients into the form for which its CPU has a fast kernel only outside of loops;
+    within one, as in `Repeat`, a step takes forty times as long.  With stride 1, for $z = x \star k$,
+
+    $$\bar x = \bar z \star \mathrm{flip}(k)^{\top}, \qquad \bar k = (x^{\top} \star_{\text{strides} = d} \bar z^{\top}),$$
+
+    the latter with images and channels of `x` exchanged, and the dilations `d` of the kernel as strides.  Larger strides keep
+    TensorFlow's gradients.
+
+    Args:
+        x: `(batch, height, width, channels)`.
+        kernel: `(height, width, channels, filters)`, of the dtype of `x`.
+        strides: along both sides.
+        padding: `"SAME"` or `"VALID"`.
+        dilations: of the kernel, along both sides.
+
+    Returns:
+        `(batch, height', width', filters)`.
+
+    Source: the gradients are those of any convolution; the measurements are in benchmarks/README.md.
+
+    Example:
+        >>> convolution(tf.ones([1, 4, 4, 1]), tf.ones([3, 3, 1, 2]), (1, 1), "SAME", (1, 1))[0, 1, 1].numpy().tolist()
+        [9.0, 9.0]
+    """
+    if strides != (1, 1) or not in_xla() or tf.config.list_logical_devices("GPU"):
+        # The layout is named: eager second derivatives fail on the default.
+        return tf.nn.convolution(x, kernel, strides, padding, data_format="NHWC", dilations=dilations)
+    if tuple(kernel.shape[:2]) == (1, 1):
+        return tf.tensordot(x, kernel[0, 0], 1)
+    extent = [(k - 1) * d + 1 for k, d in zip(kernel.shape[:2], dilations, strict=True)]
+    pads = [((e - 1) // 2, e // 2) if padding == "SAME" else (0, 0) for e in extent]
+    return _with_plain_gradients(x, kernel, pads, dilations)
+
+
+def _with_plain_gradients(x: tf.Tensor, kernel: tf.Tensor, pads: list[Pair], dilations: Pair) -> tf.Tensor:
+    @tf.custom_gradient
+    def convolved(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        def gradient(dz: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            extent = [(k - 1) * d + 1 for k, d in zip(kernel.shape[:2], dilations, strict=True)]
+            full = [(e - 1 - low, e - 1 - high) for e, (low, high) in zip(extent, pads, strict=True)]
+            dx = _with_plain_gradients(dz, tf.transpose(kernel[::-1, ::-1], [0, 1, 3, 2]), full, dilations)
+            # The batch is summed over, as channels are; each offset of the kernel is a place of the output.
+            images, sums = tf.transpose(x, [3, 1, 2, 0]), tf.transpose(dz, [1, 2, 0, 3])
+            return dx, tf.transpose(_plain(images, sums, pads, strides=dilations), [1, 2, 0, 3])
+
+        return _plain(x, kernel, pads, dilations=dilations), gradient
+
+    return convolved(x, kernel)
+
+
+def _plain(x: tf.Tensor, kernel: tf.Tensor, pads: list[Pair], strides: Pair = (1, 1), dilations: Pair = (1, 1)) -> tf.Tensor:
+    padding = [(0, 0), *pads, (0, 0)]
+    return tf.nn.conv2d(x, kernel, strides, padding, data_format="NHWC", dilations=dilations)
