@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from inntf.blocks import Coupling, SplineCoupling
 from inntf.nets import MLP
-from inntf.numerics import CircularSplineTransform, SplineTransform
+from inntf.numerics import CircularSplineTransform, SplineTransform, spline_forward, spline_inverse
+from inntf.numerics.transformers.spline_knots import parameters_of
 from tests.numerics.test_spline_ranges import derivatives, ranges
 from tests.stability.test_ball_certificate import check, shaken
 
@@ -154,3 +155,33 @@ def test_bad_arguments_and_files():
         SplineTransform(tails="linear")
     with pytest.raises(ValueError, match="num_bins=1"):
         CircularSplineTransform(1)
+
+
+@pytest.mark.parametrize("tails", ["identity", "free", "none", "circular"])
+@pytest.mark.parametrize("function", [spline_forward, spline_inverse])
+def test_gradients_can_be_differentiated_again_and_along_directions(function, tails):
+    rng = np.random.default_rng(1)
+    x = tf.constant(rng.uniform(-1.9, 1.9, size=2))
+    raw, v = (tf.constant(rng.normal(size=(2, parameters_of(3, tails)))) for _ in range(2))
+
+    def gradient(raw):
+        with tf.GradientTape() as tape:
+            tape.watch(raw)
+            z, log_derivative = function(x, raw, num_bins=3, bound=2.0, tails=tails)
+            total = tf.reduce_sum(tf.sin(z) * log_derivative)
+        return tape.gradient(total, raw)
+
+    analytic, numeric = tf.test.compute_gradient(gradient, [raw], delta=1e-5)
+    np.testing.assert_allclose(analytic[0], numeric[0], atol=1e-7)
+    with tf.autodiff.ForwardAccumulator(raw, v) as along:
+        z, _ = function(x, raw, num_bins=3, bound=2.0, tails=tails)
+    step = 1e-6
+    ends = [function(x, raw + sign * step * v, num_bins=3, bound=2.0, tails=tails)[0] for sign in (1, -1)]
+    np.testing.assert_allclose(along.jvp(z), (ends[0] - ends[1]) / (2 * step), atol=1e-7)
+
+
+def test_values_and_parameters_broadcast():
+    x, raw = tf.constant([[0.5], [-0.5]]), tf.random.normal([3, 5], seed=1)
+    z, log_derivative = spline_forward(x, raw, num_bins=2, bound=2.0)
+    assert z.shape == log_derivative.shape == (2, 3)
+    np.testing.assert_allclose(z[1, 2], spline_forward(tf.constant(-0.5), raw[2], num_bins=2, bound=2.0)[0], rtol=1e-6)

@@ -1,4 +1,4 @@
-"""The knots of a rational-quadratic spline from raw numbers, what tails it may have, and the bin that holds a value."""
+"""The knots of a rational-quadratic spline from raw numbers, and what tails it may have; the values lie along the last axis."""
 
 from __future__ import annotations
 
@@ -28,71 +28,58 @@ def parameters_of(num_bins: int, tails: str) -> int:
     return 3 * num_bins + TAILS[tails]
 
 
-def spline_knots(
-    raw: tf.Tensor, value: tf.Tensor, num_bins: int, bound: float, limits: Limits, tails: str
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Knots and derivatives, each of shape `S + (num_bins + 1,)`; the outer knots are exactly `-bound` and `bound`.
+def check_width(raw: tf.Tensor, num_bins: int, tails: str) -> None:
+    """Refuse raw numbers that are not as many as the knots take.
 
-    The outer derivatives are 1 with the tails `"identity"`, one number with `"circular"`, and otherwise free.
-
-    Source: "Neural Spline Flows", Durkan et al. (2019), section 3.1.
-
-    Example:
-        >>> limits = (1e-3, 1e-3, 1e-3, None)
-        >>> spline_knots(tf.zeros([5]), tf.zeros([]), 2, 1.0, limits, "identity")[0].numpy().tolist()
-        [-1.0, 0.0, 1.0]
+    Raises:
+        ValueError: if so.
     """
-    min_derivative, max_derivative = limits[2:]
-    check_limits(num_bins, *limits)
     width = parameters_of(num_bins, tails)
     if raw.shape[-1] != width:
         raise ValueError(
             f"spline: received {raw.shape[-1]} parameters per value, expected {width} (for "
             f"{num_bins} bins, tails={tails!r}). Change the width of the network's last layer or num_bins."
         )
-    raw = tf.cast(raw, value.dtype)
-    derivatives = raw[..., 2 * num_bins :]
-    edge = tf.ones_like(raw[..., :1])
-    if max_derivative is None or math.isinf(max_derivative):
-        inner = min_derivative + tf.math.softplus(derivatives + math.log(math.expm1(1.0 - min_derivative)))
-    else:
-        low, span = math.log(min_derivative), math.log(max_derivative / min_derivative)
-        start = -low / span  # where the derivative is 1; the sigmoid is stretched to a unit slope there
-        gain = 1.0 / (span * start * (1.0 - start))
-        inner = tf.exp(low + span * tf.sigmoid(gain * derivatives + math.log(start / (1.0 - start))))
-    sides = (_positions(raw[..., i * num_bins : (i + 1) * num_bins], limits[i], bound, edge) for i in (0, 1))
-    if tails == "identity":
-        inner = tf.concat([edge, inner, edge], -1)
-    elif tails == "circular":
-        inner = tf.concat([inner, inner[..., :1]], -1)
-    return (*sides, inner)
 
 
-def _positions(raw: tf.Tensor, smallest: float, bound: float, edge: tf.Tensor) -> tf.Tensor:
-    shares = smallest + (1.0 - raw.shape[-1] * smallest) * tf.nn.softmax(raw, -1)
-    # A written-out running sum: `cumsum` is slow on CPU, and a product with a triangle loses digits to TF32 on GPU.
-    sums = list(itertools.accumulate(tf.unstack(shares, axis=-1)[:-1]))
-    inner = [tf.stack(sums, -1) * (2.0 * bound) - bound] if sums else []
-    return tf.concat([-bound * edge, *inner, bound * edge], -1)
+def inner_knots(raw: tf.Tensor, smallest: float, bound: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """Shares of the bins before their minimum, `(K, n)`, and where the inner knots lie, `(K - 1, n)`.
 
+    A bin's length is `2 bound (smallest + (1 - K smallest) share)`, the shares a softmax.
 
-def in_bin(value: tf.Tensor, knots: tf.Tensor, tables: tuple[tf.Tensor, ...]) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    """Left and right entry of each table, `S + (num_bins + 1,)`, in the bin that holds the value, of shape `S`.
-
-    Source: inntf.
+    Source: "Neural Spline Flows", Durkan et al. (2019), section 3.1.
 
     Example:
-        >>> knots = tf.constant([0.0, 1.0, 2.0])
-        >>> [float(end) for end in in_bin(tf.constant(1.5), knots, (knots,))[0]]
-        [1.0, 2.0]
+        >>> inner_knots(tf.zeros([2, 1]), 1e-3, 1.0)[1].numpy().tolist()
+        [[0.0]]
     """
-    after = tf.cast(value[..., None] >= knots[..., 1:-1], knots.dtype)
-    one = tf.ones_like(knots[..., :1])
-    zero = tf.zeros_like(one)
-    # Ones up to the bin minus ones up to the next: a one-hot row.  Cheaper here than a gather, whose gradient scatters.
-    left = tf.concat([one, after, zero], -1) - tf.concat([after, zero, zero], -1)
-    right = tf.concat([zero, left[..., :-1]], -1)
-    return [(tf.reduce_sum(left * t, -1), tf.reduce_sum(right * t, -1)) for t in tables]
+    # Written out along the first axis: tf.nn.softmax and cumsum bring it to the end and back.
+    powers = tf.exp(raw - tf.reduce_max(raw, 0))
+    shares = powers / tf.reduce_sum(powers, 0)
+    lengths = tf.unstack(smallest + (1.0 - raw.shape[0] * smallest) * shares)
+    if len(lengths) == 1:
+        return shares, raw[:0]
+    return shares, tf.stack(list(itertools.accumulate(lengths[:-1]))) * (2.0 * bound) - bound
+
+
+def slopes_at_knots(raw: tf.Tensor, smallest: float, largest: float | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """Derivatives at knots from raw numbers, and how they rise with these; 1 for zeros.
+
+    Source: as `inner_knots`; with a largest one inntf.
+
+    Example:
+        >>> [float(part) for part in slopes_at_knots(tf.constant(0.0), 1e-3, None)][0]
+        1.0
+    """
+    if largest is None or math.isinf(largest):
+        moved = raw + math.log(math.expm1(1.0 - smallest))
+        return smallest + tf.math.softplus(moved), tf.sigmoid(moved)
+    low, span = math.log(smallest), math.log(largest / smallest)
+    start = -low / span  # where the derivative is 1; the sigmoid is stretched to a unit slope there
+    gain = 1.0 / (span * start * (1.0 - start))
+    share = tf.sigmoid(gain * raw + math.log(start / (1.0 - start)))
+    slope = tf.exp(low + span * share)
+    return slope, slope * (span * gain) * share * (1.0 - share)
 
 
 def check_limits(

@@ -10,7 +10,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from inntf.numerics.transformers.spline_knots import check_limits, in_bin, spline_knots
+from inntf.numerics.transformers.spline_knots import Limits, check_limits, check_width, slopes_at_knots
+from inntf.numerics.transformers.spline_lookup import look_up
 
 
 def spline_forward(
@@ -63,15 +64,15 @@ def spline_forward(
         True
     """
     limits = (min_bin_width, min_bin_height, min_derivative, max_derivative)
-    inside, inner = _clipped(x, bound)
-    x_knots, y_knots, derivatives = spline_knots(raw, x, num_bins, bound, limits, tails)
-    (x0, x1), (y0, y1), (d0, d1) = in_bin(inner, x_knots, (x_knots, y_knots, derivatives))
+    value, rows = _in_rows(x, raw, num_bins, limits, tails)
+    inside, inner = _clipped(value, bound)
+    x0, x1, y0, y1, d0, d1 = look_up(inner, rows, num_bins, bound, limits, tails, inverse=False)
     width, height = x1 - x0, y1 - y0
     xi, zeta = (inner - x0) / width, (x1 - inner) / width
     slope = height / width
-    share = xi * (slope * xi + d0 * zeta) / _denominator(xi, zeta, slope, d0, d1)
-    z, log_derivative = y0 + height * share, _log_derivative(xi, zeta, slope, d0, d1)
-    return _with_tails(tails, x, inner, inside, z, log_derivative, derivatives, 1)
+    share, log_derivative = _share_and_log_derivative(xi, zeta, slope, d0, d1)
+    moved = _with_tails(tails, value, inner, inside, y0 + height * share, log_derivative, rows, limits, 1)
+    return _as_before(x, raw, *moved)
 
 
 def spline_inverse(
@@ -117,9 +118,9 @@ def spline_inverse(
         True
     """
     limits = (min_bin_width, min_bin_height, min_derivative, max_derivative)
-    inside, inner = _clipped(z, bound)
-    x_knots, y_knots, derivatives = spline_knots(raw, z, num_bins, bound, limits, tails)
-    (x0, x1), (y0, y1), (d0, d1) = in_bin(inner, y_knots, (x_knots, y_knots, derivatives))
+    value, rows = _in_rows(z, raw, num_bins, limits, tails)
+    inside, inner = _clipped(value, bound)
+    x0, x1, y0, y1, d0, d1 = look_up(inner, rows, num_bins, bound, limits, tails, inverse=True)
     width, height = x1 - x0, y1 - y0
     t, rest = (inner - y0) / height, (y1 - inner) / height
     slope = height / width
@@ -132,8 +133,9 @@ def spline_inverse(
     p = tf.where(positive, larger, product / larger)
     total = p + 2.0 * slope * t
     xi, zeta = 2.0 * slope * t / total, p / total
-    x, log_derivative = x0 + width * xi, -_log_derivative(xi, zeta, slope, d0, d1)
-    return _with_tails(tails, z, inner, inside, x, log_derivative, derivatives, -1)
+    log_derivative = -_share_and_log_derivative(xi, zeta, slope, d0, d1)[1]
+    moved = _with_tails(tails, value, inner, inside, x0 + width * xi, log_derivative, rows, limits, -1)
+    return _as_before(z, raw, *moved)
 
 
 def spline_slope_bounds(
@@ -186,6 +188,31 @@ def _clipped(value: tf.Tensor, bound: float) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.abs(value) <= bound, tf.clip_by_value(value, -bound, bound)
 
 
+def _in_rows(value: tf.Tensor, raw: tf.Tensor, num_bins: int, limits: Limits, tails: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Values `(n,)` and their raw numbers `(P, n)`, of the values' dtype: what runs over bins then runs over whole rows."""
+    check_limits(num_bins, *limits)
+    check_width(raw, num_bins, tails)
+    raw = tf.cast(raw, value.dtype)
+    if not _alike(value.shape, raw.shape[:-1]):
+        shape = tf.broadcast_dynamic_shape(tf.shape(value), tf.shape(raw)[:-1])
+        value, raw = tf.broadcast_to(value, shape), tf.broadcast_to(raw, tf.concat([shape, tf.shape(raw)[-1:]], 0))
+    return tf.reshape(value, [-1]), tf.transpose(tf.reshape(raw, [-1, raw.shape[-1]]))
+
+
+def _alike(a: tf.TensorShape, b: tf.TensorShape) -> bool:
+    """Whether shapes are equal; two sizes that are not known are taken to be."""
+    return a.rank is not None and a.rank == b.rank and all(m == n for m, n in zip(a, b, strict=True))
+
+
+def _as_before(value: tf.Tensor, raw: tf.Tensor, *parts: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Parts `(n,)` in the shape that the values had, or have with their raw numbers."""
+    static, shape = value.shape, tf.shape(value)
+    if not _alike(value.shape, raw.shape[:-1]):
+        static = tf.broadcast_static_shape(value.shape, raw.shape[:-1])
+        shape = tf.broadcast_dynamic_shape(shape, tf.shape(raw)[:-1])
+    return tuple(tf.ensure_shape(tf.reshape(part, shape), static) for part in parts)
+
+
 def _with_tails(
     tails: str,
     value: tf.Tensor,
@@ -193,26 +220,31 @@ def _with_tails(
     inside: tf.Tensor,
     moved: tf.Tensor,
     log_derivative: tf.Tensor,
-    derivatives: tf.Tensor,
+    rows: tf.Tensor,
+    limits: Limits,
     power: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Outside of the square: straight lines, of slope 1 or the outer `derivatives ** power`, where there is an outside."""
+    """Outside of the square: straight lines, of slope 1 or the outer derivative to the `power`, where there is an outside."""
     if tails in ("none", "circular"):
         return moved, log_derivative
     if tails == "identity":
         return tf.where(inside, moved, value), tf.where(inside, log_derivative, tf.zeros_like(log_derivative))
-    slope = tf.where(value > 0.0, derivatives[..., -1], derivatives[..., 0])
+    first = rows.shape[0] // 3 * 2  # of 3 K + 1 rows, with K widths and K heights before them
+    slope, _ = slopes_at_knots(tf.where(value > 0.0, rows[-1], rows[first]), *limits[2:])
     slope = slope if power == 1 else 1.0 / slope
     return tf.where(inside, moved, inner + slope * (value - inner)), tf.where(inside, log_derivative, tf.math.log(slope))
 
 
-def _denominator(xi: tf.Tensor, zeta: tf.Tensor, slope: tf.Tensor, d0: tf.Tensor, d1: tf.Tensor) -> tf.Tensor:
-    return slope * (tf.square(xi) + tf.square(zeta)) + (d0 + d1) * xi * zeta
-
-
-def _log_derivative(xi: tf.Tensor, zeta: tf.Tensor, slope: tf.Tensor, d0: tf.Tensor, d1: tf.Tensor) -> tf.Tensor:
-    numerator = d1 * tf.square(xi) + 2.0 * slope * xi * zeta + d0 * tf.square(zeta)
-    return 2.0 * tf.math.log(slope / _denominator(xi, zeta, slope, d0, d1)) + tf.math.log(numerator)
+def _share_and_log_derivative(
+    xi: tf.Tensor, zeta: tf.Tensor, slope: tf.Tensor, d0: tf.Tensor, d1: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """How far up the bin, and the logarithm of the derivative there."""
+    mixed, left, right = xi * zeta, tf.square(xi), tf.square(zeta)
+    per_denominator = 1.0 / (slope * (left + right) + (d0 + d1) * mixed)
+    scale = slope * per_denominator
+    numerator = d1 * left + 2.0 * slope * mixed + d0 * right
+    # One logarithm; in this order nothing leaves the range of float32 that its factors do not leave.
+    return (slope * left + d0 * mixed) * per_denominator, tf.math.log(scale * (scale * numerator))
 
 
 def _corners(low: float, high: float) -> tuple[tuple[float, float], ...]:
