@@ -29,6 +29,7 @@ from inntf.blocks.residual import ResidualBlock
 from inntf.blocks.snap_to_grid import SnapToGrid
 from inntf.blocks.splits import ChannelSplit, CheckerboardSplit, HalfSplit, IndexSplit, Split
 from inntf.blocks.squeeze import Squeeze
+from inntf.blocks.sylvester import Sylvester
 from inntf.blocks.volume_preserving import VolumePreservingCoupling
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "SplineCoupling",
     "Split",
     "Squeeze",
+    "Sylvester",
     "Tanh",
     "TwoSidedCoupling",
     "VolumePreservingCoupling",

@@ -18,6 +18,7 @@ from inntf.core.jacobian_products import Points
 from inntf.core.shapes import Shape
 from inntf.core.tags import Tags
 from inntf.core.weights import read
+from inntf.numerics.orthogonal import householder_product
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -83,15 +84,7 @@ class OrthogonalLinear(Block):
 
     def kernel(self, dtype: Any = None) -> tf.Tensor:
         """`Q`, `(channels, channels)`, such that `z = Q x`; computed in float64, since it is small and reaches every pixel."""
-        vectors = read(self.vectors, tf.float64)
-        # A vector of zeros, should training ever find one, then reflects nothing, and its gradient is finite.
-        squares = tf.maximum(tf.reduce_sum(tf.square(vectors), 0), np.finfo(np.float64).tiny)
-        unit = vectors / tf.sqrt(squares)
-        gram = tf.matmul(unit, unit, transpose_a=True)
-        upper = tf.linalg.band_part(gram, 0, -1)
-        upper = tf.linalg.set_diag(upper, 0.5 * tf.ones_like(squares))
-        turned = tf.linalg.triangular_solve(upper, tf.transpose(unit), lower=False)
-        product = tf.eye(vectors.shape[0], dtype=tf.float64) - tf.matmul(unit, turned)
+        product = householder_product(read(self.vectors, tf.float64))
         return tf.cast(product, tf.as_dtype(dtype or self.variable_dtype))
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:

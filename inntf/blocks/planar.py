@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from inntf.blocks import tanh_push
 from inntf.blocks.inverse_certificate import InverseCertificate
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
@@ -17,9 +18,6 @@ from inntf.core.local_maps import LocalMap
 from inntf.core.shapes import Shape, flatten_leading, leading_shape, restore_leading
 from inntf.core.upper_bounds import upper_reciprocal
 from inntf.core.weights import read
-from inntf.numerics.solvers.monotone import MonotoneRoot, solve_monotone
-
-_TO_ONE = math.log(math.e - 1)  # softplus of it is 1
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -69,31 +67,23 @@ class Planar(Block):
         """w, u, b, q."""
         w, v, b = (read(weight, dtype) for weight in (self.normal, self.push, self.offset))
         along, size = tf.reduce_sum(w * v), tf.reduce_sum(tf.square(w))
-        q = tf.math.softplus(along + _TO_ONE)
+        q = tf.math.softplus(along + tanh_push.TO_ONE)
         return w, v + (q - 1 - along) * w / tf.maximum(size, tf.constant(np.finfo(w.dtype.as_numpy_dtype).tiny, w.dtype)), b, q
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Push."""
         w, u, b, q = self._of_weights(x.dtype)
         s = tf.linalg.matvec(x, w) + b
-        return x + u * tf.tanh(s)[:, None], tf.math.log(_slope(s, q))
+        return x + u * tf.tanh(s)[:, None], tf.math.log(tanh_push.slope(s, q))
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Find how far along w the data were, and push back."""
         w, u, b, q = self._of_weights(z.dtype)
         target = tf.linalg.matvec(z, w) + b
-        s = self._root(target, tf.stop_gradient(q), tf.zeros_like(target)).x
+        s = tanh_push.root(target, tf.stop_gradient(q), tf.zeros_like(target)).x
         for _ in range(2):  # at the root they change nothing, but carry its first and second derivatives
-            s = s - (s + (q - 1) * tf.tanh(s) - target) / _slope(s, q)
-        return z - u * tf.tanh(s)[:, None], -tf.math.log(_slope(s, q))
-
-    def _root(self, target: tf.Tensor, q: tf.Tensor, rounding: tf.Tensor) -> MonotoneRoot:
-        reach = tf.abs(q - 1) * (1 + 4 * float(np.finfo(target.dtype.as_numpy_dtype).eps))
-
-        def function(s: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return s + (q - 1) * tf.tanh(s), _slope(s, q)
-
-        return solve_monotone(function, target, target - reach, target + reach, rounding)
+            s = s - (s + (q - 1) * tf.tanh(s) - target) / tanh_push.slope(s, q)
+        return z - u * tf.tanh(s)[:, None], -tf.math.log(tanh_push.slope(s, q))
 
     def inverse_with_certificate(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor, InverseCertificate]:
         """The inverse, its log-determinant, and a proven bound of its error.
@@ -115,7 +105,7 @@ class Planar(Block):
         dim = float(x.shape[-1])
         # Of two inner products, of the hyperbolic tangent, and of the sums.
         rounding = eps * (dim + 8) * (size * tf.norm(z, axis=1) + tf.abs(b) + size * tf.norm(u) + tf.abs(target) + q + 1)
-        root = self._root(target, q, rounding)
+        root = tanh_push.root(target, q, rounding)
         own = tf.norm(flat - (z - u * tf.tanh(root.x)[:, None]), axis=1)  # the Newton steps after the root
         bound = tf.norm(u) * (root.error_bound + 8 * eps) + own + 4 * eps * (tf.norm(z, axis=1) + tf.norm(u))
         reached = tf.math.is_finite(bound)
@@ -138,7 +128,8 @@ class Planar(Block):
         steepest = 1.0
         if finite:
             centre, radius = centre_and_radius(broadcast_box(domain, self.event_shape, self.name))
-            steepest = float(_steepest(np.abs(w @ centre + b), np.abs(w) @ radius))
+            middle, reach = w @ centre + b, np.abs(w) @ radius
+            steepest = float(tanh_push.slope_range(middle - reach, middle + reach)[1])
         t, norms = steepest, float(np.linalg.norm(u) * np.linalg.norm(w))
         volume = 1 - t + q * t
         largest = (math.sqrt(4 * volume + (t * norms) ** 2) + t * norms) / 2
@@ -169,9 +160,8 @@ class Planar(Block):
             s, low, high = ends[1], ends[0] - 1e-12, ends[2] + 1e-12
         else:
             s, low, high = along, along - reach, along + reach
-        most = 1 / np.cosh(np.where((low <= 0) & (high >= 0), 0.0, np.minimum(np.abs(low), np.abs(high)))) ** 2
-        least = 1 / np.cosh(np.minimum(np.maximum(np.abs(low), np.abs(high)), 300.0)) ** 2
-        t = 1 / np.cosh(np.clip(s, -300, 300)) ** 2
+        least, most = tanh_push.slope_range(low, high)
+        t = tanh_push.slope_range(s, s)[1]
         if inverse:
             t, least, most = (-part / (1 - part + q * part) for part in (t, least, most))
         value = x + (-1 if inverse else 1) * u * np.tanh(s)[:, None]
@@ -181,15 +171,4 @@ class Planar(Block):
 
     def _numbers(self, target: np.ndarray, q: float) -> np.ndarray:
         target = tf.constant(target, tf.float64)
-        return self._root(target, tf.constant(q, tf.float64), tf.zeros_like(target)).x.numpy()
-
-
-def _slope(s: tf.Tensor, q: tf.Tensor) -> tf.Tensor:
-    # 1 + (q - 1) sech^2 without a difference
-    tanh = tf.tanh(s)
-    return tf.square(tanh) + q * (1 - tanh) * (1 + tanh)
-
-
-def _steepest(middle: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """The largest sech^2 in `middle +- reach`, of a middle that is not negative."""
-    return 1 / np.cosh(np.minimum(np.maximum(middle - reach, 0.0), 300.0)) ** 2
+        return tanh_push.root(target, tf.constant(q, tf.float64), tf.zeros_like(target)).x.numpy()
