@@ -32,6 +32,11 @@ def compatible(a: Shape, b: Shape) -> bool:
     return len(a) == len(b) and all(n is None or m is None or n == m for n, m in zip(a, b, strict=True))
 
 
+def closed(shape: Shape, size: int = 16) -> tuple[int, ...]:
+    """The shape with a number for each size that is open, for examples."""
+    return tuple(size if n is None else n for n in shape)
+
+
 def leading_shape(x: tf.Tensor, event_ndims: int) -> tf.Tensor | Shape:
     """Shape of the batch dimensions: a tuple where all are known, otherwise an int32 tensor."""
     lead = x.shape[: x.shape.rank - event_ndims]

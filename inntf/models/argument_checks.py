@@ -15,6 +15,7 @@ from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 
+_MAY_BE_OPEN = (2, 3)  # ranks of sequences, sets and images of any size
 _RANKS = {0: "()", 1: "dim or (dim,)", 2: "(length, dim)", 3: "(height, width, channels)"}
 
 
@@ -37,6 +38,30 @@ def shape(who: str, name: str, value: Any, ranks: Sequence[int] = (1, 2, 3)) -> 
     if len(sizes) not in ranks or any(size is None or size < 1 for size in sizes):
         raise ValueError(_shape_text(who, name, value, ranks))
     return sizes
+
+
+def condition_shape(who: str, value: Any, network: keras.layers.Layer | None) -> Shape | None:
+    """The shape of a condition, if any: a vector or an image; for a network anything, and sizes but the last may be open.
+
+    Raises:
+        ValueError, TypeError: as `shape`.
+    """
+    if value is None:
+        return None
+    ranks = (1, 3) if network is None else (0, 1, 2, 3)  # a network makes a vector or an image of others
+    sizes = tuple(value) if isinstance(value, list | tuple) else ()
+    if network is None and None in sizes:
+        raise _refused(
+            who,
+            "condition_shape",
+            value,
+            "positive integers, or a condition_network",
+            "condition_network=..., a Keras layer, makes vectors of sequences, sets and images of any size.",
+        )
+    if network is None or len(sizes) not in _MAY_BE_OPEN or None not in sizes[:-1]:
+        return shape(who, "condition_shape", value, ranks)
+    closed = shape(who, "condition_shape", [1 if size is None else size for size in sizes[:-1]] + [sizes[-1]], ranks)
+    return tuple(None if given is None else size for given, size in zip(sizes, closed, strict=True))
 
 
 def count(who: str, name: str, value: Any, least: int = 1, remedy: str = "Count whole ones.") -> int:

@@ -38,7 +38,8 @@ class Conditions:
         if self._shape is None or self.network is None:
             return self._shape
         with tf.init_scope():
-            embedded = shapes.static(self.network(tf.zeros([1, *self._shape], self.block.variable_dtype)).shape[1:])
+            example: Any = tf.zeros([1, *shapes.closed(self._shape)], self.block.variable_dtype)
+            embedded = shapes.static(self.network(example).shape[1:])
         keep_frozen(self.network)
         return embedded
 

@@ -79,9 +79,10 @@ class DensityModel(OwnLoss, Regularized, FlowHolder, keras.Model):
     ):
         super().__init__(name=name, **kwargs)
         self.autocast = False  # likelihoods must not be computed from 16-bit data
-        for key, shape in (("event_shape", event_shape), ("condition_shape", condition_shape)):
-            if shape is not None:
-                argument_checks.shape("DensityModel", key, shape, (1, 2, 3) if key == "event_shape" else (0, 1, 2, 3))
+        if event_shape is not None:
+            argument_checks.shape("DensityModel", "event_shape", event_shape)
+        network = flow.condition_network if isinstance(flow, Flow) else condition_network
+        argument_checks.condition_shape("DensityModel", condition_shape, network)
         if isinstance(flow, Block):
             flow = Flow(flow, event_shape=event_shape, condition_shape=condition_shape, condition_network=condition_network)
         if not isinstance(flow, Flow):

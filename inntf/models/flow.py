@@ -38,9 +38,10 @@ class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
         base: any TFP distribution over latents with a `log_prob`: mixtures, uniform, von Mises, heavy tails, another flow;
             standard normal by default.  Its batch shape is the flow's.  Without samples or a mean of its own the flow has none.
         event_shape: shape of one `x`; needed for the default base where the block is not built yet.
-        condition_shape: shape of one condition, where the block is to be built with one.
-        condition_network: a Keras layer applied to conditions first (an embedding); for feature maps level by level
-            give the network to `Multiscale` instead.
+        condition_shape: shape of one condition, where the block is to be built with one; before a network sizes may be open:
+            `(None, dim)` for sequences and sets, `(None, None, channels)` for images.
+        condition_network: a Keras layer applied to conditions first (an embedding), trained and saved with the block; for
+            feature maps level by level give the network to `Multiscale` instead.
         validate_args, allow_nan_stats, name: as in `tfd.Distribution`.
 
     Raises:
@@ -93,8 +94,7 @@ class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
         if base is not None:
             flow_shapes.check_base(name, base)
         argument_checks.layer(name, "condition_network", condition_network)
-        ranks = (1, 3) if condition_network is None else (0, 1, 2, 3)  # a network makes a vector or an image of others
-        given = None if condition_shape is None else argument_checks.shape(name, "condition_shape", condition_shape, ranks)
+        given = argument_checks.condition_shape(name, condition_shape, condition_network)
         conditions = Conditions(block, condition_network, given, name)
         if event_shape is not None:
             event_shape = argument_checks.shape(name, "event_shape", event_shape)

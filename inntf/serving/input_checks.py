@@ -38,7 +38,7 @@ def checked(signature: str, value: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
     pattern = tf.constant([-1 if size is None else size for size in expected], tf.int32)
     same_rank = tf.equal(tf.size(shape), len(expected))
     compared = tf.cond(same_rank, lambda: tf.reduce_all((shape == pattern) | (pattern < 0)), lambda: tf.constant(False))
-    words = ", ".join("batch" if size is None else str(size) for size in expected)
+    words = ", ".join(("any" if i else "batch") if size is None else str(size) for i, size in enumerate(expected))
     text = [f"{signature}: received {spec.name} of shape", shape, f"expected shape ({words}). Reshape it."]
     with tf.control_dependencies([tf.debugging.Assert(compared, text)]):
         # XLA leaves assertions out; this one holds there, when the shapes are known.

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from inntf.core.errors import explain
 from inntf.core.random_states import same_draws
+from inntf.core.shapes import closed
 from inntf.serving import rehearsal_stage
 from inntf.serving.served import Served
 from inntf.serving.warm_up import write_warm_up
@@ -204,7 +205,7 @@ def _inputs(served: Served, signatures: Mapping[str, Any], x: Any, condition: An
         values["condition"] = np.asarray(condition)[:ROWS].astype(dtype)
     elif served.condition_shape is not None:
         rows = ROWS if x is None else len(np.asarray(x)[:ROWS])
-        values["condition"] = rng.normal(size=(rows, *served.condition_shape)).astype(dtype)
+        values["condition"] = rng.normal(size=(rows, *closed(served.condition_shape))).astype(dtype)
     given = {} if "condition" not in values else {"condition": tf.constant(values["condition"])}
     if x is not None:
         values["x"] = np.asarray(x)[:ROWS].astype(dtype)

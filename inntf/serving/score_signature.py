@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.random_states import same_draws
+from inntf.core.shapes import closed
 from inntf.serving.maps import Maps, given
 from inntf.serving.served import Served
 from inntf.stability.reconstruction import distance
@@ -89,7 +90,7 @@ def data_scale(served: Served, maps: Maps, sample: Any, x: Any, condition: Any) 
     if x is None:
         values, n = {"seed": tf.constant([0, 0]), "temperature": tf.constant(1.0)}, _REFERENCE
         if served.condition_shape is not None:
-            condition, n = tf.random.stateless_normal([_REFERENCE, *served.condition_shape], [0, 1]), 1
+            condition, n = tf.random.stateless_normal([_REFERENCE, *closed(served.condition_shape)], [0, 1]), 1
             values["condition"] = tf.cast(condition, dtype)
         if sample is None:
             z = tf.cast(tf.random.stateless_normal([_REFERENCE, *served.z_shape], [0, 2]), dtype)
