@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from inntf.blocks.inverse_certificate import InverseCertificate
 from inntf.blocks.residual import ResidualBlock
+from inntf.blocks.residual_branch import branch_of
 from inntf.core import Block, LipschitzBounds
 from inntf.core.arguments import Limit
 from inntf.core.bounds import unknown
@@ -38,7 +39,8 @@ class MonotoneBlock(Block):
     Args:
         network: g, as in `ResidualBlock`; a condition is joined to its input.
         coefficient: norm that each layer of a default network may have.
-        log_det: as in `ResidualBlock`: exact for events of up to 8 numbers, `RussianRoulette()` beyond.
+        log_det: as in `ResidualBlock`: exact for events of up to 8 numbers, `RussianRoulette()` beyond; g is evaluated once
+            for both determinants, and of a series only the odd terms are left.
         noise, seed, max_evaluations, memory, on_failure, refine: as in `ResidualBlock`.
         tolerance: largest l2 error of `w`, and so of either direction; `None`: as small as rounding lets it be.
         event_ndims, name, dtype, trainable, validate_args: as in `Block`.
@@ -114,19 +116,17 @@ class MonotoneBlock(Block):
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """`w - x` with `w + g(w) = 2x`."""
         self.plus._update_norms()
-        return self._through(self.plus, self.minus, x, condition)
+        return self._through(self.plus, x, condition)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """`w - z` with `w - g(w) = 2z`."""
-        return self._through(self.minus, self.plus, z, condition)
+        return self._through(self.minus, z, condition)
 
-    def _through(
-        self, solved: ResidualBlock, other: ResidualBlock, value: tf.Tensor, condition: Any
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        w, log_det = solved.inverse_and_log_det(2 * value, condition)
+    def _through(self, solved: ResidualBlock, value: tf.Tensor, condition: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        w = solved._root(2 * value, condition)
         if not log_dets_are_wanted():
             return w - value, tf.zeros([], value.dtype)
-        return w - value, log_det + other._there(w, condition, other._next_seed())[1]
+        return w - value, self.plus.log_det.cayley(branch_of(solved, condition), w, solved._next_seed())[1]
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Nothing here waits for data: `value(x, condition)`."""

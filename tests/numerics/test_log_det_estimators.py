@@ -227,3 +227,32 @@ def test_bad_input():
     ):
         with pytest.raises(ValueError, match=match):
             make()
+
+
+@pytest.mark.parametrize("estimator", [*SOME, ExactLogDet(), PowerSeries(4, dense=True)], ids=repr)
+def test_both_signs_of_a_branch_from_one_evaluation(estimator):
+    calls = []
+
+    def counted(x, branch):
+        calls.append(1)
+        return branch(x)
+
+    def run(log_det):
+        branch = Branch()
+        with tf.GradientTape() as tape:
+            tape.watch(POINTS)
+            value, found = log_det(branch)
+            loss = tf.reduce_sum(found * UPSTREAM)
+        return [value, found, *tape.gradient(loss, [POINTS, *branch.variables])]
+
+    def twice(branch):
+        value, plus = estimator(branch, POINTS, SEED)
+        return value, estimator(lambda x: -branch(x), POINTS, SEED)[1] - plus
+
+    once = run(lambda branch: estimator.cayley(lambda x: counted(x, branch), POINTS, SEED))
+    close(once, run(twice))
+    assert len(calls) == 1
+    if isinstance(estimator, ExactLogDet):
+        jacobian = Branch().jacobian(POINTS).numpy()
+        there, back = (np.linalg.slogdet(np.eye(DIM) + sign * jacobian)[1] for sign in (-1, 1))
+        np.testing.assert_allclose(once[1], there - back, rtol=1e-10)

@@ -47,6 +47,11 @@ class LogDetEstimator(Configured):
         """`function(x)` and the estimate."""
         raise NotImplementedError(f"{type(self).__name__} does not define __call__.")
 
+    def cayley(self, function: Function, x: tf.Tensor, seed: Seed = None) -> tuple[tf.Tensor, tf.Tensor]:
+        r"""`function(x)` and $\log|\det (I - J)(I + J)^{-1}|$, of the Cayley transform of J; by two calls where not better."""
+        value, plus = self(function, x, seed)
+        return value, self(lambda x: -function(x), x, seed)[1] - plus
+
 
 def probes(x: tf.Tensor, seed: tf.Tensor | None, noise: str, samples: int, probe: Probe | None = None) -> tuple[tf.Tensor, ...]:
     """`samples` independent probes of the shape of `x`, with `E v v^T = I`; or those that were given."""

@@ -47,11 +47,21 @@ class ExactLogDet(LogDetEstimator):
         self, function: Function, x: tf.Tensor, seed: Seed = None, probe: Probe | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """`function(x)` and the exact log-determinant."""
-        if isinstance(function, WithJacobian):
-            value, jacobian = function.value_and_jacobian(x)
-            return value, log_abs_det_of_identity_plus(jacobian)
-        pull = Pullback(function, x)
-        return pull.value, log_abs_det_of_identity_plus(pull.jacobian())
+        value, jacobian = _value_and_jacobian(function, x)
+        return value, log_abs_det_of_identity_plus(jacobian)
+
+    @tf.autograph.experimental.do_not_convert
+    def cayley(self, function: Function, x: tf.Tensor, seed: Seed = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """As in `LogDetEstimator`, from one Jacobian."""
+        value, jacobian = _value_and_jacobian(function, x)
+        return value, log_abs_det_of_identity_plus(-jacobian) - log_abs_det_of_identity_plus(jacobian)
+
+
+def _value_and_jacobian(function: Function, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    if isinstance(function, WithJacobian):
+        return function.value_and_jacobian(x)
+    pull = Pullback(function, x)
+    return pull.value, pull.jacobian()
 
 
 def log_abs_det_of_identity_plus(jacobian: tf.Tensor) -> tf.Tensor:

@@ -81,11 +81,22 @@ class RussianRoulette(LogDetEstimator):
         self, function: Function, x: tf.Tensor, seed: Seed = None, probe: Probe | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """`function(x)` and the estimate."""
+        return self._estimate(function, x, seed, probe)
+
+    @tf.autograph.experimental.do_not_convert
+    def cayley(self, function: Function, x: tf.Tensor, seed: Seed = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """As in `LogDetEstimator`: twice the odd terms, of one evaluation; the even ones and their variance cancel."""
+        return self._estimate(function, x, seed, cayley=True)
+
+    def _estimate(
+        self, function: Function, x: tf.Tensor, seed: Seed, probe: Probe | None = None, cayley: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         seeds = random_bits([2, 2], checked_seed("RussianRoulette", seed))
         pull = Pullback(function, x)
         v = probes(pull.x, seeds[0], self.noise, self.samples, probe)
         drawn = self.distribution.sample(tf.shape(pull.x)[:1] if self.per_sample else [], seeds[1])
-        return pull.value, weighted_series(pull, v, self._table, self.exact_terms + drawn, self.gradient, self.dense)
+        terms = self.exact_terms + drawn
+        return pull.value, weighted_series(pull, v, self._table, terms, self.gradient, self.dense, cayley)
 
     def variance_warning(self, lipschitz: float) -> str:
         r"""Why a branch of that Lipschitz constant can give the estimate an infinite variance; empty where it cannot.

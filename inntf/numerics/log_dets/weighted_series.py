@@ -16,7 +16,13 @@ _UNROLL, _UNROLL_DENSE = 4, 16  # the most terms written out; a loop costs the g
 
 
 def weighted_series(
-    pull: Pullback, v: Vectors, table: np.ndarray, terms: int | tf.Tensor, gradient: str, dense: bool | None
+    pull: Pullback,
+    v: Vectors,
+    table: np.ndarray,
+    terms: int | tf.Tensor,
+    gradient: str,
+    dense: bool | None,
+    cayley: bool = False,
 ) -> tf.Tensor:
     r"""The mean over probes of $\sum_{k=1}^{n} (-1)^{k+1} W_k / k \; v^\top J^k v$, of shape `(batch,)`.
 
@@ -31,14 +37,14 @@ def weighted_series(
         terms: n: an integer, or an int32 tensor, scalar or one a sample, `(batch,)`.
         gradient: "autodiff" or "neumann".
         dense: whether to form the Jacobian first; `None` decides by cost.
+        cayley: the series of $\log\det(I - J) - \log\det(I + J)$ in its place: `-2 W_k` for odd k, nothing for even ones.
     """
     if dense is None:
         dense = cheaper_dense(pull.x, _mean_terms(table, terms), gradient)
     of = DensePullback(pull) if dense else pull
     run = _neumann if gradient == "neumann" else _autodiff
-    return run(
-        of, v, _Weights(table, terms, v[0]), unroll=isinstance(terms, int) and terms <= (_UNROLL_DENSE if dense else _UNROLL)
-    )
+    unroll = isinstance(terms, int) and terms <= (_UNROLL_DENSE if dense else _UNROLL)
+    return run(of, v, _Weights(table, terms, v[0], cayley), unroll=unroll)
 
 
 def cheaper_dense(x: tf.Tensor, terms: float, gradient: str) -> bool:
@@ -57,17 +63,19 @@ def _mean_terms(table: np.ndarray, terms: int | tf.Tensor) -> float:
 class _Weights:
     """Signed weights by k, which is an integer (unrolled) or a tensor (in a loop); zero for samples that have stopped."""
 
-    def __init__(self, table: np.ndarray, terms: int | tf.Tensor, like: tf.Tensor):
+    def __init__(self, table: np.ndarray, terms: int | tf.Tensor, like: tf.Tensor, cayley: bool = False):
         self.dtype = like.dtype if like.dtype.size >= 4 else tf.float32
         self.table, self.terms, self.limit = table, terms, len(table)
         self.last = terms if isinstance(terms, int) else tf.reduce_max(terms)
         self._tensor = tf.constant(table, self.dtype)
+        self._of_even, self._of_odd = (0, -2) if cayley else (-1, 1)
 
     def signed(self, k: Any) -> Any:
-        """`(-1)^(k+1) W_k`."""
+        """`(-1)^(k+1) W_k`, or those of the Cayley transform."""
         if isinstance(k, int):
-            return float(self.table[k - 1]) * (1 if k % 2 else -1)
-        return tf.gather(self._tensor, k - 1) * tf.cast((2 * (k % 2) - 1) * tf.cast(k <= self.terms, tf.int32), self.dtype)
+            return float(self.table[k - 1]) * (self._of_odd if k % 2 else self._of_even)
+        sign = self._of_even + (self._of_odd - self._of_even) * (k % 2)
+        return tf.gather(self._tensor, k - 1) * tf.cast(sign * tf.cast(k <= self.terms, tf.int32), self.dtype)
 
     def over(self, k: Any) -> Any:
         """`1 / k`."""
