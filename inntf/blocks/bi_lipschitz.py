@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.blocks.inverse_certificate import InverseCertificate
+from inntf.blocks.inverse_certificate import InverseCertificate, with_rounding
 from inntf.blocks.residual import ResidualBlock
 from inntf.core import Block, LipschitzBounds
 from inntf.core.arguments import Limit, checked_count
@@ -204,10 +204,8 @@ class BiLipschitz(Block):
             self._build_from(z, condition, forward=False)
         y, log_det, found = self.residual.inverse_with_certificate(z / self.outer, self._embedded(condition))
         x = y / self.inner
-        axes = list(range(x.shape.rank - len(self.event_shape), x.shape.rank))
-        rounded = float(np.finfo(x.dtype.as_numpy_dtype).eps) * tf.sqrt(tf.reduce_sum(tf.square(x), axes))
-        certificate = dataclasses.replace(found, error_bound=found.error_bound / self.inner + rounded)
-        batch = tf.reshape(x, tf.concat([[-1], tf.shape(x)[axes[0] :]], 0))
+        certificate = with_rounding(found, x, len(self.event_shape), self.inner)
+        batch = tf.reshape(x, tf.concat([[-1], tf.shape(x)[x.shape.rank - len(self.event_shape) :]], 0))
         return x, log_det - self._log_volume(batch, log_det.dtype), certificate
 
     def _embedded(self, condition: Any) -> Any:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.blocks.inverse_certificate import InverseCertificate
+from inntf.blocks.inverse_certificate import InverseCertificate, in_shape_of, with_rounding
 from inntf.blocks.residual import ResidualBlock
 from inntf.blocks.residual_branch import branch_of
 from inntf.core import Block, LipschitzBounds
@@ -153,15 +153,7 @@ class MonotoneBlock(Block):
     ) -> tuple[tf.Tensor, tf.Tensor, InverseCertificate]:
         with solved._root.noting() as noted:
             image, log_det = way(value, condition)
-        found = noted[-1]
-        size, shape = tf.size(log_det), tf.shape(log_det)
-        bound, reached, evaluations = (
-            tf.reshape(part[:size], shape) for part in (found.error_bound, found.reached, found.evaluations)
-        )
-        axes = list(range(image.shape.rank - len(self.event_shape), image.shape.rank))
-        size = tf.sqrt(tf.reduce_sum(tf.square(image), axes))
-        rounded = bound + float(np.finfo(image.dtype.as_numpy_dtype).eps) * size  # of the difference
-        return image, log_det, InverseCertificate(rounded, reached, evaluations, found.lipschitz)
+        return image, log_det, with_rounding(in_shape_of(log_det, noted[-1]), image, len(self.event_shape))
 
     # ---- what is certain ----------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.blocks.inverse_certificate import InverseCertificate
+from inntf.blocks.inverse_certificate import InverseCertificate, in_shape_of
 from inntf.blocks.residual_branch import branch_of
 from inntf.blocks.residual_inverse import ResidualInverse
 from inntf.blocks.residual_local import residual_in_balls
@@ -193,10 +193,7 @@ class ResidualBlock(Block):
         """
         with self._root.noting() as noted:
             x, log_det = self.inverse_and_log_det(z, condition)
-        found = noted[-1]
-        size, shape = tf.size(log_det), tf.shape(log_det)
-        parts = [tf.reshape(part[:size], shape) for part in (found.error_bound, found.reached, found.evaluations)]
-        return x, log_det, InverseCertificate(*parts, found.lipschitz)  # type: ignore[call-arg]
+        return x, log_det, in_shape_of(log_det, noted[-1])
 
     def _there(self, x: tf.Tensor, condition: Any, seed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         if not log_dets_are_wanted():

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import threading
-from collections.abc import Iterator
 
 import ml_dtypes
 import tensorflow as tf
 
 from inntf.core.errors import explain
+from inntf.core.thread_flags import ThreadFlag
 
 _MODES = ("stored", "reversible", "checkpointed")
 _ON_DRIFT = ("recompute", "raise", "warn")
-_local = threading.local()
+_forced: ThreadFlag[tuple[str | None, bool]] = ThreadFlag((None, True))  # a mode, and whether drift is guarded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +56,9 @@ class Backprop:
 
     def now(self) -> Backprop:
         """The settings as `backprop_mode` leaves them."""
-        mode = getattr(_local, "mode", None) or self.mode
-        tolerance = math.inf if getattr(_local, "unguarded", False) else self.drift_tolerance
-        return dataclasses.replace(self, mode=mode, drift_tolerance=tolerance)
+        mode, guarded = _forced.value
+        tolerance = self.drift_tolerance if guarded else math.inf
+        return dataclasses.replace(self, mode=mode or self.mode, drift_tolerance=tolerance)
 
     @property
     def guarded(self) -> bool:
@@ -81,8 +80,7 @@ class Backprop:
         return math.sqrt(float(ml_dtypes.finfo(dtype.as_numpy_dtype).eps))
 
 
-@contextlib.contextmanager
-def backprop_mode(mode: str, guarded: bool = True) -> Iterator[None]:
+def backprop_mode(mode: str, guarded: bool = True) -> contextlib.AbstractContextManager[None]:
     """Within it every composition that is called or traced backpropagates so, whatever it was made with.
 
     Use `"stored"` for second derivatives and Jacobian products of a reversible model.
@@ -102,9 +100,4 @@ def backprop_mode(mode: str, guarded: bool = True) -> Iterator[None]:
         'stored'
     """
     Backprop(mode)
-    before = getattr(_local, "mode", None), getattr(_local, "unguarded", False)
-    _local.mode, _local.unguarded = mode, not guarded
-    try:
-        yield
-    finally:
-        _local.mode, _local.unguarded = before
+    return _forced.set_to((mode, guarded))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Iterator
 
-_local = threading.local()
+from inntf.core.thread_flags import ThreadFlag
+
+_marked = ThreadFlag(False)
+_asked = ThreadFlag((False, False))  # for values only, and then for gradients by the weights
 
 
-@contextlib.contextmanager
-def marked_refusals() -> Iterator[None]:
+def marked_refusals() -> contextlib.AbstractContextManager[None]:
     """Within it a sample that a block would refuse by raising comes back as NaN, as under XLA, where assertions are dropped.
 
     That is an inverse that does not reach its tolerance, a solver that does not finish, a number off the grid or out of
@@ -23,12 +23,7 @@ def marked_refusals() -> Iterator[None]:
         ...     refusals_are_marked()
         True
     """
-    before = refusals_are_marked()
-    _local.marked = True
-    try:
-        yield
-    finally:
-        _local.marked = before
+    return _marked.set_to(True)
 
 
 def refusals_are_marked() -> bool:
@@ -40,11 +35,10 @@ def refusals_are_marked() -> bool:
         >>> refusals_are_marked()
         False
     """
-    return getattr(_local, "marked", False)
+    return _marked.value
 
 
-@contextlib.contextmanager
-def values_only(*, weights: bool = False) -> Iterator[None]:
+def values_only(*, weights: bool = False) -> contextlib.AbstractContextManager[None]:
     """Within it a block may leave out an estimate of its log-determinant, and return zero for it: only values are looked at.
 
     Gradients may stop at the weights, too: values are differentiated by their inputs alone, unless `weights` says otherwise.
@@ -56,12 +50,7 @@ def values_only(*, weights: bool = False) -> Iterator[None]:
         ...     log_dets_are_wanted()
         False
     """
-    before = getattr(_local, "values_only", False), getattr(_local, "weights", False)
-    _local.values_only, _local.weights = True, weights
-    try:
-        yield
-    finally:
-        _local.values_only, _local.weights = before
+    return _asked.set_to((True, weights))
 
 
 def log_dets_are_wanted() -> bool:
@@ -73,7 +62,7 @@ def log_dets_are_wanted() -> bool:
         >>> log_dets_are_wanted()
         True
     """
-    return not getattr(_local, "values_only", False)
+    return not _asked.value[0]
 
 
 def weights_are_constants() -> bool:
@@ -86,4 +75,4 @@ def weights_are_constants() -> bool:
         ...     weights_are_constants()
         False
     """
-    return not log_dets_are_wanted() and not getattr(_local, "weights", False)
+    return _asked.value == (True, False)

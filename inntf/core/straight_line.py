@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Iterator
 
-_local = threading.local()
+from inntf.core.thread_flags import ThreadFlag
+
+_on = ThreadFlag(False)
 
 
-@contextlib.contextmanager
-def straight_line() -> Iterator[None]:
+def straight_line() -> contextlib.AbstractContextManager[None]:
     """Within it loops of a known length are traced as so many steps, and operations give way to equal ones that others know.
 
     Source: inntf.
@@ -20,12 +19,7 @@ def straight_line() -> Iterator[None]:
         ...     is_straight_line()
         True
     """
-    before = is_straight_line()
-    _local.on = True
-    try:
-        yield
-    finally:
-        _local.on = before
+    return _on.set_to(True)
 
 
 def is_straight_line() -> bool:
@@ -37,4 +31,4 @@ def is_straight_line() -> bool:
         >>> is_straight_line()
         False
     """
-    return getattr(_local, "on", False)
+    return _on.value
