@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from inntf.core.errors import explain
 from inntf.serving.card import make_card, measured_stability, write_card
+from inntf.serving.compact_graph import compact
 from inntf.serving.rehearsal import refuse, rehearse
 from inntf.serving.served import Served
 from inntf.serving.signatures import trace
@@ -134,6 +135,7 @@ def export(
     try:
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=gradients)
         tf.saved_model.save(root, str(beside), signatures=signatures, options=options)
+        compact(beside)
         rehearsal = rehearse(beside, name or folder.name, served, signatures, batch, condition)
         if not force:
             refuse(name or folder.name, rehearsal)

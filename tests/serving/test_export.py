@@ -34,6 +34,7 @@ def quick(monkeypatch):
 
     monkeypatch.setattr(tf.saved_model, "save", save)
     monkeypatch.setattr(sys.modules["inntf.serving.export"], "rehearse", lambda *_: {"faults": []})
+    monkeypatch.setattr(sys.modules["inntf.serving.export"], "compact", lambda _: None)
 
 
 def test_versions_count_up(block, tmp_path, quick):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -67,12 +68,8 @@ def test_every_kind_of_model_is_tried(kind, tmp_path):
 
 
 def test_what_cannot_be_loaded_elsewhere_is_refused(tmp_path, monkeypatch):
-    def damaged(root, path, **options):
-        os.makedirs(path)
-        with open(f"{path}/saved_model.pb", "w") as file:
-            file.write("no model")
-
-    monkeypatch.setattr(tf.saved_model, "save", damaged)
+    damaged = lambda folder: (folder / "saved_model.pb").write_text("no model")  # noqa: E731
+    monkeypatch.setattr(sys.modules["inntf.serving.export"], "compact", damaged)
     with pytest.raises(ExportRefusedError, match="does not run in another process"):
         export(real_nvp(event_shape=3, depth=1, hidden=(4,)), tmp_path / "models")
     assert os.listdir(tmp_path) == []

@@ -101,14 +101,16 @@ def conv_gram_bound(
         margin = math.prod(1 / math.cos(math.pi * (k - 1) / (2 * n)) for k, n in zip(taps, torus, strict=True))
     torus = tuple(1 if k == 1 else n for k, n in zip(taps, torus, strict=True))
     # The symbol at -w is the conjugate of that at w: half the frequencies are enough.
-    axes = [2 * np.pi * np.arange(m) / n for m, n in zip((torus[0] // 2 + 1, torus[1]), torus, strict=True)]
-    w = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
-    place = np.stack(np.meshgrid(np.arange(taps[0]), np.arange(taps[1]), indexing="ij"), -1).reshape(-1, 2)
-    phase = w.reshape(-1, 2) @ place.T
-    flat = tf.reshape(tf.cast(kernel, tf.float64), [len(place), -1])
+    rows, columns = (
+        2 * np.pi * np.arange(m)[:, None] / n * np.arange(k)
+        for m, n, k in zip((torus[0] // 2 + 1, torus[1]), torus, taps, strict=True)
+    )
+    # Of two axes, each a small constant: all phases would be most of a served graph.
+    phase = tf.reshape(tf.constant(rows)[:, None, :, None] + tf.constant(columns)[:, None, :], [-1, math.prod(taps)])
+    flat = tf.reshape(tf.cast(kernel, tf.float64), [math.prod(taps), -1])
     shape = [-1, *kernel.shape[2:]]
-    real = tf.reshape(tf.constant(np.cos(phase)) @ flat, shape)
-    imaginary = tf.reshape(tf.constant(np.sin(phase)) @ flat, shape)
+    real = tf.reshape(tf.cos(phase) @ flat, shape)
+    imaginary = tf.reshape(tf.sin(phase) @ flat, shape)
     # A complex matrix as a real one of twice the size, with the same norm.
     symbol = tf.concat([tf.concat([real, -imaginary], -1), tf.concat([imaginary, real], -1)], -2)
     return margin * tf.reduce_max(gram_bound(symbol, squarings))
