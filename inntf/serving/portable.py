@@ -59,7 +59,7 @@ def export_portable(
         model: as for `export`, without a condition.
         directory: folder for the files; made if need be, files of the same name are replaced.
         target: `"onnx"` (needs tf2onnx and onnxruntime) or `"litert"` (needs ai-edge-litert): `pip install inntf[portable]`.
-        functions: which of them; all by default.
+        functions: which of them; all by default.  No other is traced.
 
     Returns:
         Paths by function.
@@ -82,30 +82,49 @@ def export_portable(
     served = Served.of(model, loops=False)
     if served.condition_shape is not None:
         raise _refused("a model with a condition", "a model of x alone")
-    traced = _trace(served)
-    chosen = tuple(traced) if functions is None else tuple(functions)
-    if unknown := [name for name in chosen if name not in traced]:
-        raise _refused(f"functions={unknown}", f"some of {', '.join(traced)}")
+    known = _functions(served)
+    chosen = tuple(known) if functions is None else tuple(functions)
+    if unknown := [name for name in chosen if name not in known]:
+        raise _refused(f"functions={unknown}", f"some of {', '.join(known)}")
     runtime = TARGETS[target]
-    files = {name: _converted(runtime, name, traced[name], traced["inverse"]) for name in chosen}
+    files = {name: _converted(runtime, name, known[name].traced(), known["inverse"]) for name in chosen}
     folder = pathlib.Path(directory).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     return {name: _write(folder / f"{name}{runtime.SUFFIX}", content) for name, content in files.items()}
 
 
-def _trace(served: Served) -> dict[str, Any]:
-    make = functools.partial(concrete, served, guarded=False)
-    x_spec = tf.TensorSpec([None, *served.x_shape], served.dtype, "x")
-    with backprop_mode("stored"), straight_line():
-        maps = Maps.of(served, make)
-        found = {"forward": maps.forward, "inverse": maps.inverse}
-        if served.flow is not None:
-            found["log_prob"] = make("log_prob", _log_prob(served, maps), x_spec)
-        if served.classifier is not None:
-            found["classify"] = classify_function(served, make)
-        if served.autoencoder is not None:
-            more = autoencoder_functions(served.autoencoder, make, {"forward": maps.forward, "inverse": maps.inverse})
-            found |= {name: more[name] for name in ("encode", "decode")}
+class _WhenAsked:
+    """A concrete function that is traced when it is first asked for."""
+
+    def __init__(self, trace: Callable[[], Any]):
+        self._trace, self._traced = trace, None
+
+    def traced(self) -> Any:
+        """The concrete function."""
+        if self._traced is None:
+            with tf.init_scope(), backprop_mode("stored"), straight_line():  # one that calls it may be in the making
+                self._traced = self._trace()
+        return self._traced
+
+    def __call__(self, *values: Any) -> Any:
+        """What it gives."""
+        return self.traced()(*values)
+
+
+def _functions(served: Served) -> dict[str, _WhenAsked]:
+    def make(name: str, function: Callable[..., Any], *specs: tf.TensorSpec) -> _WhenAsked:
+        return _WhenAsked(functools.partial(concrete, served, name, function, *specs, guarded=False))
+
+    maps = Maps.of(served, make)
+    found = {"forward": maps.forward, "inverse": maps.inverse}
+    if served.flow is not None:
+        x_spec = tf.TensorSpec([None, *served.x_shape], served.dtype, "x")
+        found["log_prob"] = make("log_prob", _log_prob(served, maps), x_spec)
+    if served.classifier is not None:
+        found["classify"] = classify_function(served, make)
+    if served.autoencoder is not None:
+        more = autoencoder_functions(served.autoencoder, make, found)
+        found |= {name: more[name] for name in ("encode", "decode")}
     return found
 
 
@@ -125,7 +144,7 @@ def _log_prob(served: Served, maps: Maps) -> Callable[..., dict[str, tf.Tensor]]
     return log_prob
 
 
-def _converted(runtime: Any, name: str, function: Any, inverse: Any) -> bytes:
+def _converted(runtime: Any, name: str, function: Any, inverse: _WhenAsked) -> bytes:
     try:
         frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     except ValueError as error:  # it makes a constant of a variable that is assigned, too
@@ -156,13 +175,13 @@ def _converted(runtime: Any, name: str, function: Any, inverse: Any) -> bytes:
     return content
 
 
-def _compared_at(function: Any, inverse: Any, rows: int) -> tuple[np.ndarray, dict[str, tf.Tensor]]:
+def _compared_at(function: Any, inverse: _WhenAsked, rows: int) -> tuple[np.ndarray, dict[str, tf.Tensor]]:
     """Inputs, and what the model makes of them: normal numbers, or what the inverse makes of such where data have bounds."""
     x = _normal(function, rows)
     try:
         return x, function(tf.constant(x))
     except tf.errors.InvalidArgumentError:
-        x = inverse(tf.constant(_normal(inverse, rows)))["x"].numpy()
+        x = inverse(tf.constant(_normal(inverse.traced(), rows)))["x"].numpy()
         return x, function(tf.constant(x))
 
 

@@ -22,7 +22,7 @@ from inntf.models import (
     spline_flow,
 )
 from inntf.numerics.transformers import SoftplusScale
-from inntf.serving import NotPortableError, export_portable, litert, onnx
+from inntf.serving import NotPortableError, export_portable, litert, onnx, portable
 from inntf.stability.find_block import find_block
 
 pytest.importorskip("tf2onnx")
@@ -105,6 +105,16 @@ def test_a_classifier_that_iterates_backwards_only_still_classifies(target, tmp_
     paths = export_portable(model, tmp_path, target=target, functions=["classify"])
     logits = RUNTIMES[target].runner(paths["classify"].read_bytes())(x)[0]
     np.testing.assert_allclose(logits, model(x, training=False), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("asked", "traced"), [("inverse", {"inverse"}), ("log_prob", {"log_prob", "forward"})])
+def test_nothing_is_traced_that_is_not_asked_for(asked, traced, tmp_path, monkeypatch):
+    seen, concrete = [], portable.concrete
+    monkeypatch.setattr(
+        portable, "concrete", lambda served, name, *a, **k: seen.append(name) or concrete(served, name, *a, **k)
+    )
+    export_portable(FACTORIES["real_nvp"](), tmp_path, functions=[asked])
+    assert set(seen) == traced
 
 
 def test_a_file_that_computes_something_else_is_refused(tmp_path, monkeypatch):
