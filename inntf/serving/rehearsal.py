@@ -77,12 +77,11 @@ def rehearse(
             return {"rows": 0, "faults": [f"{what} holds NaN or infinity in {rows} of {len(inputs[key])} samples"]}
         rewind()
         wanted = _wanted(signatures, inputs)
-    outputs, answer = _run_elsewhere(path, inputs)
-    if outputs is None:
-        return {"faults": [f"it does not run in another process ({answer['error']})"]}
-    write_warm_up(path, name, {key: value[:1] if value.ndim > 1 else value for key, value in inputs.items()})
     data = next((value for key, value in inputs.items() if key.endswith("/x")), None)
-    return _report(data, wanted, outputs, answer)
+    report = _tried(path, inputs, wanted, data)
+    if "signatures" in report:  # it ran
+        write_warm_up(path, name, {key: value[:1] if value.ndim > 1 else value for key, value in inputs.items()})
+    return report
 
 
 def try_elsewhere(path: pathlib.Path, signatures: Mapping[str, Any], inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -96,11 +95,7 @@ def try_elsewhere(path: pathlib.Path, signatures: Mapping[str, Any], inputs: Map
     Returns:
         As `rehearse`, without what belongs to data and back.
     """
-    wanted = _wanted(signatures, inputs)
-    outputs, answer = _run_elsewhere(path, inputs)
-    if outputs is None:
-        return {"faults": [f"it does not run in another process ({answer['error']})"]}
-    return _report(None, wanted, outputs, answer)
+    return _tried(path, inputs, _wanted(signatures, inputs), None)
 
 
 def refuse(name: str, report: Mapping[str, Any]) -> None:
@@ -122,16 +117,18 @@ def refuse(name: str, report: Mapping[str, Any]) -> None:
         )
 
 
-def _run_elsewhere(path: pathlib.Path, inputs: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray] | None, dict[str, Any]]:
-    """What the signatures give in the other process, or none of it; and how it went."""
+def _tried(
+    path: pathlib.Path, inputs: Mapping[str, np.ndarray], wanted: dict[str, np.ndarray], data: np.ndarray | None
+) -> dict[str, Any]:
+    """Run the signatures in the other process and report; of one that ends or fails there is the fault alone."""
     with tempfile.TemporaryDirectory(prefix="inntf-rehearsal-") as folder:
         there = {"model": str(path.absolute()), "inputs": f"{folder}/inputs.npz", "outputs": f"{folder}/outputs.npz"}
         np.savez(there["inputs"], **inputs)
         answer = _stage.perform(there)
         if "error" in answer:
-            return None, answer
+            return {"faults": [f"it does not run in another process ({answer['error']})"]}
         with np.load(there["outputs"]) as file:
-            return dict(file), answer
+            return _report(data, wanted, dict(file), answer)
 
 
 def _report(
