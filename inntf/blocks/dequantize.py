@@ -36,14 +36,16 @@ class Dequantize(Block):
         seed: of the noise; `None` draws one.
         rounding: what the inverse does: `"floor"` (integers, gradient zero), `"straight_through"` (integers, gradient as
             without rounding), or `"none"` (`x = levels z`, less the 1/2 of `"center"`).
-        event_ndims, name, dtype, trainable, validate_args: as in `Block`; `validate_args` also checks that `x` holds whole
-            numbers (under XLA, which drops errors, others give NaN).
+        event_ndims, name, dtype, trainable, validate_args: as in `Block`; `validate_args` also refuses an `x` that is no whole
+            number (under XLA, which drops errors, it gives NaN); without, what lies between two levels passes: attacks and
+            differences move `x` by less than a level.
 
     Shapes: `x` (integer or float dtype), `z`: `(batch, dim)` or `(batch, height, width, channels)`; `log_det`: `(batch,)`.
 
     Raises:
         ValueError: for unknown noise or rounding, or more levels than the dtype can tell apart; for `x` below 0 or above
-            `levels - 1`, unless `rounding="none"` (`tf.errors.InvalidArgumentError` where a graph runs).
+            `levels - 1`, unless `rounding="none"`, and with `validate_args` between levels
+            (`tf.errors.InvalidArgumentError` where a graph runs).
 
     Source: Theis et al., "A note on the evaluation of generative models" (2016), section 3.1; as a surjection: Nielsen et
     al., "SurVAE Flows" (2020).
@@ -148,8 +150,13 @@ def _noise(block: Dequantize, noise: str | float) -> tuple[float, float]:
 
 
 def _checked_levels(block: Dequantize, x: tf.Tensor) -> tf.Tensor:
-    message = f"{block.name}: expected integers from 0 to {block.levels - 1}. Pass the raw levels, not scaled images."
     whole = tf.logical_and(tf.equal(x, tf.floor(x)), tf.logical_and(x >= 0.0, x <= block.levels - 1.0))
-    check = tf.debugging.Assert(tf.reduce_all(whole), [message])
-    with tf.control_dependencies([] if check is None else [check]):
+    largest = tf.reduce_max(tf.where(whole, tf.constant(-np.inf, x.dtype), x))
+    expected, remedy = f"integers from 0 to {block.levels - 1}", "Pass the raw levels, not scaled images."
+    if tf.executing_eagerly():
+        if not bool(tf.reduce_all(whole)):
+            raise block._error(f"x with {float(largest):.6g} in it", expected, remedy)
+        return x
+    text = [f"{block.name}: received x with", largest, f"in it, expected {expected}. {remedy}"]
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(whole), text)]):
         return tf.where(whole, x, tf.constant(float("nan"), x.dtype))  # XLA drops the assertion

@@ -142,8 +142,11 @@ def test_bad_arguments_are_refused(arguments):
 def test_scaled_images_are_refused_where_asked():
     block = Dequantize(validate_args=True)
     block.forward_and_log_det(tf.constant([[0.0, 255.0]]))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="integers from 0 to 255"):
-        block.forward_and_log_det(tf.constant([[0.0, 0.5]]))
+    for function, error in ((block.forward_and_log_det, ValueError), (None, tf.errors.InvalidArgumentError)):
+        with pytest.raises(error, match="(?s)received x with.*2.5.*in it, expected integers from 0 to 255"):
+            (function or tf.function(block.forward_and_log_det))(tf.constant([[0.0, 2.5]]))
+    compiled = tf.function(block.forward_and_log_det, jit_compile=True)(tf.constant([[0.0, 2.5]]))[0]
+    assert np.isnan(compiled).tolist() == [[False, True]]
 
 
 def test_what_is_no_level_is_out_of_range():
