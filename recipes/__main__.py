@@ -19,6 +19,7 @@ RECIPES = {
     "decorrelation": "one objective, which stable and unstable networks reach alike",
     "toy_regression": "a regression whose best fit has no inverse, and the flow loss that keeps one",
     "inverse_problems": "posteriors of ten kinds of models, beside the ground truth, with calibrated tests",
+    "inverse_problems.digits": "what is hidden of a handwritten digit, many answers for one question",
     "tables": "densities of a table's rows by the default spline flows, beside the best Gaussian mixture",
     "digits": "the classifier of digits that samples are measured with (the repository holds one)",
     "prepare": "the makers' files of a data set, made ready for the recipes",
@@ -37,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 remedy=f"Run python -m recipes.NAME, NAME one of {', '.join(RECIPES)}.",
             )
         print("python -m recipes.NAME [--help], NAME one of:")
+        width = max(map(len, RECIPES)) + 2
         for name, what in RECIPES.items():
-            print(f"  {name:16s}{what}")
+            print(f"  {name:{width}s}{what}")
 
     return exit_code(work)
 

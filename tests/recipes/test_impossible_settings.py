@@ -157,5 +157,6 @@ def test_every_recipe_is_listed():
     import pathlib
 
     folder = pathlib.Path(sys.modules["recipes.__main__"].__file__).parent
-    found = {p.parent.name for p in folder.glob("*/__main__.py") if "RECIPE = Recipe(" in p.read_text()}
+    mains = [p for p in folder.rglob("__main__.py") if "RECIPE = Recipe(" in p.read_text()]
+    found = {".".join(p.parent.relative_to(folder).parts) for p in mains}
     assert found == set(NAMES)
