@@ -129,3 +129,43 @@ def test_the_wheel_works_without_the_repository(unpacked, tmp_path):
     done = subprocess.run([sys.executable, "-m", "inntf"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert f"inntf {version()}" in done.stdout and "FAILED" not in done.stdout + done.stderr
+
+
+def python_of(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+CALLED_WITHOUT_INNTF = """
+import sys
+import tensorflow as tf
+
+answer = tf.saved_model.load("served/mine/1").signatures["log_prob"](x=tf.zeros([2, 3]))
+assert answer["log_prob"].shape == (2,) and "inntf" not in sys.modules
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("page", "words", "afterwards"),
+    [
+        ("README.md", ["DensityModel(", "condition_shape=", "stability_report("], ""),
+        (
+            "docs/guides/extending.md",
+            ["(Block):", "(Transformer):", "serving.export(", "served.log_prob("],
+            CALLED_WITHOUT_INNTF,
+        ),
+    ],
+)
+def test_a_newcomer_needs_the_pages_and_the_wheel_alone(page, words, afterwards, unpacked, tmp_path):
+    """What a page shows runs in an empty folder, in a process that knows nothing of the repository."""
+    assert page == "README.md" or f"]({page})" in (ROOT / "README.md").read_text(), "nobody finds it"
+    shown = "\n".join(python_of(page))
+    assert all(word in shown for word in words)
+    here = f"import inntf\nassert inntf.__file__.startswith({str(unpacked)!r})\n"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    for code, path in ((here + shown, {"PYTHONPATH": str(unpacked)}), (afterwards, {})):
+        (tmp_path / "mine.py").write_text(code)
+        done = subprocess.run(
+            [sys.executable, "mine.py"], cwd=tmp_path, env=environment | path, capture_output=True, text=True, timeout=600
+        )
+        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
