@@ -16,7 +16,7 @@ from inntf.core.bounds import unknown
 from inntf.core.errors import explain
 from inntf.core.local_maps import LocalMap
 from inntf.core.protocols import Sequential
-from inntf.core.shapes import Shape, sum_event
+from inntf.core.shapes import Shape, known_sizes, sum_event
 from inntf.core.upper_bounds import upper_product, upper_reciprocal
 from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.make_conditioner import Conditioner, make_conditioner
@@ -170,7 +170,7 @@ class MaskedAutoregressive(Block):
 
     def _triangular(self, magnitude: float, lipschitz: float, scope: str, reason: str = "") -> LipschitzBounds:
         """Bounds of the direction that takes one evaluation, where the entries it reads are no larger than `magnitude`."""
-        dim = self.event_shape[0]
+        (dim,) = known_sizes(self.event_shape)
         low, high = self.transformer.slopes(magnitude)
         mixed = upper_product(lipschitz, self.transformer.sensitivity(magnitude))
         if dim == 1:
@@ -192,7 +192,7 @@ class MaskedAutoregressive(Block):
         low = self.transformer.slopes(math.inf)[0]
         if low == 0:
             return math.inf, close_to_zero(self.name, self.transformer)
-        zeros = tf.zeros([1, *self.event_shape], self.variable_dtype)
+        zeros = tf.zeros([1, *known_sizes(self.event_shape)], self.variable_dtype)
         # The network reads u, where v = T(u) is no larger than `magnitude`: |u_i| <= (|v_i| + |T_i(0)|) / low.
         at_zero = self.transformer.forward(zeros, tf.cast(self.conditioner(zeros), zeros.dtype))[0][0]
         shifts = np.abs(np.asarray(at_zero, np.float64))[np.argsort(self.conditioner.degrees)]

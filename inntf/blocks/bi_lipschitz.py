@@ -17,7 +17,7 @@ from inntf.core.arguments import Limit, checked_count
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
 from inntf.core.local_maps import LocalMap
-from inntf.core.shapes import Shape
+from inntf.core.shapes import Shape, built_shape
 from inntf.core.tags import Tags
 from inntf.nets.orthogonal_net import OrthogonalNet
 from inntf.numerics.log_dets import ExactLogDet, Geometric, RussianRoulette
@@ -204,8 +204,8 @@ class BiLipschitz(Block):
             self._build_from(z, condition, forward=False)
         y, log_det, found = self.residual.inverse_with_certificate(z / self.outer, self._embedded(condition))
         x = y / self.inner
-        certificate = with_rounding(found, x, len(self.event_shape), self.inner)
-        batch = tf.reshape(x, tf.concat([[-1], tf.shape(x)[x.shape.rank - len(self.event_shape) :]], 0))
+        certificate = with_rounding(found, x, len(built_shape(self.event_shape)), self.inner)
+        batch = tf.reshape(x, tf.concat([[-1], tf.shape(x)[x.shape.rank - len(built_shape(self.event_shape)) :]], 0))
         return x, log_det - self._log_volume(batch, log_det.dtype), certificate
 
     def _embedded(self, condition: Any) -> Any:

@@ -14,7 +14,7 @@ from inntf.blocks.entrywise import entrywise_bounds
 from inntf.core import LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.boxes import EVERYWHERE, Box, broadcast_box, centre_and_radius, check_box, finite_box, is_finite
-from inntf.core.shapes import Shape, static
+from inntf.core.shapes import Shape, known_sizes, static
 from inntf.core.upper_bounds import upper_reciprocal
 from inntf.numerics import entry_maps
 from inntf.numerics.entry_maps import EntryMap
@@ -129,7 +129,7 @@ def _affine(bijector: tfb.Bijector, event: Shape, domain: Box | None, dtype: tf.
 
 
 def _matrix(bijector: tfb.Bijector, zero: tf.Tensor) -> np.ndarray:
-    outputs = math.prod(static(bijector.forward_event_shape(zero.shape[1:])))
+    outputs = math.prod(known_sizes(static(bijector.forward_event_shape(zero.shape[1:]))))
     x = tf.repeat(zero, outputs, 0)
     with tf.GradientTape() as tape:
         tape.watch(x)

@@ -17,7 +17,7 @@ from inntf.core.bounds import unknown
 from inntf.core.boxes import EVERYWHERE, Box, around, broadcast_box, centre_and_radius, is_finite
 from inntf.core.errors import explain
 from inntf.core.refusals import log_dets_are_wanted
-from inntf.core.shapes import Shape
+from inntf.core.shapes import Shape, last_size
 from inntf.core.tags import Tags
 from inntf.core.upper_bounds import upper_exp, upper_product
 from inntf.core.vjp import Gradients, recomputed_vjp
@@ -116,7 +116,7 @@ class ContinuousBlock(Block):
 
     def build(self, input_shape: Shape) -> None:
         """Make the network."""
-        dim = input_shape[-1]
+        dim = last_size(input_shape)
         wide = types.SimpleNamespace(name=self.name, dtype_policy=keras.DTypePolicy(self.variable_dtype))
         wanted = MLP((64, 64), activation="softplus") if self._wanted is None else self._wanted
         self.dynamics = make_conditioner(wide, wanted, dim)
@@ -148,7 +148,7 @@ class ContinuousBlock(Block):
                     remedy="Embed it first, for instance by Flow(condition_network=...).",
                 )
             )
-        return shape[0]
+        return last_size(shape)
 
     @property
     def tags(self) -> Tags:  # type: ignore[override]

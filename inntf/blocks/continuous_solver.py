@@ -60,7 +60,7 @@ class Solver:
 
     def __init__(self, block: Continuous):
         self.block = block
-        self.network: PureNetwork | None = None
+        self.network: PureNetwork  # set where the block is built
         self._traced: dict[Any, Any] = {}
 
     def __call__(

@@ -14,6 +14,7 @@ from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.boxes import Box, check_box
 from inntf.core.local_maps import LocalMap
+from inntf.core.shapes import is_open, known_sizes
 from inntf.nets.conditioning import dummy
 from inntf.nets.lipschitz import lipschitz_constant
 from inntf.numerics.grids import check_in_range, check_on_grid, grid_limit, round_to_grid
@@ -85,10 +86,10 @@ class ExactAdditiveCoupling(Coupling):
         """
         if not self.built:
             return unknown(f"{self.name} is not built")
-        if None in self.event_shape:
+        if is_open(self.event_shape):
             return unknown(f"{self.name}: the rounding of an image of unknown size has no bound")
         lipschitz, reason = lipschitz_constant(self.conditioner)
-        entries = self.split.part(dummy(self.event_shape, self.variable_dtype))[1].shape.num_elements()
+        entries = self.split.part(dummy(known_sizes(self.event_shape), self.variable_dtype))[1].shape.num_elements()
         bound = lower_triangular_norm(lipschitz + math.sqrt(entries), 1.0)
         return LipschitzBounds(bound, bound, "global", reason or "between points of the grid, rounding included")
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from inntf.core import Block, LipschitzBounds
 from inntf.core.boxes import EVERYWHERE, Box, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.core.errors import explain
+from inntf.core.shapes import is_open
 from inntf.core.tags import Tags
 
 _ORDERS = ("group_major", "channel_major")
@@ -70,7 +71,7 @@ class Downsampling(Block):
         """The smallest box that holds the image of a box, by the absolute values of the matrix."""
         if domain is None or not self.built:
             return None
-        if None in self._x_event_shape or not is_finite(domain):
+        if is_open(self._x_event_shape) or not is_finite(domain):
             return EVERYWHERE
         low, high = broadcast_box(domain, self._x_event_shape, self.name)
         with tf.init_scope():

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block, LipschitzBounds
-from inntf.core.boxes import NO_FINITE_BOX, Box, check_box, finite_box, is_finite
+from inntf.core.boxes import EVERYWHERE, NO_FINITE_BOX, Box, check_box, finite_box, is_finite
 from inntf.core.domain import in_range
 from inntf.core.local_maps import LocalMap, entrywise_map
 from inntf.core.upper_bounds import upper_reciprocal
@@ -58,7 +58,7 @@ def entrywise_bounds(entry: EntryMap, domain: tuple[Any, Any] | None, name: str)
         1.0
     """
     finite = domain is not None and is_finite(domain)
-    low, high = check_box(domain) if finite else (np.float64(-math.inf), np.float64(math.inf))
+    low, high = check_box(EVERYWHERE if domain is None or not finite else domain)
     least, most = entry.slopes(low, high)
     forward = max(float(np.max(most)), float(np.finfo(np.float64).tiny))
     inverse = upper_reciprocal(float(np.min(least)))

@@ -16,7 +16,7 @@ from inntf.core.bounds import unknown
 from inntf.core.boxes import EVERYWHERE, Box
 from inntf.core.errors import explain
 from inntf.core.local_maps import LocalMap
-from inntf.core.shapes import Shape
+from inntf.core.shapes import Shape, built_shape
 from inntf.core.tags import Tags
 
 
@@ -198,7 +198,7 @@ class FromBijector(Block):
         return self._known(domain)[1]
 
     def _known(self, domain: Box | None) -> tuple[LipschitzBounds, Box]:
-        return bijector_bounds.bounds_and_image(self._bijector, self.event_shape, domain, self.variable_dtype)
+        return bijector_bounds.bounds_and_image(self._bijector, built_shape(self.event_shape), domain, self.variable_dtype)
 
     def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:
         """As in `Block`: exact for affine bijectors and known maps of each entry."""

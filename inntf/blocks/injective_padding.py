@@ -11,7 +11,7 @@ import tensorflow as tf
 from inntf.core import Block, LipschitzBounds
 from inntf.core.boxes import EVERYWHERE, Box, broadcast_box, is_finite
 from inntf.core.errors import explain
-from inntf.core.shapes import Shape
+from inntf.core.shapes import Shape, is_open, last_size
 from inntf.core.tags import Tags
 
 
@@ -55,7 +55,7 @@ class InjectivePadding(Block):
 
     def build(self, input_shape: Shape) -> None:
         """No weights: note how many channels hold data."""
-        self._kept = int(input_shape[-1])
+        self._kept = last_size(input_shape)
 
     @property
     def tags(self) -> Tags:  # type: ignore[override]
@@ -79,7 +79,7 @@ class InjectivePadding(Block):
         """The box, with zeros."""
         if domain is None or not self.built:
             return None
-        if None in self._x_event_shape or not is_finite(domain):
+        if is_open(self._x_event_shape) or not is_finite(domain):
             return EVERYWHERE
         low, high = broadcast_box(domain, self._x_event_shape, self.name)
         width = [(0, 0)] * (low.ndim - 1) + [(0, self.channels - self._kept)]

@@ -17,7 +17,7 @@ from inntf.core.arguments import Limit
 from inntf.core.bounds import unknown
 from inntf.core.local_maps import LocalMap
 from inntf.core.refusals import log_dets_are_wanted
-from inntf.core.shapes import Shape
+from inntf.core.shapes import Shape, built_shape
 from inntf.core.tags import Tags
 from inntf.nets.make_conditioner import Conditioner
 from inntf.numerics.log_dets.base import LogDetEstimator
@@ -153,7 +153,7 @@ class MonotoneBlock(Block):
     ) -> tuple[tf.Tensor, tf.Tensor, InverseCertificate]:
         with solved._root.noting() as noted:
             image, log_det = way(value, condition)
-        return image, log_det, with_rounding(in_shape_of(log_det, noted[-1]), image, len(self.event_shape))
+        return image, log_det, with_rounding(in_shape_of(log_det, noted[-1]), image, len(built_shape(self.event_shape)))
 
     # ---- what is certain ----------------------------------------------------------------------------------------
 

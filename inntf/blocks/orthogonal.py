@@ -15,7 +15,7 @@ from inntf.core.arguments import checked_count
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
 from inntf.core.jacobian_products import Points
-from inntf.core.shapes import Shape
+from inntf.core.shapes import Shape, last_size
 from inntf.core.tags import Tags
 from inntf.core.weights import read
 from inntf.numerics.orthogonal import householder_product
@@ -74,7 +74,7 @@ class OrthogonalLinear(Block):
 
     def draw_weights(self, input_shape: Shape) -> dict[str, np.ndarray]:
         """Normal vectors, `(channels, reflections)`."""
-        size = input_shape[-1]
+        size = last_size(input_shape)
         count = size if self.reflections is None else self.reflections
         if count > size:
             expected, remedy = f"at most {size}, one a channel", "More reach no other matrices."

@@ -15,7 +15,7 @@ from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.boxes import EVERYWHERE, Box, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.core.local_maps import LocalMap
-from inntf.core.shapes import Shape, flatten_leading, leading_shape, restore_leading
+from inntf.core.shapes import Shape, flatten_leading, last_size, leading_shape, restore_leading
 from inntf.core.upper_bounds import upper_reciprocal
 from inntf.core.weights import read
 
@@ -57,7 +57,7 @@ class Planar(Block):
 
     def build(self, input_shape: Shape) -> None:
         """Make the two vectors and the offset."""
-        dim = input_shape[-1]
+        dim = last_size(input_shape)
         spread = keras.initializers.RandomNormal(stddev=1 / math.sqrt(dim))
         self.normal = self.add_weight(shape=(dim,), initializer=spread, name="normal")
         self.push = self.add_weight(shape=(dim,), initializer="zeros", name="push")
@@ -124,16 +124,15 @@ class Planar(Block):
         if not self.built:
             return unknown(f"{self.name} is not built")
         w, u, b, q = self._wide()
-        finite = domain is not None and is_finite(domain)
-        steepest = 1.0
-        if finite:
+        steepest, scope = 1.0, "global"
+        if domain is not None and is_finite(domain):
+            scope = "local"
             centre, radius = centre_and_radius(broadcast_box(domain, self.event_shape, self.name))
             middle, reach = w @ centre + b, np.abs(w) @ radius
             steepest = float(tanh_push.slope_range(middle - reach, middle + reach)[1])
         t, norms = steepest, float(np.linalg.norm(u) * np.linalg.norm(w))
         volume = 1 - t + q * t
         largest = (math.sqrt(4 * volume + (t * norms) ** 2) + t * norms) / 2
-        scope = "local" if finite else "global"
         if len(w) == 1:  # the other singular value, 1, is one of no direction
             return LipschitzBounds(max(1.0, volume), upper_reciprocal(min(1.0, volume)), scope)
         return LipschitzBounds(largest, largest * upper_reciprocal(volume), scope)

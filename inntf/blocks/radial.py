@@ -93,13 +93,14 @@ class Radial(Block):
         if not self.built:
             return unknown(f"{self.name} is not built")
         c, alpha, q = self._wide()
-        near, far, finite = 0.0, math.inf, domain is not None and is_finite(domain)
-        if finite:
+        near, far, scope = 0.0, math.inf, "global"
+        if domain is not None and is_finite(domain):
+            scope = "local"
             low, high = broadcast_box(domain, self.event_shape, self.name)
             near = float(np.linalg.norm(np.maximum(0.0, np.maximum(low - c, c - high))))
             far = float(np.linalg.norm(np.maximum(np.abs(low - c), np.abs(high - c))))
         least, most = (float(end) for end in _slope_range(near, far, alpha, q))
-        return LipschitzBounds(most, upper_reciprocal(least), "local" if finite else "global")
+        return LipschitzBounds(most, upper_reciprocal(least), scope)
 
     def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:
         r"""As in `Block`: the derivative of the Jacobian is a symmetric form of norm at most $2 \kappa / \sqrt{3 - 2t}$.

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.blocks.inverse_certificate import InverseCertificate, in_shape_of
-from inntf.blocks.residual_branch import branch_of
+from inntf.blocks.residual_branch import branch_of, default_network
 from inntf.blocks.residual_inverse import ResidualInverse
 from inntf.blocks.residual_local import residual_in_balls
 from inntf.core import Block, LipschitzBounds
@@ -21,16 +21,12 @@ from inntf.core.boxes import EVERYWHERE, broadcast_box, centre_and_radius, finit
 from inntf.core.errors import explain
 from inntf.core.local_maps import LocalMap
 from inntf.core.refusals import log_dets_are_wanted
-from inntf.core.shapes import Shape
+from inntf.core.shapes import Shape, is_open, last_size
 from inntf.core.tags import Tags
 from inntf.core.vjp import Gradients, call_context, recomputed_vjp
-from inntf.nets.activations import lip_swish
 from inntf.nets.conditioning import merge_condition, prepare_conditioner
-from inntf.nets.convnet import ConvNet
-from inntf.nets.lipschitz_mlp import LipschitzMLP
 from inntf.nets.make_conditioner import Conditioner
 from inntf.nets.norms import certify_norms, update_norms
-from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.numerics.log_dets import ExactLogDet, RussianRoulette
 from inntf.numerics.log_dets.base import LogDetEstimator
 
@@ -141,9 +137,9 @@ class ResidualBlock(Block):
         event = tuple(input_shape[1:])
         wanted = self._wanted
         if wanted is None:
-            wanted = _default_network(len(event), self.coefficient, self.dtype_policy)
+            wanted = default_network(len(event), self.coefficient, self.dtype_policy)
         probe = tf.zeros([1, *(4 if n is None else n for n in event)], self.variable_dtype)
-        self.network = prepare_conditioner(self, wanted, probe, event[-1])
+        self.network = prepare_conditioner(self, wanted, probe, last_size(event))
         if self.log_det is None:
             size = None if None in event else int(np.prod(event))
             self.log_det = ExactLogDet() if size is not None and size <= _EXACT_UP_TO else RussianRoulette()
@@ -198,21 +194,26 @@ class ResidualBlock(Block):
     def _there(self, x: tf.Tensor, condition: Any, seed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         if not log_dets_are_wanted():
             return x + self.branch(x, condition), tf.zeros([], x.dtype)
-        g, log_det = self.log_det(branch_of(self, condition), x, seed)
+        g, log_det = self._estimated(x, condition, seed)
         return x + g, log_det
 
     def _back(self, z: tf.Tensor, condition: Any, seed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         x = self._root(z, condition)
         if not log_dets_are_wanted():
             return x, tf.zeros([], x.dtype)
-        return x, -self.log_det(branch_of(self, condition), x, seed)[1]
+        return x, -self._estimated(x, condition, seed)[1]
+
+    def _estimated(self, x: tf.Tensor, condition: Any, seed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        if self.log_det is None:
+            raise ValueError(explain(self.name, received="no estimator", expected="a block that is built"))
+        return self.log_det(branch_of(self, condition), x, seed)
 
     def _next_seed(self) -> tf.Tensor | None:
         if not log_dets_are_wanted():
             return None
         if self.seed_generator is not None:
             return tf.bitcast(tf.cast(self.seed_generator.next(), tf.uint32), tf.int32)
-        return tf.constant([self.seed or 0, 0]) if self.log_det.needs_seed else None
+        return tf.constant([self.seed or 0, 0]) if self.log_det is not None and self.log_det.needs_seed else None
 
     def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:
         """As in `Block`: the network's slopes that can change in a ball, and what they do to the inverse."""
@@ -273,7 +274,7 @@ class ResidualBlock(Block):
         if domain is None or not self.built:
             return None
         lipschitz = self._root.lipschitz_now()
-        no_centre = self._condition_event_shape is not None or None in self._x_event_shape
+        no_centre = self._condition_event_shape is not None or is_open(self._x_event_shape)
         if no_centre or not np.isfinite(lipschitz) or not is_finite(domain):
             return EVERYWHERE
         low, high = broadcast_box(domain, self._x_event_shape, self.name)
@@ -286,12 +287,3 @@ class ResidualBlock(Block):
     def config_arguments(self) -> dict[str, Any]:
         """Constructor arguments, with the network as the layer it has become."""
         return super().config_arguments() | ({"network": self.network, "log_det": self.log_det} if self.built else {})
-
-
-def _default_network(event_ndims: int, coefficient: float, policy: Any) -> keras.layers.Layer:
-    if event_ndims == 1:
-        return LipschitzMLP((128, 128), coefficient=coefficient, dtype=policy)
-    arguments = {"coefficient": coefficient, "update_every_call": False}
-    return ConvNet(
-        64, activation=lip_swish, zero_last=False, convolution=SpectralConv2D, convolution_arguments=arguments, dtype=policy
-    )

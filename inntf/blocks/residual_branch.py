@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from inntf.core.protocols import JacobianOfWeights
+from inntf.nets.activations import lip_swish
 from inntf.nets.conditioning import merge_condition
+from inntf.nets.convnet import ConvNet
+from inntf.nets.lipschitz_mlp import LipschitzMLP
+from inntf.nets.spectral_conv import SpectralConv2D
 
 
 class BranchWithJacobian:
@@ -53,3 +58,20 @@ def branch_of(block: Any, condition: tf.Tensor | None) -> Callable[[tf.Tensor], 
     if isinstance(block.network, JacobianOfWeights) and len(block.event_shape) == 1:
         return BranchWithJacobian(block, condition)
     return lambda x: block.branch(x, condition)
+
+
+def default_network(event_ndims: int, coefficient: float, policy: Any) -> keras.layers.Layer:
+    """The network of a block that is given none: dense layers for vectors, 3x3-1x1-3x3 for images.
+
+    Source: inntf; for images Behrmann et al., "Invertible Residual Networks" (2019), section 5.
+
+    Example:
+        >>> default_network(1, 0.9, "float32").hidden
+        (128, 128)
+    """
+    if event_ndims == 1:
+        return LipschitzMLP((128, 128), coefficient=coefficient, dtype=policy)
+    arguments = {"coefficient": coefficient, "update_every_call": False}
+    return ConvNet(
+        64, activation=lip_swish, zero_last=False, convolution=SpectralConv2D, convolution_arguments=arguments, dtype=policy
+    )

@@ -45,7 +45,7 @@ class ResidualInverse:
     ):
         self.block, self.tolerance, self.on_failure = block, tolerance, on_failure
         self.refine = refine is not None and block.variable_dtype != "float64"
-        self.options = {"max_evaluations": int(max_evaluations), "memory": memory}
+        self.options: dict[str, Any] = {"max_evaluations": int(max_evaluations), "memory": memory}
         self._pure: PureNetwork | None = None
         self._constant = RememberedConstant()
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from inntf.blocks.split_base import Split
 from inntf.core.errors import explain
+from inntf.core.shapes import known_sizes, last_size
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -38,7 +39,7 @@ class ChannelSplit(Split):
 
     def build(self, event_shape: tuple[int | None, ...]) -> None:
         """Fix the cut."""
-        size = event_shape[-1]
+        size = last_size(event_shape)
         cut = size // 2 if self.at is None else self.at
         if size < 2 or not 0 < cut < size:
             raise self._too_small(size, event_shape)
@@ -131,7 +132,7 @@ class IndexSplit(Split):
 
     def build(self, event_shape: tuple[int | None, ...]) -> None:
         """Fix both index sets."""
-        size = event_shape[-1]
+        size = last_size(event_shape)
         first = np.asarray(self.identity)
         if (
             len(first) == 0
@@ -186,7 +187,7 @@ class CheckerboardSplit(Split):
         """Fix the pixels."""
         if None in event_shape or np.prod(event_shape[:2] if len(event_shape) == 3 else event_shape[-1:]) < 2:
             raise self._too_small("unknown or 1", event_shape)
-        self._shape = tuple(event_shape)
+        self._shape = known_sizes(event_shape)
         grid = np.indices(event_shape[:2]).sum(0).ravel() % 2 if len(event_shape) == 3 else np.arange(event_shape[-1]) % 2
         even, odd = np.flatnonzero(grid == 0), np.flatnonzero(grid == 1)
         self._sets = (odd, even) if self.swap else (even, odd)

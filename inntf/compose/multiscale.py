@@ -12,12 +12,13 @@ import tensorflow as tf
 from inntf.blocks.named_couplings import AffineCoupling
 from inntf.blocks.splits import ChannelSplit
 from inntf.compose.composition import Composition, widest_policy
+from inntf.compose.level_conditions import fitted_condition
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
-from inntf.core.boxes import Box, broadcast_box, finite_box
+from inntf.core.boxes import EVERYWHERE, Box, broadcast_box, finite_box
 from inntf.core.errors import explain
 from inntf.core.jacobian_products import Points, linearized_in_turn, product_in_turn
-from inntf.core.shapes import Shape, static
+from inntf.core.shapes import Shape, Sizes, known_sizes, last_size, static
 from inntf.nets.convnet import ConvNet
 from inntf.numerics.transformers.scales import ExpScale
 
@@ -103,13 +104,14 @@ class Multiscale(Composition):
         )
         shape = tuple(input_shape[1:])
         for i, level in enumerate(self.levels):
-            condition = None if conditions[i] is None else static(conditions[i].shape[1:])
+            given = conditions[i]
+            condition = None if given is None else static(given.shape[1:])
             level.ensure_built(shape, condition)
             shape = self._shapes[i]
             if i < len(self.levels) - 1:
                 if self.exits:
                     self.exits[i].ensure_built(shape, condition)
-                shape = (*shape[:2], shape[2] // 2)
+                shape = _halved(shape)
 
     def _level_shapes(self, shape: Shape) -> list[Shape]:
         # Shape of each level's output, before channels leave.
@@ -122,10 +124,10 @@ class Multiscale(Composition):
             out.append(shape)
             if i == len(self.levels) - 1:
                 break
-            if shape[-1] % 2:
+            if last_size(shape) % 2:
                 received, remedy = f"{shape[-1]} channels after level {i + 1}", "Begin the level with Squeeze() or Haar()."
                 raise ValueError(explain(self.name, received=received, expected="an even number, to halve", remedy=remedy))
-            shape = (*shape[:2], shape[2] // 2)
+            shape = _halved(shape)
         return out
 
     def _forward_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
@@ -149,7 +151,7 @@ class Multiscale(Composition):
             return [tf.cast(m, condition.dtype) for m in maps]
         if condition.shape.rank != 4:
             return [condition] * len(self.levels)
-        return [_fit(self, condition, size) for size in sizes]  # type: ignore[arg-type]
+        return [fitted_condition(self, condition, size) for size in sizes]  # type: ignore[arg-type]
 
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Image to flat latent."""
@@ -229,8 +231,7 @@ class Multiscale(Composition):
         return [self.levels[i], *self.exits[i : i + 1]]
 
     def _half(self, i: int) -> Shape:
-        height, width, channels = self._shapes[i]
-        return (height, width, channels // 2)
+        return _halved(self._shapes[i])
 
     def _sizes(self) -> list[int]:
         return [int(np.prod(self._half(i))) for i in range(len(self.levels) - 1)] + [int(np.prod(self._shapes[-1]))]
@@ -256,12 +257,14 @@ class Multiscale(Composition):
         """From level to level; flat, as the latent is."""
         if domain is None or not self.built:
             return None
-        pieces, box = [], domain
+        pieces: list[Box] = []
+        box: Box | None = domain
         for i in range(len(self.levels)):
             for block in self.stage(i):
                 box = block.image_box(box)
             stays, leaves = self._halves(i, box)
-            pieces.append(box if i == len(self.levels) - 1 else leaves)
+            whole = box if i == len(self.levels) - 1 else leaves
+            pieces.append(EVERYWHERE if whole is None else whole)
             box = stays
         # What left first comes first.
         shapes = [*(self._half(i) for i in range(len(self.levels) - 1)), self._shapes[-1]]
@@ -272,29 +275,16 @@ class Multiscale(Composition):
         """The box of what stays and the box of what leaves after level `i`."""
         if box is None:
             return None, None
-        channels = self._shapes[i][-1]
+        channels = last_size(self._shapes[i])
         low, high = broadcast_box(box, self._shapes[i])
         first, second = ((low[..., s], high[..., s]) for s in (slice(channels // 2), slice(channels // 2, None)))
         return first, second
 
 
+def _halved(shape: Shape) -> Sizes:
+    height, width, channels = known_sizes(shape)
+    return (height, width, channels // 2)
+
+
 def _flat(x: tf.Tensor) -> tf.Tensor:
     return tf.reshape(x, [-1, int(np.prod(static(x.shape[1:])))])
-
-
-def _fit(block: Block, condition: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    height, width, channels = static(condition.shape[1:])
-    factor = height // size[0] if size[0] else 0
-    if factor < 1 or (factor * size[0], factor * size[1]) != (height, width):
-        raise ValueError(
-            explain(
-                block.name,
-                received=f"a condition of {height}x{width} pixels for a level of {size[0]}x{size[1]}",
-                expected="a multiple of the level's size",
-                remedy="Resize the condition, or pass condition_network=ConditionPyramid(...).",
-            )
-        )
-    if factor == 1:
-        return condition
-    x = tf.reshape(condition, [-1, size[0], factor, size[1], factor, channels])
-    return tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4, 5]), [-1, size[0], size[1], factor * factor * channels])

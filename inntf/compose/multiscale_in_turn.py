@@ -12,7 +12,7 @@ import numpy as np
 from inntf.compose.multiscale import Multiscale
 from inntf.core import Block
 from inntf.core.local_maps import LocalMap
-from inntf.core.shapes import Shape
+from inntf.core.shapes import Shape, Sizes, known_sizes
 from inntf.core.tags import Tags
 
 
@@ -48,7 +48,7 @@ def multiscale_in_turn(whole: Multiscale, in_turn: Callable[[Block], Iterable[Ma
         ['OnTail', 'Leaving', 'OnTail']
     """
     # The state is flat, in the order of the latent: what has left, level after level, then what is still moved.
-    start, shape = 0, tuple(whole.event_shape)
+    start, shape = 0, known_sizes(whole.event_shape)
     size = math.prod(shape)
     for i in range(len(whole.levels)):
         for block in whole.stage(i):
@@ -87,7 +87,7 @@ class OnTail:
         """The block's, beside an identity."""
         flat = x.reshape(len(x), -1)
         event = self.block._z_event_shape if inverse else self.block.event_shape
-        part = flat[:, self.start :].reshape(len(x), *event)
+        part = flat[:, self.start :].reshape(len(x), *known_sizes(event))
         found = self.block.local_map(part, radius, self.whole.level_conditions(condition)[self.level], inverse)
         size = flat.shape[1]
         jacobian = np.tile(np.eye(size), [len(found.jacobian), 1, 1])
@@ -106,7 +106,7 @@ class Leaving:
     """
 
     start: int
-    shape: Shape
+    shape: Sizes
     tags = Tags(affine=True)
 
     def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:

@@ -20,7 +20,7 @@ from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.boxes import Box
 from inntf.core.errors import explain
-from inntf.core.shapes import Shape, static
+from inntf.core.shapes import Shape, built_shape, static
 from inntf.core.vjp import Gradients
 
 
@@ -238,7 +238,7 @@ class Repeat(Composition):
             return into
         name = self._template.block.name
         chain = Chain([self._template.make(s, f"{name}_{i}") for i, s in enumerate(self._slices())], **self._common())
-        return chain.ensure_built(self.event_shape, self.condition_shape)
+        return chain.ensure_built(built_shape(self.event_shape), self.condition_shape)
 
     @classmethod
     def from_chain(cls, chain: Chain, period: int = 1, **kwargs: Any) -> Repeat:
@@ -263,11 +263,11 @@ class Repeat(Composition):
             )
         steps = list(chain) if period == 1 else [Chain(chain.blocks[i : i + period]) for i in range(0, len(chain), period)]
         for step in steps:  # a step made here of built blocks has no shapes yet
-            step.ensure_built(chain.event_shape, chain.condition_shape)
+            step.ensure_built(built_shape(chain.event_shape), chain.condition_shape)
         fresh = iter([type(step).from_config(step.get_config()) for step in steps])
         repeat = cls(lambda: next(fresh), len(steps), **{"dtype": chain.dtype_policy, **kwargs})
         repeat._arguments["make_block"] = Same(steps[0])
-        repeat.ensure_built(chain.event_shape, chain.condition_shape)
+        repeat.ensure_built(built_shape(chain.event_shape), chain.condition_shape)
         for stack, *values in zip(repeat._template.stacks, *(step.variables for step in steps), strict=True):
             stack.assign(np.stack([value.numpy() for value in values]))
         return repeat

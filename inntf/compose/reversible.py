@@ -90,7 +90,7 @@ def run(
                     else:
                         seen = prints[s * every : (s + 1) * every]
                         at, between, grads = _rebuild(segment, seen, parts, held, at, d_out, d_log_det, condition)
-                        if settings.guarded:
+                        if guard is not None:
                             grads, drift = guard.check(
                                 at,
                                 checkpoints[s],
@@ -102,7 +102,7 @@ def run(
                     d_out = grads[0]
                     for tensor, grad in zip(parts, grads[1:], strict=True):
                         total[id(tensor)] = grad if total[id(tensor)] is None else total[id(tensor)] + grad
-                if settings.guarded:
+                if guard is not None:
                     guard.note(worst)
             grads = [d_out, *(total[id(t)] for t in (*given, *inputs[: len(weights)]))]
             return once_only(grads) + [None] * len(states)

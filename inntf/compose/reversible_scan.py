@@ -40,7 +40,7 @@ def recomputed(
                 d_value, d_condition, rows, worst = loops.backward(
                     after(out, d_out), checkpoints, prints, d_out, d_log_det, guard
                 )
-            if settings.guarded:
+            if guard is not None:
                 guard.note(worst)
             by_group = dict(zip(scan.weights, rows, strict=True))
             grads = [d_value, *([d_condition] if extra else []), *(by_group.get(g) for g in range(len(matrices)))]
@@ -158,7 +158,7 @@ class _Loops:
                 rebuilt, grads = true, from_there()
             else:
                 rebuilt, between, *grads = self.rebuild(start, length, at, d_at, d_log_det, prints)
-                if self.settings.guarded:
+                if guard is not None:
                     grads, drift = guard.check(rebuilt, true, between, grads, from_there)
                     rebuilt, worst = true, tf.maximum(worst, drift)
             new, more, *rows = grads

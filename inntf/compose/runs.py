@@ -8,6 +8,7 @@ from inntf.compose.chain import Chain, flat_blocks
 from inntf.compose.repeat import Repeat
 from inntf.compose.stacking import architecture
 from inntf.core import Block
+from inntf.core.shapes import built_shape
 
 _LONGEST = 4  # blocks in one step
 
@@ -37,7 +38,7 @@ def runs_as_loops(chain: Chain, *, at_least: int = 3) -> Chain:
         period, count = max(((p, _steps(keys, at, p)) for p in range(1, _LONGEST + 1)), key=_covered)
         run = blocks[at : at + period * count]
         if count >= at_least and _keeps_shape(run, period):
-            whole = Chain(run, dtype=chain.dtype_policy).ensure_built(run[0].event_shape, chain.condition_shape)
+            whole = Chain(run, dtype=chain.dtype_policy).ensure_built(built_shape(run[0].event_shape), chain.condition_shape)
             parts.append(Repeat.from_chain(whole, period))
             at += len(run)
         else:
@@ -45,7 +46,9 @@ def runs_as_loops(chain: Chain, *, at_least: int = 3) -> Chain:
             at += 1
     if len(parts) == len(blocks):
         return chain
-    return Chain(parts, name=chain.name, dtype=chain.dtype_policy).ensure_built(chain.event_shape, chain.condition_shape)
+    return Chain(parts, name=chain.name, dtype=chain.dtype_policy).ensure_built(
+        built_shape(chain.event_shape), chain.condition_shape
+    )
 
 
 def _make_of(block: Block) -> Any:
@@ -68,4 +71,4 @@ def _steps(keys: list[Any], at: int, period: int) -> int:
 
 
 def _keeps_shape(run: list[Block], period: int) -> bool:
-    return tuple(run[0].event_shape) == tuple(run[period - 1]._z_event_shape)
+    return run[0].event_shape == run[period - 1]._z_event_shape

@@ -40,11 +40,11 @@ def box_beside(boxes: Sequence[Box | None], columns: Columns) -> Box:
         >>> [end.tolist() for end in box_beside([(0.0, 1.0), (2.0, [3.0])], [[1], [0]])]
         [[2.0, 0.0], [3.0, 1.0]]
     """
-    if any(box is None for box in boxes):
-        return EVERYWHERE
     size = sum(map(len, columns))
     ends = np.empty([2, size])
     for box, part in zip(boxes, columns, strict=True):
+        if box is None:
+            return EVERYWHERE
         ends[:, list(part)] = broadcast_box(box, (len(part),))
     return finite_box(*ends)
 

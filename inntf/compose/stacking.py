@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from inntf.core import Block
 from inntf.core.errors import explain
-from inntf.core.shapes import Shape
+from inntf.core.shapes import Shape, built_shape
 
 
 class Template:
@@ -154,15 +154,17 @@ def _draw(template: Block, source: Block, initializers: dict[int, Any]) -> list[
         return None
     known: dict[int, np.ndarray] = {}
     for mine, other in zip(joint, theirs, strict=True):
-        values = other.draw_weights((None, *mine.event_shape))
-        known.update((id(getattr(mine, name)), value) for name, value in values.items())
+        values = other.draw_weights((None, *built_shape(mine.event_shape)))
+        known.update((id(getattr(mine, name)), value) for name, value in (values or {}).items())
     out = []
     for variable in template.variables:
         value = known.get(id(variable))
         if value is None:
             initializer = initializers.get(id(variable))
-            config = initializer.get_config() if isinstance(initializer, keras.initializers.Initializer) else None
-            if config is None or config.get("seed") is not None:
+            if not isinstance(initializer, keras.initializers.Initializer):
+                return None
+            config = initializer.get_config()
+            if config.get("seed") is not None:
                 return None
             if isinstance(initializer, keras.initializers.Zeros):
                 value = np.zeros(variable.shape)

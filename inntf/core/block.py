@@ -154,7 +154,7 @@ class Block(KerasSide, BijectorSide, JacobianProducts, Values, keras.layers.Laye
         """
         if domain is None or not self.built:
             return None
-        if self._condition_event_shape is not None or None in self._x_event_shape or not boxes.is_finite(domain):
+        if self._condition_event_shape is not None or shapes.is_open(self._x_event_shape) or not boxes.is_finite(domain):
             return boxes.EVERYWHERE
         bound = self.lipschitz_bounds(domain).forward
         if not np.isfinite(bound):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+
+from inntf.core.shapes import Shape, known_sizes
 
 Box = tuple[Any, Any]
 EVERYWHERE: Box = (-np.inf, np.inf)
@@ -55,7 +56,7 @@ def is_finite(box: Box) -> bool:
     return all(np.all(np.isfinite(end)) for end in check_box(box))
 
 
-def broadcast_box(box: Box, shape: Sequence[int], owner: str = "domain") -> tuple[np.ndarray, np.ndarray]:
+def broadcast_box(box: Box, shape: Shape | None, owner: str = "domain") -> tuple[np.ndarray, np.ndarray]:
     """Both ends as arrays of the shape of an event.
 
     Raises:
@@ -67,13 +68,13 @@ def broadcast_box(box: Box, shape: Sequence[int], owner: str = "domain") -> tupl
         >>> broadcast_box((0.0, [1.0, 2.0]), (2,))[0].tolist()
         [0.0, 0.0]
     """
-    ends = check_box(box)
+    ends, sizes = check_box(box), known_sizes(shape)
     try:
-        low, high = (np.broadcast_to(end, tuple(shape)) for end in ends)
+        low, high = (np.broadcast_to(end, sizes) for end in ends)
     except ValueError as error:
         raise ValueError(
             f"{owner}: received a domain with ends of shapes {ends[0].shape} and {ends[1].shape}, expected what broadcasts "
-            f"to one event of shape {tuple(shape)}. Pass two numbers, or an array of that shape each."
+            f"to one event of shape {sizes}. Pass two numbers, or an array of that shape each."
         ) from error
     return low, high
 

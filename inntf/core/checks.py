@@ -142,7 +142,8 @@ def agreed_event_ndims(block: Any, declared: int | None, given: int) -> int:
                 remedy="Change event_ndims or the input.",
             )
         )
-    return event_ndims(block, given)
+    event_ndims(block, given)
+    return given
 
 
 def enough_rank(block: Any, value: tf.Tensor, ndims: int) -> None:

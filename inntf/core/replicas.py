@@ -83,7 +83,7 @@ class _Gradients:
 
     def __call__(self, grads: Any) -> list[Any]:
         context = several_replicas()
-        grads = list(grads) if self.skipped is None else self._without_nonfinite(list(grads), context)
+        grads = list(grads) if self.skipped is None else _without_nonfinite(list(grads), context, self.skipped)
         optimizer = self._optimizer
         clip = type(optimizer)._clip_gradients
         wanted = optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue
@@ -94,13 +94,14 @@ class _Gradients:
             grads[i] = g
         return [_mapped(g, lambda values: values / context.num_replicas_in_sync) for g in clip(optimizer, grads)]
 
-    def _without_nonfinite(self, grads: list[Any], context: Any) -> list[Any]:
-        values = [g.values if isinstance(g, tf.IndexedSlices) else g for g in grads if g is not None]
-        bad = 1 - tf.cast(tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in values]), tf.int32)
-        if context is not None:
-            bad = tf.minimum(context.all_reduce(tf.distribute.ReduceOp.SUM, bad), 1)
-        self.skipped.assign_add(bad)
-        return [_mapped(g, lambda v: tf.where(tf.equal(bad, 0), v, tf.zeros_like(v))) for g in grads]
+
+def _without_nonfinite(grads: list[Any], context: Any, skipped: tf.Variable) -> list[Any]:
+    values = [g.values if isinstance(g, tf.IndexedSlices) else g for g in grads if g is not None]
+    bad = 1 - tf.cast(tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in values]), tf.int32)
+    if context is not None:
+        bad = tf.minimum(context.all_reduce(tf.distribute.ReduceOp.SUM, bad), 1)
+    skipped.assign_add(bad)
+    return [_mapped(g, lambda v: tf.where(tf.equal(bad, 0), v, tf.zeros_like(v))) for g in grads]
 
 
 def _mapped(gradient: Any, function: Any) -> Any:

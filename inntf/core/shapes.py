@@ -2,12 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.errors import explain
+
 Shape = tuple[int | None, ...]
+Sizes = tuple[int, ...]
+
+
+def built_shape(shape: Shape | None) -> Shape:
+    """The shape of what is built.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if shape is None:
+        raise ValueError(explain("inntf", received="a block that is not built", expected="one that knows its event shape"))
+    return shape
+
+
+def known_sizes(shape: Shape | None) -> Sizes:
+    """A shape without open sizes.
+
+    Raises:
+        ValueError: if it has some, or is that of a block that is not built.
+    """
+    sizes = tuple(size for size in built_shape(shape) if size is not None)
+    if len(sizes) < len(built_shape(shape)):
+        raise ValueError(explain("inntf", received=f"events of shape {shape}", expected="a shape of known sizes"))
+    return sizes
+
+
+def last_size(shape: Shape) -> int:
+    """The number of channels, or of entries of a vector, which has to be known.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    return known_sizes(shape[-1:])[0]
+
+
+def is_open(shape: Shape | None) -> bool:
+    """Whether a size is not known."""
+    return shape is None or None in shape
 
 
 def static(shape: tf.TensorShape | tuple) -> Shape:
@@ -49,7 +90,7 @@ def flatten_leading(x: tf.Tensor, event_ndims: int) -> tf.Tensor:
         return x
     lead = leading_shape(x, event_ndims)
     # The product is written out: reshape cannot infer -1 for an empty batch.
-    size = tf.reduce_prod(lead) if tf.is_tensor(lead) else _product(lead)
+    size = tf.reduce_prod(lead) if tf.is_tensor(lead) else math.prod(known_sizes(lead))
     event = tf.shape(x)[x.shape.rank - event_ndims :]
     known = x.shape[x.shape.rank - event_ndims :]
     flat = tf.reshape(x, tf.concat([[size], event], 0))
@@ -79,13 +120,6 @@ def broadcast_leading(condition: tf.Tensor, event_ndims: int, lead: tf.Tensor | 
     known = condition.shape[condition.shape.rank - event_ndims :]
     dims = [None] * (rank - event_ndims) if tf.is_tensor(lead) else list(lead)
     return flatten_leading(tf.ensure_shape(wide, tf.TensorShape(dims).concatenate(known)), event_ndims)
-
-
-def _product(sizes: Shape) -> int:
-    out = 1
-    for size in sizes:
-        out *= size
-    return out
 
 
 def sum_event(values: tf.Tensor | None, like: tf.Tensor) -> tf.Tensor:

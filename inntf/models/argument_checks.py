@@ -13,13 +13,13 @@ import tensorflow as tf
 
 from inntf.core import Block
 from inntf.core.errors import explain
-from inntf.core.shapes import Shape
+from inntf.core.shapes import Shape, Sizes
 
 _MAY_BE_OPEN = (2, 3)  # ranks of sequences, sets and images of any size
 _RANKS = {0: "()", 1: "dim or (dim,)", 2: "(length, dim)", 3: "(height, width, channels)"}
 
 
-def shape(who: str, name: str, value: Any, ranks: Sequence[int] = (1, 2, 3)) -> Shape:
+def shape(who: str, name: str, value: Any, ranks: Sequence[int] = (1, 2, 3)) -> Sizes:
     """A shape as a tuple of positive integers; one integer is that of a vector.
 
     Args:
@@ -34,8 +34,8 @@ def shape(who: str, name: str, value: Any, ranks: Sequence[int] = (1, 2, 3)) -> 
     given = (value,) if _is_number(value) else value.as_list() if isinstance(value, tf.TensorShape) else value
     if isinstance(given, str | bytes) or not isinstance(given, Sequence | np.ndarray):
         raise TypeError(_shape_text(who, name, value, ranks))
-    sizes = tuple(_integer(size) for size in given)
-    if len(sizes) not in ranks or any(size is None or size < 1 for size in sizes):
+    sizes = tuple(size for size in map(_integer, given) if size is not None and size > 0)
+    if len(given) not in ranks or len(sizes) < len(given):
         raise ValueError(_shape_text(who, name, value, ranks))
     return sizes
 
@@ -77,12 +77,12 @@ def widths(
 ) -> tuple[int, ...]:
     """Widths of hidden layers: positive integers, or one of them where `one`."""
     words = f"a sequence of positive integers{', or one' if one else ''}"
-    if one and _integer(value) is not None and _integer(value) > 0:
-        return (_integer(value),)
+    if one and (number := _integer(value)) is not None and number > 0:
+        return (number,)
     if isinstance(value, str | bytes) or not isinstance(value, Sequence | np.ndarray):
         raise _refused(who, name, value, words, remedy, wrong_type=not _is_number(value) or not one)
-    sizes = tuple(_integer(size) for size in value)
-    if any(size is None or size < 1 for size in sizes):
+    sizes = tuple(size for size in map(_integer, value) if size is not None and size > 0)
+    if len(sizes) < len(value):
         raise _refused(who, name, value, words, remedy)
     return sizes
 
@@ -147,7 +147,7 @@ def backprop(who: str, value: Any) -> None:
 
 def seed(who: str, value: Any) -> None:
     """A whole number."""
-    if _integer(value) is None or _integer(value) < 0:
+    if (number := _integer(value)) is None or number < 0:
         raise _refused(who, "seed", value, "an integer of at least 0", wrong_type=not _is_number(value))
 
 

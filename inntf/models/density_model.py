@@ -119,7 +119,8 @@ class DensityModel(OwnLoss, Regularized, FlowHolder, keras.Model):
 
     def _parts(self, inputs: Any) -> tuple[Any, Any]:
         # x and condition, checked, and cast where they are floating: Keras' arrays come as floatx, a dataset's as they are.
-        return tuple(None if value is None else self._cast(value) for value in self._check(inputs))
+        x, condition = (None if value is None else self._cast(value) for value in self._check(inputs))
+        return x, condition
 
     def _check(self, inputs: Any) -> tuple[Any, Any]:
         x, condition = fit_data.parts(inputs, self.name)

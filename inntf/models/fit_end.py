@@ -16,15 +16,16 @@ class FitEnd:
     `EarlyStopping(restore_best_weights=True)` does.  It appends to this list when training begins.
     """
 
-    when_fit_ends: list[Callable[[], None]] | None = None
+    when_fit_ends: list[Callable[[], None]] | None = None  # while nothing is fitted
 
     @functools.wraps(keras.Model.fit)  # a model that binds the arguments of fit by name sees those of Keras
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """As in Keras."""
-        object.__setattr__(self, "when_fit_ends", [])
+        ends: list[Callable[[], None]] = []
+        object.__setattr__(self, "when_fit_ends", ends)
         try:
             history = super().fit(*args, **kwargs)
-            for function in self.when_fit_ends:
+            for function in ends:
                 function()
         finally:
             object.__setattr__(self, "when_fit_ends", None)

@@ -93,7 +93,7 @@ class FlowGan(FlowHolder, keras.Model):
         self.autocast = False
         self.block = flow.block
         object.__setattr__(self, "flow", flow)
-        self.discriminator = discriminator if objective != "mle" else None
+        self.discriminator: Any = discriminator if objective != "mle" else None
         self.objective, self.mle_weight = objective, mle_weight
         self.gradient_penalty, self.noise = gradient_penalty, noise
         self.discriminator_steps = discriminator_steps
@@ -123,7 +123,7 @@ class FlowGan(FlowHolder, keras.Model):
         super().compile(optimizer=generator_optimizer, **kwargs)
         generator_optimizer.build(self.block.trainable_variables)
         self.discriminator_optimizer = None if self.discriminator is None else discriminator_optimizer
-        if self.discriminator is not None:
+        if self.discriminator is not None and discriminator_optimizer is not None:
             discriminator_optimizer.build(self.discriminator.trainable_variables)
         for optimizer in filter(None, (self.optimizer, self.discriminator_optimizer)):
             clip_what_replicas_add_up(optimizer)

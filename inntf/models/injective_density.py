@@ -9,6 +9,7 @@ import tensorflow as tf
 from inntf.compose.backprop import backprop_mode
 from inntf.core import Block
 from inntf.core.refusals import values_only
+from inntf.core.shapes import known_sizes
 
 
 def log_density_on_image(block: Block, z: tf.Tensor, kept: int) -> tf.Tensor:
@@ -35,7 +36,7 @@ def log_density_on_image(block: Block, z: tf.Tensor, kept: int) -> tf.Tensor:
         >>> round(float(log_density_on_image(block, tf.zeros([1, 3]), 2)[0] + math.log(2 * math.pi)), 4)
         1.3863
     """
-    size = math.prod(block._z_event_shape)
+    size = math.prod(known_sizes(block._z_event_shape))
     flat = tf.reshape(z, [-1, size])[:, :kept]
     with backprop_mode("stored"):
         volume = block.inverse_and_log_det(z)[1] if kept == size else _log_volume(block, z, kept, size)
@@ -48,9 +49,9 @@ def _log_volume(block: Block, z: tf.Tensor, kept: int, size: int) -> tf.Tensor:
         points = block.linearize(z, None, inverse=True)[1]
 
         def column(unit: tf.Tensor) -> tf.Tensor:
-            vector = tf.broadcast_to(tf.reshape(unit, [1, *block._z_event_shape]), tf.shape(z))
+            vector = tf.broadcast_to(tf.reshape(unit, [1, *known_sizes(block._z_event_shape)]), tf.shape(z))
             product = block.jacobian_product(points, tf.ensure_shape(vector, z.shape), None, inverse=True)
-            return tf.reshape(product, [-1, math.prod(block.event_shape)])
+            return tf.reshape(product, [-1, math.prod(known_sizes(block.event_shape))])
 
         columns = tf.map_fn(column, tf.eye(kept, size, dtype=z.dtype), parallel_iterations=1)
     triangle = tf.linalg.qr(tf.transpose(columns, [1, 2, 0])).r

@@ -13,6 +13,7 @@ from inntf.core.arguments import checked_count, typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
 from inntf.core.protocols import Regularizes
+from inntf.core.shapes import built_shape, is_open, known_sizes
 from inntf.models.autoencoder_losses import CODE_KERNEL, kernel_config, kernel_from, reconstruction_loss
 from inntf.models.autoencoder_maps import AutoencoderMaps
 from inntf.models.autoencoder_training import TERMS, AutoencoderTraining
@@ -96,7 +97,7 @@ class InnAutoencoder(AutoencoderMaps, AutoencoderTraining, Regularized, Checkpoi
         for key, value in {"padding_weight": padding_weight, "prior_weight": prior_weight}.items():
             if value < 0:
                 raise ValueError(explain("InnAutoencoder", received=f"{key}={value}", expected="a number >= 0"))
-        self.block, self.dim = block, math.prod(block.event_shape)
+        self.block, self.dim = block, math.prod(known_sizes(block.event_shape))
         self.reconstruction, self.kernel, self.seed = reconstruction, kernel, seed
         self._distance = reconstruction_loss("InnAutoencoder", reconstruction)
         self.padding_weight, self.prior_weight = float(padding_weight), float(prior_weight)
@@ -141,7 +142,7 @@ class InnAutoencoder(AutoencoderMaps, AutoencoderTraining, Regularized, Checkpoi
         words = isinstance(self.reconstruction, str)
         return {
             "block": keras.saving.serialize_keras_object(self.block),
-            "event_shape": list(self.block.event_shape),
+            "event_shape": list(built_shape(self.block.event_shape)),
             "bottleneck": self.bottleneck,
             "reconstruction": self.reconstruction if words else keras.saving.serialize_keras_object(self.reconstruction),
             "padding_weight": self.padding_weight,
@@ -175,7 +176,7 @@ def _check_block(block: Any) -> None:
         remedy = "Call ensure_built(event_shape), or make the model by inn_autoencoder."
         raise TypeError(explain("InnAutoencoder", received=received, expected="a built block", remedy=remedy))
     x_shape, z_shape = block.event_shape, block._z_event_shape
-    if None in (*x_shape, *z_shape) or math.prod(x_shape) != math.prod(z_shape):
+    if is_open(x_shape) or is_open(z_shape) or math.prod(known_sizes(x_shape)) != math.prod(known_sizes(z_shape)):
         received = f"a block from events of shape {x_shape} to {z_shape}"
         raise ValueError(explain("InnAutoencoder", received=received, expected="known shapes of one size"))
     if block.condition_shape is not None:

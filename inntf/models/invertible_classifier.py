@@ -17,6 +17,7 @@ from inntf.core.initialization import under_way
 from inntf.core.protocols import Regularizes
 from inntf.core.refusals import values_only
 from inntf.core.replicas import clip_what_replicas_add_up
+from inntf.core.shapes import built_shape
 from inntf.models.fit_end import FitEnd
 from inntf.models.inverse_error import invert_with_error, refuse_unbounded
 from inntf.models.regularized import Regularized
@@ -91,9 +92,9 @@ class IResNetClassifier(Regularized, Checkpointed, FitEnd, keras.Model):
                 )
             )
         self.body, self.head, self.invertible = body, head, invertible
-        head.build((None, *body._z_event_shape))
+        head.build((None, *built_shape(body._z_event_shape)))
         if not settled(head):
-            head(tf.zeros([1, *body._z_event_shape]))  # a head with layers that are made at its first call
+            head(tf.zeros([1, *built_shape(body._z_event_shape)]))  # a head with layers that are made at its first call
         self.set_regularizers(regularizers)
         self.built = True
 
@@ -189,7 +190,7 @@ class IResNetClassifier(Regularized, Checkpointed, FitEnd, keras.Model):
         """Body, its event shape, head."""
         return {
             "body": keras.saving.serialize_keras_object(self.body),
-            "event_shape": list(self.body.event_shape),
+            "event_shape": list(built_shape(self.body.event_shape)),
             "head": keras.saving.serialize_keras_object(self.head),
             "invertible": self.invertible,
             **self.regularizers_config(),

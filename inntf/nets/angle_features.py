@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from inntf.core.arguments import typed
 from inntf.core.errors import explain
+from inntf.core.shapes import last_size
 from inntf.numerics.intervals import Interval
 
 
@@ -53,7 +54,7 @@ class AngleFeatures(keras.layers.Layer):
         Raises:
             ValueError: if there are fewer of them.
         """
-        size = input_shape[-1]
+        size = last_size(input_shape)
         angles = list(range(size)) if self.angles is None else self.angles
         if angles and max(angles) >= size:
             expected, remedy = (
@@ -89,7 +90,8 @@ class AngleFeatures(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape of the output."""
-        return (*input_shape[:-1], input_shape[-1] + (input_shape[-1] if self.angles is None else len(self.angles)))
+        size = last_size(input_shape)
+        return (*input_shape[:-1], size + (size if self.angles is None else len(self.angles)))
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""

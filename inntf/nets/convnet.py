@@ -13,7 +13,7 @@ from inntf.core.empty_batch import any_batch
 from inntf.core.protocols import FromData
 from inntf.nets.convolve import convolve
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
-from inntf.nets.make_conditioner import policy_of, unknown_width
+from inntf.nets.make_conditioner import policy_of, width_of
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -77,10 +77,8 @@ class ConvNet(Checkpointed, keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the convolutions."""
-        if self.out_channels is None:
-            raise unknown_width(self)
         make = self.convolution or keras.layers.Conv2D
-        widths = (*self.hidden, self.out_channels)
+        widths = (*self.hidden, width_of(self))
         self.convolutions, self.norms = [], []
         with policy_of(self):
             for i, (width, size) in enumerate(zip(widths, self.kernel_sizes, strict=True)):

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import keras
 import numpy as np
 
+from inntf.core.shapes import is_open, known_sizes
 from inntf.core.upper_bounds import upper_product
 from inntf.nets.activations import activation_lipschitz
 from inntf.nets.applied_weights import built_shape, built_size, weights_as_applied
@@ -181,8 +182,9 @@ def _linear_of(layer: Any, matrix: np.ndarray, last_axis: bool, whole: bool) -> 
 
 def _convolution(layer: keras.layers.Conv2D) -> _Linear | None:
     size, kernel = built_size(layer), weights_as_applied(layer, layer.kernel)
-    if size is not None and None not in size and math.prod(size) * max(kernel.shape[2:]) <= _CONVOLUTION_UP_TO:
-        matrix = conv_matrix(kernel, size, layer.strides, layer.padding, layer.dilation_rate)
+    if not is_open(size) and math.prod(known_sizes(size)) * max(kernel.shape[2:]) <= _CONVOLUTION_UP_TO:
+        height, width = known_sizes(size)
+        matrix = conv_matrix(kernel, (height, width), layer.strides, layer.padding, layer.dilation_rate)
         return _linear_of(layer, matrix, False, True)
     if layer.kernel_size == (1, 1) and tuple(layer.strides) == (1, 1):
         return _linear_of(layer, kernel[0, 0], True, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import keras
 from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
+from inntf.core.shapes import known_sizes
 from inntf.nets.spectral_conv import SpectralConv2D
 from inntf.nets.spectral_dense import SpectralDense
 
@@ -72,7 +74,7 @@ class Discriminator(Checkpointed, keras.layers.Layer):
             input_shape = layer.compute_output_shape(input_shape)
             self.convolutions.append(layer)
         self.head = SpectralDense(1, **common)
-        self.head.build((input_shape[0], input_shape[1] * input_shape[2] * input_shape[3]))
+        self.head.build((input_shape[0], math.prod(known_sizes(input_shape[1:]))))
 
     @any_batch
     def call(self, x: Any) -> Any:

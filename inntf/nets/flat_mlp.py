@@ -14,10 +14,11 @@ import tensorflow as tf
 from inntf.core.arguments import checked_count, typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
+from inntf.core.shapes import known_sizes
 from inntf.nets.activations import activation_lipschitz
 from inntf.nets.applied_weights import weights_as_applied
 from inntf.nets.lipschitz import NO_WEIGHTS, unbounded
-from inntf.nets.make_conditioner import unknown_width
+from inntf.nets.make_conditioner import width_of
 from inntf.numerics.norms.power_iteration import spectral_norm
 
 
@@ -75,14 +76,12 @@ class FlatMLP(Checkpointed, keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights: the first kernel `(dim, groups * width)`, those behind `(groups, width, width)`."""
-        if self.out_channels is None:
-            raise unknown_width(self)
-        if self.out_channels % self.groups:
+        if width_of(self) % self.groups:
             expected = f"a multiple of groups={self.groups}"
             raise ValueError(explain(self.name, received=f"out_channels={self.out_channels}", expected=expected))
-        self._event = tuple(input_shape[1:-1])
-        channels = self.out_channels // self.groups
-        widths = (math.prod(input_shape[1:]), *self.hidden, math.prod(self._event) * channels)
+        self._event = known_sizes(input_shape[1:-1])
+        channels = width_of(self) // self.groups
+        widths = (math.prod(known_sizes(input_shape[1:])), *self.hidden, math.prod(self._event) * channels)
         self.kernels, self.biases = [], []
         for i, (before, after) in enumerate(itertools.pairwise(widths)):
             shape = (before, self.groups * after) if i == 0 else (self.groups, before, after)
@@ -101,7 +100,7 @@ class FlatMLP(Checkpointed, keras.layers.Layer):
         y = tf.transpose(tf.reshape(flat, [-1, self.groups, width]), [1, 0, 2]) + biases[0]
         for kernel, bias in zip(kernels[1:], biases[1:], strict=True):
             y = tf.matmul(self.activation(y), kernel) + bias
-        channels = self.out_channels // self.groups
+        channels = width_of(self) // self.groups
         y = tf.reshape(y, [self.groups, batch, math.prod(self._event), channels])
         return tf.reshape(tf.transpose(y, [1, 2, 0, 3]), [batch, *self._event, self.out_channels])
 
@@ -116,7 +115,7 @@ class FlatMLP(Checkpointed, keras.layers.Layer):
                 for g in range(groups):
                     matrix[g * rows : (g + 1) * rows, g * columns : (g + 1) * columns] = blocks[g]
             found.append((matrix, shift))
-        pixels, channels = math.prod(self._event), self.out_channels // self.groups
+        pixels, channels = math.prod(self._event), width_of(self) // self.groups
         order = np.arange(len(found[-1][1])).reshape(self.groups, pixels, channels).transpose(1, 0, 2).reshape(-1)
         matrix, shift = found[-1]
         return [*found[:-1], (matrix[:, order], shift[order])]

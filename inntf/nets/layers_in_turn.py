@@ -9,7 +9,7 @@ import keras
 
 from inntf.core.checkpointing import Checkpointed
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
-from inntf.nets.make_conditioner import unknown_width
+from inntf.nets.make_conditioner import width_of
 
 
 class LayersInTurn(Checkpointed, keras.layers.Layer):
@@ -27,8 +27,7 @@ class LayersInTurn(Checkpointed, keras.layers.Layer):
         Raises:
             ValueError: if `out_channels` is not known.
         """
-        if self.out_channels is None:
-            raise unknown_width(self)
+        width_of(self)
         self.layers = list(self.make_layers())
         for layer in self.layers:
             layer.build(input_shape)

@@ -18,6 +18,7 @@ from inntf.nets.fold import as_convolution
 from inntf.nets.layers_in_turn import LayersInTurn
 from inntf.nets.linear_map_kinds import ConvMap, DenseMap, IdentityMap, LinearMap, MirrorMap
 from inntf.nets.lipschitz import weights_as_applied
+from inntf.nets.make_conditioner import width_of
 from inntf.nets.orthogonal_net import OrthogonalNet
 from inntf.nets.slope_ranges import why_no_slopes
 from inntf.nets.spectral_conv import SpectralConv2D
@@ -165,6 +166,6 @@ def _orthogonal(net: OrthogonalNet, event: tuple[int, ...]) -> list[LinearMap]:
     size = event[:-1]
     maps: list[LinearMap] = []
     for kernel, bias, activation in net.parts():  # what the last one returns does not move
-        shapes, taps = [(*size, channels) for channels in kernel.shape], as_convolution(kernel, net.out_channels)
+        shapes, taps = [(*size, channels) for channels in kernel.shape], as_convolution(kernel, width_of(net))
         maps.append(ConvMap(np.tile(bias, math.prod(size)), activation, taps, (1, 1), "same", (1, 1), *shapes))
     return maps

@@ -80,7 +80,7 @@ class _WeakIdentity:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _WeakIdentity) and self.value() is not None and self.value() is other.value()
 
-    __hash__ = None
+    __hash__: None  # type: ignore[assignment]
 
 
 def settings_of(network: keras.layers.Layer, held: bool = True) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ import keras
 from inntf.core.arguments import typed
 from inntf.nets.activations import lip_swish
 from inntf.nets.layers_in_turn import LayersInTurn
+from inntf.nets.make_conditioner import width_of
 from inntf.nets.spectral_dense import SpectralDense
 
 
@@ -59,7 +60,7 @@ class LipschitzMLP(LayersInTurn):
         """The dense layers."""
         common = {"coefficient": self.coefficient, "update_every_call": False, "dtype": self.dtype_policy}
         layers = [SpectralDense(n, activation=self.activation, **common) for n in self.hidden]
-        return [*layers, SpectralDense(self.out_channels, **common)]
+        return [*layers, SpectralDense(width_of(self), **common)]
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""

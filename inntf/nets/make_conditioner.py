@@ -106,16 +106,22 @@ def _call_with(owner: Any, conditioner: Callable[..., Any], out_channels: int) -
     return [out_channels], {}
 
 
-def unknown_width(network: keras.layers.Layer) -> ValueError:
-    """The error of a network that is to be built and does not know how many outputs it has."""
-    return ValueError(
-        explain(
-            network.name,
-            received="out_channels=None, and a call that needs the weights",
-            expected="the number of output channels",
-            remedy="Set out_channels=, or pass the network as the conditioner of a block, which sets it.",
+def width_of(network: keras.layers.Layer) -> int:
+    """The number of outputs of a network that is to be built.
+
+    Raises:
+        ValueError: if it does not know it.
+    """
+    if network.out_channels is None:
+        raise ValueError(
+            explain(
+                network.name,
+                received="out_channels=None, and a call that needs the weights",
+                expected="the number of output channels",
+                remedy="Set out_channels=, or pass the network as the conditioner of a block, which sets it.",
+            )
         )
-    )
+    return network.out_channels
 
 
 @contextlib.contextmanager

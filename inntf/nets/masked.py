@@ -14,10 +14,11 @@ import tensorflow as tf
 from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
+from inntf.core.shapes import last_size
 from inntf.core.weights import read
 from inntf.nets.entry_by_entry import Choose, run_entry_by_entry
 from inntf.nets.lipschitz import NO_WEIGHTS, Bound, product, unbounded, with_activation
-from inntf.nets.make_conditioner import unknown_width
+from inntf.nets.make_conditioner import width_of
 from inntf.nets.masks import HIDDEN_DEGREES, ORDERINGS, connections, entry_degrees, given_degrees, hidden_degrees
 from inntf.nets.remembered import remembered
 from inntf.nets.slope_ranges import global_slopes
@@ -99,9 +100,8 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
 
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
         """Make the masks and the weights."""
-        if self.out_channels is None:
-            raise unknown_width(self)
-        dim = self.dim = x_shape[-1]
+        numbers, dim = width_of(self), last_size(x_shape)
+        self.dim = dim
         self.degrees = entry_degrees(dim, self.ordering, self.seed)
         rng = np.random.default_rng(None if self.seed is None else [1, self.seed])
         lowest = 0 if condition_shape is not None or dim == 1 else 1  # without a condition a unit of degree 0 is a constant
@@ -115,7 +115,7 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
                 continue
             floor = int(self.unit_degrees[-1].min()) if i else lowest
             self.unit_degrees.append(hidden_degrees(width, floor, dim, self.hidden_degrees, rng))
-        ends = np.repeat(self.degrees, self.out_channels)
+        ends = np.repeat(self.degrees, numbers)
         layers = [self.degrees, *self.unit_degrees]
         self.masks = [connections(a, b) for a, b in itertools.pairwise(layers)]
         self.masks.append(connections(layers[-1], ends, strict=True))
@@ -127,7 +127,9 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         self.biases = [self._weight(f"bias_{i}", m.shape[1:], "zeros") for i, m in enumerate(self.masks)]
         self.condition_kernel = self.direct_kernel = None
         if condition_shape is not None:
-            self.condition_kernel = self._weight("condition_kernel", (condition_shape[-1], self.hidden[0]), "glorot_uniform")
+            self.condition_kernel = self._weight(
+                "condition_kernel", (last_size(condition_shape), self.hidden[0]), "glorot_uniform"
+            )
         if self.direct:
             self.direct_mask = connections(self.degrees, ends, strict=True)
             self.direct_kernel = self._weight("direct_kernel", self.direct_mask.shape, last)
@@ -226,7 +228,7 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
 
 
 def _check(hidden: tuple[int, ...], residual: bool, ordering: Any, degrees: Any) -> None:
-    wrong = remedy = None
+    wrong = remedy = ""
     if not hidden or min(hidden) < 1:
         wrong, remedy = f"hidden={hidden}", "Give at least one hidden layer of at least one unit."
     elif residual and len(set(hidden)) > 1:

@@ -13,10 +13,11 @@ import tensorflow as tf
 from inntf.core.arguments import checked_count, typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
+from inntf.core.shapes import last_size
 from inntf.core.weights import read
 from inntf.nets.fold import Fold, fold, fold_slope, shift_channels
 from inntf.nets.lipschitz import NO_WEIGHTS, unbounded
-from inntf.nets.make_conditioner import unknown_width
+from inntf.nets.make_conditioner import width_of
 from inntf.numerics.orthogonal import cayley, nonexpansive
 
 _SHARPEST = 5.0  # of log sharpness: beyond e^5 a fold is an absolute value to the eye, and beyond e^88 a NaN
@@ -85,9 +86,7 @@ class OrthogonalNet(Checkpointed, keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights."""
-        if self.out_channels is None:
-            raise unknown_width(self)
-        width = self.out_channels + self.hidden
+        width = width_of(self) + self.hidden
 
         self.rotations = [
             self.add_weight(shape=(width, width), initializer=self._first_rotation(), name=f"rotation_{k}")
@@ -99,7 +98,7 @@ class OrthogonalNet(Checkpointed, keras.layers.Layer):
             self.biases.append(self.add_weight(shape=(self.hidden,), initializer=normal, name=f"bias_{k}"))
             self.log_sharpness.append(self.add_weight(shape=(self.hidden,), initializer="zeros", name=f"log_sharpness_{k}"))
         self.last_bias = self.add_weight(shape=(self.out_channels,), initializer="zeros", name="last_bias")
-        self._inputs = input_shape[-1]
+        self._inputs = last_size(input_shape)
 
     def _first_rotation(self) -> Callable[..., Any]:
         normal = keras.initializers.RandomNormal(stddev=1 / math.sqrt(self.hidden))
@@ -116,7 +115,7 @@ class OrthogonalNet(Checkpointed, keras.layers.Layer):
         """Kernels `(in, out)` with norms of at most 1, the last of at most c, then biases and sharpnesses; compute dtype."""
         dtype = tf.as_dtype(self.compute_dtype)
         turned = [cayley(read(raw)) for raw in self.rotations]
-        first, last = _embedding(self._inputs, self.out_channels, self.hidden, self.initial_slope)
+        first, last = _embedding(self._inputs, width_of(self), self.hidden, self.initial_slope)
         turned[0] = tf.linalg.matmul(tf.constant(first), turned[0])
         turned[-1] = tf.linalg.matmul(turned[-1], tf.constant(last))
         kernels = [nonexpansive(kernel, dtype) for kernel in turned[:-1]]
@@ -152,7 +151,7 @@ class OrthogonalNet(Checkpointed, keras.layers.Layer):
         weights = [np.asarray(tf.cast(value, tf.float64)) for value in self.effective_weights()]
         kernels, biases, sharpness, last_bias = self._sorted(weights)
         biases = [np.concatenate([np.zeros(self.out_channels), bias]) for bias in biases]
-        folds = [Fold(self.out_channels, sharp) for sharp in sharpness]
+        folds = [Fold(width_of(self), sharp) for sharp in sharpness]
         return list(zip(kernels, [*biases, last_bias], [*folds, None], strict=True))
 
     def call(self, x: Any) -> Any:

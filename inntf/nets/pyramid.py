@@ -13,6 +13,7 @@ from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
 from inntf.core.errors import explain
+from inntf.core.shapes import is_open, known_sizes, last_size
 
 Size = tuple[int, int]
 _LARGEST_STRIDE = 4
@@ -65,7 +66,7 @@ class ConditionPyramid(Checkpointed, keras.layers.Layer):
             )
         self.levels, self.activation = levels, keras.activations.get(activation)
         self.sizes: tuple[Size, ...] | None = None
-        self._condition_event: tuple[int, ...] | None = None
+        self._condition_event: tuple[int, ...] = ()
 
     def ensure_built(self, condition_shape: Sequence[int], sizes: Sequence[Size]) -> ConditionPyramid:
         """Make the layers for conditions of shape `condition_shape` (without batch) and the levels' `sizes`; returns self."""
@@ -78,7 +79,7 @@ class ConditionPyramid(Checkpointed, keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the layers; the sizes must be known."""
         event = tuple(input_shape[1:])
-        if self.sizes is None or len(event) not in (1, 3) or None in event:
+        if self.sizes is None or len(event) not in (1, 3) or is_open(event):
             raise ValueError(
                 explain(
                     self.name,
@@ -87,26 +88,34 @@ class ConditionPyramid(Checkpointed, keras.layers.Layer):
                     remedy="Call pyramid(condition, sizes), or ensure_built(condition_shape, sizes).",
                 )
             )
-        self._condition_event = event
+        self._condition_event = known_sizes(event)
         if len(event) == 1:
-            self._build_climb(event[0])
+            self._build_climb(last_size(event))
         else:
-            self._build_descent(event)
+            self._build_descent(self._condition_event)
         self.built = True
 
+    @property
+    def _known(self) -> tuple[Size, ...]:
+        if self.sizes is None:
+            raise ValueError(
+                explain(self.name, received="no sizes", expected="those of the levels", remedy="Call ensure_built.")
+            )
+        return self.sizes
+
     def _build_climb(self, dim: int) -> None:
-        (height, width), top = self.sizes[-1], self.channels[-1]
+        (height, width), top = self._known[-1], self.channels[-1]
         self.start = self._layer(keras.layers.Dense, height * width * top)
         self.start.build((None, dim))
         self.convolutions = []
         for i in reversed(range(self.levels - 1)):
             layer = self._layer(keras.layers.Conv2D, self.channels[i], 3, padding="same")
-            layer.build((None, *self.sizes[i], self.channels[i + 1]))
+            layer.build((None, *self._known[i], self.channels[i + 1]))
             self.convolutions.append(layer)
 
     def _build_descent(self, event: tuple[int, ...]) -> None:
         self.convolutions, shape = [], event
-        for size, channels in zip(self.sizes, self.channels, strict=True):
+        for size, channels in zip(self._known, self.channels, strict=True):
             stride = _stride(shape[:2], size)
             kernel = tuple(max(3, 2 * s - 1) for s in stride or (1, 1))
             layer = self._layer(keras.layers.Conv2D, channels, kernel, strides=stride or 1, padding="same")
@@ -128,12 +137,12 @@ class ConditionPyramid(Checkpointed, keras.layers.Layer):
     def call(self, condition: Any) -> list[Any]:
         """The maps, one a level."""
         if len(self._condition_event) == 1:
-            maps = [keras.ops.reshape(self.start(condition), (-1, *self.sizes[-1], self.channels[-1]))]
-            for size, convolution in zip(self.sizes[-2::-1], self.convolutions, strict=False):
+            maps = [keras.ops.reshape(self.start(condition), (-1, *self._known[-1], self.channels[-1]))]
+            for size, convolution in zip(self._known[-2::-1], self.convolutions, strict=False):
                 maps.append(convolution(_resize(maps[-1], size)))
             return maps[::-1]
         maps, x = [], condition
-        for size, convolution in zip(self.sizes, self.convolutions, strict=True):
+        for size, convolution in zip(self._known, self.convolutions, strict=True):
             x = convolution(x if _stride(x.shape[1:3], size) else _resize(x, size))
             maps.append(x)
         return maps
@@ -154,7 +163,7 @@ class ConditionPyramid(Checkpointed, keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> list[tuple[int | None, ...]]:
         """Shapes of the maps."""
-        return [(input_shape[0], *size, channels) for size, channels in zip(self.sizes, self.channels, strict=True)]
+        return [(input_shape[0], *size, channels) for size, channels in zip(self._known, self.channels, strict=True)]
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
@@ -169,7 +178,7 @@ class ConditionPyramid(Checkpointed, keras.layers.Layer):
         """What the layers were made for."""
         if not self.built:
             return None
-        return {"condition_shape": list(self._condition_event), "sizes": [list(size) for size in self.sizes]}
+        return {"condition_shape": list(self._condition_event), "sizes": [list(size) for size in self._known]}
 
     def build_from_config(self, config: dict[str, Any] | None) -> None:
         """Make the layers again, before weights are loaded."""

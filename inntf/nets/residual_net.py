@@ -10,8 +10,9 @@ import tensorflow as tf
 from inntf.core.arguments import checked_count, typed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
+from inntf.core.shapes import last_size
 from inntf.nets.convolve import convolve
-from inntf.nets.make_conditioner import policy_of, unknown_width
+from inntf.nets.make_conditioner import policy_of, width_of
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -65,9 +66,7 @@ class ResidualNet(Checkpointed, keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the layers: the first, two and perhaps a gate for each step, the last."""
-        if self.out_channels is None:
-            raise unknown_width(self)
-        channels, images = input_shape[-1], len(input_shape) == 4
+        width, channels, images = width_of(self), last_size(input_shape), len(input_shape) == 4
         if self.gate_channels > channels:
             expected = f"at most {channels}, the channels of the input"
             raise ValueError(explain(self.name, received=f"gate_channels={self.gate_channels}", expected=expected))
@@ -83,7 +82,7 @@ class ResidualNet(Checkpointed, keras.layers.Layer):
             for _ in range(self.depth):
                 self.layers += [made(self.hidden, 3, self.hidden) for _ in range(2)]
                 self.layers += [made(self.hidden, 1, self.gate_channels)] if self.gate_channels else []
-            self.layers.append(made(self.out_channels, 1, self.hidden, **zeros))
+            self.layers.append(made(width, 1, self.hidden, **zeros))
 
     def call(self, x: Any) -> Any:
         """Apply the network."""

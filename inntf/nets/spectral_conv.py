@@ -11,6 +11,7 @@ import tensorflow as tf
 from inntf.core.arguments import checked_count, typed
 from inntf.core.empty_batch import at_least_one_row
 from inntf.core.errors import explain
+from inntf.core.shapes import last_size
 from inntf.nets.spectral_layer import SpectralLayer
 from inntf.numerics.norms.conv_norms import conv_norm_bound
 from inntf.numerics.norms.power_iteration import conv, conv_power_iteration, conv_transpose, pair
@@ -85,13 +86,13 @@ class SpectralConv2D(SpectralLayer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights."""
         self._size = (input_shape[1], input_shape[2])
-        self.make_weights((*self.kernel_size, input_shape[-1], self.filters), input_shape)
+        self.make_weights((*self.kernel_size, last_size(input_shape), self.filters), input_shape)
 
     def vector_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """(1, height, width, channels)."""
         extent = [(k - 1) * d + 1 for k, d in zip(self.kernel_size, self.dilation_rate, strict=True)]
         size = [n or max(_SIZE_WHERE_OPEN, 2 * e) for n, e in zip(input_shape[1:3], extent, strict=True)]
-        return (1, *size, input_shape[-1])
+        return (1, *size, last_size(input_shape))
 
     def linear_map(self, kernel: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         """The convolution."""

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.arguments import checked_count, typed
+from inntf.core.shapes import last_size
 from inntf.nets.applied_weights import weights_as_applied
 from inntf.nets.spectral_layer import SpectralLayer
 from inntf.numerics.norms.power_iteration import dense_power_iteration, spectral_norm
@@ -48,11 +49,11 @@ class SpectralDense(SpectralLayer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights."""
-        self.make_weights((input_shape[-1], self.units), input_shape)
+        self.make_weights((last_size(input_shape), self.units), input_shape)
 
     def vector_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """(dim,)."""
-        return (input_shape[-1],)
+        return (last_size(input_shape),)
 
     def linear_map(self, kernel: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         """`v @ kernel`."""

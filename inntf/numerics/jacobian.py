@@ -213,7 +213,14 @@ def _traced(function: Function) -> Callable[[tf.Tensor, int], tf.Tensor]:
     """`(x, rows)` to the Jacobian, traced once for a `tf.function`."""
     if function not in _traces:
         known = weakref.ref(function)  # a strong one would keep the entry for ever
-        _traces[function] = traced(lambda x, rows: _in_passes(known(), x, rows))
+
+        def in_passes(x: tf.Tensor, rows: int) -> tf.Tensor:
+            alive = known()
+            if alive is None:
+                raise ReferenceError("jacobian: the function is gone")
+            return _in_passes(alive, x, rows)
+
+        _traces[function] = traced(in_passes)
     return _traces[function]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from inntf.core.shapes import built_shape
 from inntf.models.invertible_autoencoder import InnAutoencoder
 from inntf.numerics.stateless_draws import gaussian
 from inntf.serving.input_checks import checked_count, checked_seed, checked_temperature
@@ -27,7 +28,7 @@ def autoencoder_functions(model: InnAutoencoder, function: Callable[..., Any], m
         Concrete functions by name.
     """
     dtype = model.block.variable_dtype
-    x_spec = tf.TensorSpec([None, *model.block.event_shape], dtype, name="x")
+    x_spec = tf.TensorSpec([None, *built_shape(model.block.event_shape)], dtype, name="x")
     y_spec = tf.TensorSpec([None, model.bottleneck], dtype, name="y")
 
     def encode(x: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -96,7 +96,7 @@ def _fault(node: dict[str, Any], classes: tuple[type, ...]) -> str | None:
     if name == "function":
         return _fault_of_function(node)
     found = keras.saving.get_registered_object(registered) if registered else None
-    if found is not None:
+    if registered and found is not None:
         return None if _is_ours(registered, found, classes) else f"{registered}, which somebody else has registered"
     if name in _REACHING_OUT:
         return f"{shown}, which runs code or reads files"
@@ -115,7 +115,7 @@ def _fault_of_function(node: dict[str, Any]) -> str | None:
     if not isinstance(name, str):
         return shown
     found = keras.saving.get_registered_object(registered) if registered and registered != "function" else None
-    if found is not None:
+    if registered and found is not None:
         return None if _is_ours(registered, found, ()) else f"{registered}, which somebody else has registered"
     if node.get("module") != "builtins":
         return f"{shown} of {str(node.get('module'))[:80]}"

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from inntf.core import Block
+from inntf.core.shapes import built_shape
 from inntf.serving.served import Served
 from inntf.stability.block_functions import split_at_rounding
 
@@ -38,7 +39,7 @@ class Maps:
         """Trace them by `make(name, function, spec)`, which adds the spec of a condition."""
         blocks, rest = split_at_rounding(served.computed)
         lead = _leading(served, blocks)
-        h_spec = tf.TensorSpec([None, *rest.event_shape], served.dtype, name="x")
+        h_spec = tf.TensorSpec([None, *built_shape(rest.event_shape)], served.dtype, name="x")
         z_spec = tf.TensorSpec([None, *served.z_shape], served.dtype, name="z")
 
         def smooth_forward(x: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:

@@ -17,6 +17,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from inntf.compose.backprop import backprop_mode
 from inntf.core.errors import explain
 from inntf.core.straight_line import straight_line
+from inntf.models.flow import Flow
 from inntf.serving import litert, onnx
 from inntf.serving.autoencoder_signatures import autoencoder_functions
 from inntf.serving.maps import Maps, given
@@ -119,24 +120,24 @@ def _functions(served: Served) -> dict[str, _WhenAsked]:
     found = {"forward": maps.forward, "inverse": maps.inverse}
     if served.flow is not None:
         x_spec = tf.TensorSpec([None, *served.x_shape], served.dtype, "x")
-        found["log_prob"] = make("log_prob", _log_prob(served, maps), x_spec)
+        found["log_prob"] = make("log_prob", _log_prob(served.flow, maps), x_spec)
     if served.classifier is not None:
-        found["classify"] = classify_function(served, make)
+        found["classify"] = classify_function(served, served.classifier, make)
     if served.autoencoder is not None:
         more = autoencoder_functions(served.autoencoder, make, found)
         found |= {name: more[name] for name in ("encode", "decode")}
     return found
 
 
-def _log_prob(served: Served, maps: Maps) -> Callable[..., dict[str, tf.Tensor]]:
-    base = served.flow.base
+def _log_prob(flow: Flow, maps: Maps) -> Callable[..., dict[str, tf.Tensor]]:
+    base = flow.base
 
     def log_prob(x: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         found = maps.forward(x, *given(condition))
         z = found["z"]
         if base.name == "standard_normal":  # in plain operations: not all of TFP's can be converted
             axes = list(range(1, z.shape.rank))
-            prior = -0.5 * tf.reduce_sum(z * z, axes) - 0.5 * math.prod(served.z_shape) * math.log(2 * math.pi)
+            prior = -0.5 * tf.reduce_sum(z * z, axes) - 0.5 * flow.dim * math.log(2 * math.pi)
         else:
             prior = base.log_prob(z)
         return {"log_prob": prior + tf.cast(found["log_det"], prior.dtype)}

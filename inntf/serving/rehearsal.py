@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import tensorflow as tf
@@ -236,9 +236,10 @@ class _Stage:
         """Its answer to a request."""
         process = self._started()
         try:
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
+            requests, answers = _pipes(process)
+            requests.write(json.dumps(request) + "\n")
+            requests.flush()
+            line = answers.readline()
         except OSError:
             line = ""
         if line:
@@ -250,10 +251,11 @@ class _Stage:
         """End the process, if there is one."""
         process, self._process = self._process, None
         if process is not None and self._owner == os.getpid():
+            requests, answers = _pipes(process)
             with contextlib.suppress(OSError):
-                process.stdin.close()
+                requests.close()
             process.wait()
-            process.stdout.close()
+            answers.close()
 
     def _started(self) -> subprocess.Popen[str]:
         if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
@@ -270,6 +272,12 @@ class _Stage:
             self._owner = os.getpid()
             atexit.register(self.end)
         return self._process
+
+
+def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    if process.stdin is None or process.stdout is None:
+        raise ValueError("the process was started without pipes")
+    return process.stdin, process.stdout
 
 
 _stage = _Stage()

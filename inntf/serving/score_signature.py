@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.random_states import same_draws
-from inntf.core.shapes import closed
+from inntf.core.shapes import closed, known_sizes
+from inntf.models.flow import Flow
 from inntf.serving.maps import Maps, given
 from inntf.serving.served import Served
 from inntf.stability.reconstruction import distance
@@ -21,7 +22,7 @@ _REFERENCE = 64  # samples whose spread stands for that of the data
 _SMALLEST = 1.6465 / PROBES  # what the mean of 8 squared normal numbers is above of in 99 % of all draws
 
 
-def score_function(served: Served, maps: Maps, make: Callable[..., Any], limit: float) -> Any:
+def score_function(served: Served, flow: Flow, maps: Maps, make: Callable[..., Any], limit: float) -> Any:
     r"""`score`: `x [, condition]` to `log_prob`, `reconstruction_error`, `inverse_lipschitz` and `trusted`, `(batch,)` each.
 
     `inverse_lipschitz` bounds $\|\partial F^{-1}/\partial z\|_2$ at $z = F(x)$ by the Frobenius norm $\|J\|_F$, from
@@ -33,7 +34,8 @@ def score_function(served: Served, maps: Maps, make: Callable[..., Any], limit: 
     $\epsilon \max(|z|, \sqrt D)$ times the bound, is above `limit`.
 
     Args:
-        served: the model, with a density.
+        served: the model.
+        flow: its density.
         maps: its two directions.
         make: `(name, function, *specs)` to a concrete function that looks at what it is given.
         limit: 1 % of `data_scale`.
@@ -44,11 +46,11 @@ def score_function(served: Served, maps: Maps, make: Callable[..., Any], limit: 
     Source: inntf; Behrmann et al., "Understanding and Mitigating Exploding Inverses in Invertible Neural Networks" (2021),
         on likelihoods that a lost inverse makes meaningless.
     """
-    dims = math.prod(served.z_shape)
+    dims = math.prod(known_sizes(served.z_shape))
     probes = min(dims, PROBES)
 
     def score(x: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        base = served.flow.base
+        base = flow.base
         h, log_det = maps.leading(x, condition)
         found = maps.smooth_forward(h, *given(condition))
         log_prob = base.log_prob(found["z"]) + tf.cast(log_det + found["log_det"], base.dtype)

@@ -12,7 +12,7 @@ from inntf.compose.chain import Chain
 from inntf.compose.runs import runs_as_loops
 from inntf.core import Block
 from inntf.core.errors import explain
-from inntf.core.shapes import Shape
+from inntf.core.shapes import Shape, built_shape
 from inntf.models.flow import Flow
 from inntf.models.invertible_autoencoder import InnAutoencoder
 from inntf.models.invertible_classifier import IResNetClassifier
@@ -99,12 +99,12 @@ class Served:
     @property
     def x_shape(self) -> Shape:
         """Shape of one `x`."""
-        return tuple(self.block.event_shape)
+        return built_shape(self.block.event_shape)
 
     @property
     def z_shape(self) -> Shape:
         """Shape of one `z`."""
-        return tuple(self.block._z_event_shape)
+        return built_shape(self.block._z_event_shape)
 
     def embed(self, condition: tf.Tensor | None) -> tf.Tensor | None:
         """What the block gets for a condition."""

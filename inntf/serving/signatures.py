@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from inntf.compose.backprop import backprop_mode
 from inntf.models.base_draws import can_draw
+from inntf.models.flow import Flow
+from inntf.models.invertible_classifier import IResNetClassifier
 from inntf.serving.autoencoder_signatures import autoencoder_functions
 from inntf.serving.input_checks import checked, checked_count, checked_seed, checked_temperature, finite, same_batch
 from inntf.serving.maps import Maps, given
@@ -41,11 +43,11 @@ def trace(served: Served, x: Any = None, condition: Any = None) -> tuple[Any, di
         maps = Maps.of(served, functools.partial(concrete, served, guarded=False))
         functions = _map_functions(served, maps, make)
         if served.flow is not None:
-            functions |= _density_functions(served, maps, make)
+            functions |= _density_functions(served, served.flow, maps, make)
             root.error_limit = VISIBLE * data_scale(served, maps, functions.get("sample"), x, condition)
-            functions["score"] = score_function(served, maps, make, root.error_limit)
+            functions["score"] = score_function(served, served.flow, maps, make, root.error_limit)
         if served.classifier is not None:
-            functions["classify"] = classify_function(served, make)
+            functions["classify"] = classify_function(served, served.classifier, make)
         if served.autoencoder is not None:
             functions |= autoencoder_functions(served.autoencoder, make, {"forward": maps.forward, "inverse": maps.inverse})
     for name, function in functions.items():
@@ -100,17 +102,16 @@ def _map_functions(served: Served, maps: Maps, make: Callable[..., Any]) -> dict
     }
 
 
-def classify_function(served: Served, make: Callable[..., Any]) -> Any:
+def classify_function(served: Served, classifier: IResNetClassifier, make: Callable[..., Any]) -> Any:
     """`classify`: `x` to `logits`, by `make(name, function, spec)`."""
 
     def classify(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"logits": served.classifier.head(served.computed.value(x), training=False)}
+        return {"logits": classifier.head(served.computed.value(x), training=False)}
 
     return make("classify", classify, tf.TensorSpec([None, *served.x_shape], served.dtype, name="x"))
 
 
-def _density_functions(served: Served, maps: Maps, make: Callable[..., Any]) -> dict[str, Any]:
-    flow = served.flow
+def _density_functions(served: Served, flow: Flow, maps: Maps, make: Callable[..., Any]) -> dict[str, Any]:
     tempered = _has_mean(flow.base)
 
     def log_prob(x: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:

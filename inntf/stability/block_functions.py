@@ -48,8 +48,9 @@ class BlockFunctions:
         if not block.built:
             block.forward_and_log_det(x, condition)
         x = checks.dtype(block, x)
-        checks.event(block, x, block.event_shape, True)
-        ndims = len(block.event_shape)
+        event = shapes.built_shape(block.event_shape)
+        checks.event(block, x, event, True)
+        ndims = len(event)
         lead = shapes.leading_shape(x, ndims)
         if condition is not None and block.condition_shape is not None:
             condition = shapes.broadcast_leading(checks.dtype(block, condition), len(block.condition_shape), lead)
@@ -168,7 +169,7 @@ def _split(block: Block, leave_out: Callable[[Block], bool]) -> tuple[list[Block
         way = dataclasses.asdict(block.backprop) if isinstance(block, Chain) else {"mode": "stored"}
         backprop = {"backprop": way.pop("mode"), **way}
         chain = Chain(rest, name=block.name, dtype=block.dtype_policy, **backprop)
-        known = _parts[block] = rest, chain.ensure_built(rest[0].event_shape, block.condition_shape)
+        known = _parts[block] = rest, chain.ensure_built(shapes.built_shape(rest[0].event_shape), block.condition_shape)
     return leading, known[1]
 
 
@@ -190,7 +191,7 @@ def _apart(block: Block, leave_out: Callable[[Block], bool]) -> list[Block]:
 def _side_by_side(parts: list[list[Block]], like: Blockwise) -> Block:
     dtype = like.dtype_policy
     blocks = [Chain(part, dtype=dtype) if part else Rescale(dtype=dtype) for part in parts]
-    return Blockwise(blocks, like.columns, dtype=dtype).ensure_built(like.event_shape, like.condition_shape)
+    return Blockwise(blocks, like.columns, dtype=dtype).ensure_built(shapes.built_shape(like.event_shape), like.condition_shape)
 
 
 def _rounds(block: Block) -> bool:
@@ -198,7 +199,7 @@ def _rounds(block: Block) -> bool:
 
 
 def _pads(block: Block) -> bool:
-    return math.prod(block._x_event_shape) != math.prod(block._z_event_shape)
+    return math.prod(shapes.known_sizes(block._x_event_shape)) != math.prod(shapes.known_sizes(block._z_event_shape))
 
 
 def _simple(block: Block) -> bool:

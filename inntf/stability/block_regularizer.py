@@ -131,7 +131,7 @@ class BlockRegularizer(Configured):
         maps, when = BlockFunctions.of(block, x, condition), self.applies(step)
         if outputs is not None:
             z, log_det = outputs
-            z = shapes.flatten_leading(tf.convert_to_tensor(z), len(maps.block._z_event_shape))
+            z = shapes.flatten_leading(tf.convert_to_tensor(z), len(shapes.built_shape(maps.block._z_event_shape)))
             outputs = z, None if log_det is None else tf.reshape(log_det, [-1])
         maps, outputs = self.at(maps, outputs)
         seed = self._seed(step)

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block
+from inntf.core.shapes import known_sizes
 from inntf.models.flow_shapes import standard_normal
 from inntf.stability.find_block import find_subject
 from inntf.stability.reconstruction import ErrorSummary, summarize
@@ -49,9 +50,9 @@ def log_density(model: Any, block: Block, z: tf.Tensor, log_det: tf.Tensor) -> n
     """
     subject = find_subject(model)
     default = isinstance(subject, Block) or subject.base.name == "standard_normal"
-    base = standard_normal(block._z_event_shape, z.dtype) if default else subject.base
+    base = standard_normal(known_sizes(block._z_event_shape), z.dtype) if default else subject.base
     batch = base.batch_shape.as_list() or []
-    shaped = tf.reshape(z, [-1, *batch, *block._z_event_shape]) if batch else z
+    shaped = tf.reshape(z, [-1, *batch, *known_sizes(block._z_event_shape)]) if batch else z
     prior = base.log_prob(tf.cast(shaped, base.dtype))
     return tf.reshape(prior, [-1]).numpy().astype(np.float64) + log_det.numpy().astype(np.float64)
 

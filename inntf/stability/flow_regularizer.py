@@ -82,11 +82,10 @@ class FlowRegularizer(BlockRegularizer):
         self, maps: BlockFunctions, outputs: tuple[tf.Tensor, tf.Tensor | None] | None, draw: Callable[..., tf.Tensor]
     ) -> dict[str, tf.Tensor]:
         """`-log p(x)`."""
-        if outputs is None or outputs[1] is None:
-            outputs = maps.block.forward_and_log_det(maps.x, maps.condition)
-        z, log_det = outputs
-        z = tf.cast(z, log_det.dtype)
-        return {"the negative log-density": -self._log_prob(z) - log_det}
+        z, log_det = (None, None) if outputs is None else outputs
+        if log_det is None:
+            z, log_det = maps.block.forward_and_log_det(maps.x, maps.condition)
+        return {"the negative log-density": -self._log_prob(tf.cast(z, log_det.dtype)) - log_det}
 
     def _log_prob(self, z: tf.Tensor) -> tf.Tensor:
         axes = list(range(1, z.shape.rank))

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from inntf.core import Block
 from inntf.core.random_states import same_draws
+from inntf.core.shapes import known_sizes
 from inntf.models import InnAutoencoder
 from inntf.stability.block_functions import BlockFunctions
 from inntf.stability.density_error import DensityError, density_error, log_density
@@ -109,7 +110,7 @@ def measure(model: Any, maps: BlockFunctions, *, wide: bool = True) -> Measureme
         broad = None if copy is None else narrow if copy is maps.block else _sides(maps.wide(copy).compiled(), latents, rewind)
     density = None
     if latents is not None and broad is not None and not isinstance(model, InnAutoencoder):  # whose density is on a surface
-        size = math.prod(maps.block._z_event_shape)
+        size = math.prod(known_sizes(maps.block._z_event_shape))
         exact = log_density(model, maps.block, broad.z, broad.log_det)
         found = [density_error(log_density(model, maps.block, z, log_det), exact, size) for z, log_det in computed]
         density = max(found, key=lambda error: (error.wrong, error.nats.p99))

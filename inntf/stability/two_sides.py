@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block
+from inntf.core.shapes import known_sizes
 from inntf.models import InnAutoencoder, IResNetClassifier
 from inntf.models.base_draws import can_draw
 from inntf.models.flow_shapes import standard_normal
@@ -64,7 +65,7 @@ def draw_latents(model: Any, maps: BlockFunctions, seed: int = 0) -> tf.Tensor |
         return None
     if isinstance(model, InnAutoencoder):
         return _drawn_codes(model, seed)
-    latent = block._z_event_shape
+    latent = known_sizes(block._z_event_shape)
     size = math.prod(latent)
     count = _count(size)
     if maps.condition is not None:
@@ -82,7 +83,7 @@ def no_samples(model: Any, block: Block) -> str:
     The latents of a block that pads have more numbers than its data, and most of them are the image of none; a classifier's
     features follow no law that could be drawn from.
     """
-    if math.prod(block._z_event_shape) != math.prod(block._x_event_shape):
+    if math.prod(known_sizes(block._z_event_shape)) != math.prod(known_sizes(block._x_event_shape)):
         return "The block pads: no density, and no samples."
     if isinstance(model, InnAutoencoder) and not model.prior_weight:
         return "An autoencoder whose codes were trained to follow no law (prior_weight=0): no density, and no samples."

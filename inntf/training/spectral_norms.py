@@ -92,8 +92,9 @@ class SpectralNormCallback(keras.callbacks.Callback):
         single = self.model.distribute_strategy.num_replicas_in_sync == 1
         self._update = tf.function(lambda: update_norms(self.model), jit_compile=single, autograph=False)
         ends = getattr(self.model, "when_fit_ends", None)
-        self._comes_last = self.certify and ends is not None
-        if self._comes_last:
+        self._comes_last = False
+        if self.certify and ends is not None:
+            self._comes_last = True
             ends.append(self._certify)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:

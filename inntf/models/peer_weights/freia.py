@@ -20,6 +20,7 @@ from inntf.blocks import (
 from inntf.compose import Chain
 from inntf.core import Block
 from inntf.core.errors import explain
+from inntf.core.shapes import built_shape, last_size
 from inntf.models.peer_weights.layout import Layout, expect, expect_chain
 from inntf.models.peer_weights.networks import Arrays, halves_swapped, network_sizes, read_network, write_network
 from inntf.models.peer_weights.state_dict import StateDict
@@ -161,7 +162,7 @@ def permutation_of(owner: str, block: Block) -> np.ndarray:
     if isinstance(block.indices, list):
         return np.asarray(block.indices, np.int64)
     if block.built:
-        return np.arange(block.event_shape[-1])[::-1].copy()
+        return np.arange(last_size(built_shape(block.event_shape)))[::-1].copy()
     raise ValueError(explain(owner, received=f"{block.name}, not built", expected="a permutation that knows its channels"))
 
 
@@ -174,7 +175,7 @@ def read_actnorm(weights: StateDict, dtype: str, activation: Any) -> Block:
 def write_actnorm(owner: str, block: Block, like: StateDict | None) -> Arrays:
     """The state dict of `read_actnorm`'s."""
     log_scale, shift = scale_and_shift(expect(owner, block, ActNorm))
-    shape = (1, -1, 1, 1) if len(block.event_shape) == 3 else (1, -1)
+    shape = (1, -1, 1, 1) if len(built_shape(block.event_shape)) == 3 else (1, -1)
     return {"scale": log_scale.reshape(shape), "bias": shift.reshape(shape)}
 
 

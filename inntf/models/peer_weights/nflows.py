@@ -21,6 +21,7 @@ from inntf.blocks import (
 from inntf.compose import Chain
 from inntf.core import Block
 from inntf.core.errors import explain
+from inntf.core.shapes import built_shape, last_size
 from inntf.models.peer_weights.freia import built, fixed_linear, normalization, permutation_of, scale_and_shift
 from inntf.models.peer_weights.layout import expect, expect_chain
 from inntf.models.peer_weights.networks import Arrays, Outputs, Reorder, network_sizes, read_network, write_network
@@ -53,7 +54,7 @@ def _coupling(weights: StateDict, dtype: str, activation: Any, per_entry: int, c
 
 def _features(owner: str, block: Coupling) -> Arrays:
     split = expect(owner, block.split, IndexSplit)
-    channels = block.event_shape[-1]
+    channels = last_size(built_shape(block.event_shape))
     kept = np.sort(np.asarray(split.identity) % channels)
     moved = np.setdiff1d(np.arange(channels), kept)
     kept, moved = (moved, kept) if split.swap else (kept, moved)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from inntf.core.shapes import is_open, known_sizes
 from inntf.numerics.norms.conv_matrix import Pair, conv_matrix, dilate, extent, image_shapes
 from inntf.numerics.norms.power_iteration import ROUND_OFF, pair, spectral_norm
 
@@ -64,17 +65,17 @@ def conv_norm_bound(
     strides, dilation = pair(strides), pair(dilation)
     if kernel.shape[:2] == (1, 1):  # a matrix at every pixel; a stride only drops pixels
         return scale * _grid_norm(kernel, (1, 1)) * (1 + ROUND_OFF)
-    if size is not None and None not in size:
-        height, width = size
+    if not is_open(size):
+        height, width = known_sizes(size)
         rows, columns = (math.prod(shape) for shape in image_shapes(kernel, (height, width), strides, padding, dilation))
         if min(rows, columns) <= exact_below and rows * columns <= 16 * exact_below**2:
             return scale * spectral_norm(conv_matrix(kernel, (height, width), strides, padding, dilation))
     torus = (
         None
-        if size is None or None in size
+        if is_open(size)
         else tuple(
             _up(n + (extent(k, d) - 1 if padding == "same" else 0), s)
-            for n, k, d, s in zip(size, kernel.shape[:2], dilation, strides, strict=True)
+            for n, k, d, s in zip(known_sizes(size), kernel.shape[:2], dilation, strides, strict=True)
         )
     )
     if torus is None or math.prod(torus) // math.prod(strides) > _LARGEST_TORUS:

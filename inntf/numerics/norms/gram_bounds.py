@@ -7,6 +7,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.shapes import is_open, known_sizes
+
 _MARGIN = 1e-9  # relative, for rounding in float64
 _LARGEST_TORUS = 48 * 48  # frequencies; beyond, the grid for every size is cheaper
 _LARGEST_MATRIX = 2**22  # entries, 32 MiB; what is larger has a side that is not that small, or channels by the hundred
@@ -89,12 +91,12 @@ def conv_gram_bound(
     if padding not in ("same", "valid"):
         raise ValueError(f"conv_gram_bound: received padding {padding!r}, expected 'same' or 'valid'. Choose one of them.")
     taps = tuple(kernel.shape[:2])
-    if size is not None and None not in tuple(size) and taps != (1, 1):
-        across = [_window(n, k, padding) for n, k in zip(size, taps, strict=True)]
+    if not is_open(size) and taps != (1, 1):
+        across = [_window(n, k, padding) for n, k in zip(known_sizes(size), taps, strict=True)]
         sides = [math.prod(a.shape[axis] for a in across) * kernel.shape[1 + axis] for axis in (1, 2)]
         if 0 < min(sides) <= exact_below and math.prod(sides) <= _LARGEST_MATRIX:
             return gram_bound(_matrix(kernel, across), squarings + 2)
-    torus = None if size is None or None in tuple(size) else tuple(n + k - 1 for n, k in zip(size, taps, strict=True))
+    torus = None if is_open(size) else tuple(n + k - 1 for n, k in zip(known_sizes(size), taps, strict=True))
     margin = 1.0
     if torus is None or math.prod(torus) > _LARGEST_TORUS:
         torus = tuple(max(1, _SAMPLES_PER_DEGREE * (k - 1)) for k in taps)

@@ -127,7 +127,7 @@ def _evaluate(
     first: np.ndarray,
     stages: Sequence[Stage],
     multipliers: Sequence[np.ndarray] | None = None,
-    scales: Sequence[np.ndarray] | None = None,
+    scales: Sequence[np.ndarray] = (),
 ) -> _Pass | None:
     """The bound with these multipliers, or with those of ECLipsE-Fast after scaling; `None` where they are too small."""
     out = _Pass([], [], [], first)
