@@ -28,15 +28,20 @@ def compact(folder: pathlib.Path) -> None:
     for graph in model.meta_graphs:
         library = graph.graph_def.library
         known = {*graph.object_graph_def.concrete_functions, *(g.gradient_func for g in library.registered_gradients)}
+        held = collections.defaultdict(set)  # what gradient functions read of others, by name
+        for item in graph.object_graph_def.nodes:
+            if item.HasField("captured_tensor"):
+                held[item.captured_tensor.concrete_function].add(_node(item.captured_tensor.name))
         for function in library.function:
-            _share(function)
-            _drop_unused(function)
-            _rename(function, arguments=function.signature.name not in known)
+            name = function.signature.name
+            _share(function, held[name])
+            _drop_unused(function, held[name])
+            _rename(function, held[name], arguments=name not in known and not held[name])
     path.write_bytes(model.SerializeToString(deterministic=True))
     fingerprinting_utils.write_fingerprint(str(folder))
 
 
-def _share(function: Any) -> None:
+def _share(function: Any, held: set[str]) -> None:
     """Of equal operations the first serves all."""
     first: dict[Any, str] = {}
     instead: dict[str, str] = {}
@@ -44,7 +49,7 @@ def _share(function: Any) -> None:
         node.input[:] = [_referred(name, instead) for name in node.input]
         if node.op == "Const":
             node.attr.pop("_output_shapes", None)  # the value has a shape
-        if not _has_state(node):
+        if not _has_state(node) and node.name not in held:
             attributes = sorted((key, value.SerializeToString(deterministic=True)) for key, value in node.attr.items())
             kept = first.setdefault((node.op, node.device, *node.input, *attributes), node.name)
             if kept != node.name:
@@ -53,11 +58,11 @@ def _share(function: Any) -> None:
     _refer(function, instead)
 
 
-def _drop_unused(function: Any) -> None:
+def _drop_unused(function: Any, held: set[str]) -> None:
     """Operations without a state whose results nobody reads."""
     wanted = {*(_node(name) for name in function.ret.values()), *function.control_ret.values()}
     readers = {node.name: [_node(name) for name in node.input] for node in function.node_def}
-    left = [*wanted, *(node.name for node in function.node_def if _has_state(node))]
+    left = [*wanted, *held, *(node.name for node in function.node_def if _has_state(node))]
     reached: set[str] = set()
     while left:
         name = left.pop()
@@ -67,12 +72,12 @@ def _drop_unused(function: Any) -> None:
     _keep(function, [node for node in function.node_def if node.name in reached])
 
 
-def _rename(function: Any, arguments: bool) -> None:
+def _rename(function: Any, held: set[str], arguments: bool) -> None:
     """Kind and number; the arguments too of a function that is called by position alone."""
     counts: collections.Counter[str] = collections.Counter()
     instead: dict[str, str] = {}
     given = function.signature.input_arg
-    taken = set() if arguments else {argument.name for argument in given}
+    taken = held if arguments else held | {argument.name for argument in given}
 
     def name_of(kind: str) -> str:
         while True:
@@ -88,7 +93,8 @@ def _rename(function: Any, arguments: bool) -> None:
         result.name = name_of("result")
         function.ret[result.name] = source
     for node in function.node_def:
-        instead[node.name] = node.name = name_of(node.op)
+        if node.name not in held:
+            instead[node.name] = node.name = name_of(node.op)
     _refer(function, instead)
 
 
