@@ -126,7 +126,7 @@ class MonotoneBlock(Block):
         w = solved._root(2 * value, condition)
         if not log_dets_are_wanted():
             return w - value, tf.zeros([], value.dtype)
-        return w - value, self.plus.log_det.cayley(branch_of(solved, condition), w, solved._next_seed())[1]
+        return w - value, self.plus.estimator.cayley(branch_of(solved, condition), w, solved._next_seed())[1]
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Nothing here waits for data: `value(x, condition)`."""

@@ -204,9 +204,18 @@ class ResidualBlock(Block):
         return x, -self._estimated(x, condition, seed)[1]
 
     def _estimated(self, x: tf.Tensor, condition: Any, seed: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        return self.estimator(branch_of(self, condition), x, seed)
+
+    @property
+    def estimator(self) -> LogDetEstimator:
+        """Of the log-determinant, as it was chosen or made for the block's size.
+
+        Raises:
+            ValueError: before the block is built.
+        """
         if self.log_det is None:
             raise ValueError(explain(self.name, received="no estimator", expected="a block that is built"))
-        return self.log_det(branch_of(self, condition), x, seed)
+        return self.log_det
 
     def _next_seed(self) -> tf.Tensor | None:
         if not log_dets_are_wanted():

@@ -19,7 +19,7 @@ from inntf.core.bounds import unknown
 from inntf.core.boxes import EVERYWHERE, Box, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.core.errors import explain
 from inntf.core.local_maps import LocalMap
-from inntf.core.shapes import Shape, flatten_leading, leading_shape, restore_leading
+from inntf.core.shapes import Shape, flatten_leading, last_size, leading_shape, restore_leading
 from inntf.core.weights import read
 from inntf.numerics.norms.inner_diagonal import inner_diagonal_norms
 from inntf.numerics.orthogonal import householder_product
@@ -104,7 +104,7 @@ class Sylvester(Block):
 
     def draw_weights(self, input_shape: Shape) -> dict[str, np.ndarray]:
         """Normal vectors, `(dim, directions)`."""
-        size = input_shape[-1]
+        size = last_size(input_shape)
         count = min(size, _DIRECTIONS) if self.directions is None else self.directions
         if count > size:
             expected, remedy = f"at most {size}, one an entry", "Use several blocks."
