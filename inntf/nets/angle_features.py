@@ -63,15 +63,34 @@ class AngleFeatures(keras.layers.Layer):
             )
             received = f"angles={angles} for an input of {size} entries"
             raise ValueError(explain(self.name, received=received, expected=expected, remedy=remedy))
-        self._places = np.asarray(angles, np.int32), np.setdiff1d(np.arange(size), angles).astype(np.int32)
+        self.places = np.asarray(angles, np.int32), np.setdiff1d(np.arange(size), angles).astype(np.int32)
         self.units = size + len(angles)
         self.built = True
 
     def call(self, x: Any) -> Any:
         """Cosines, sines, and the others."""
-        angles, others = (tf.gather(x, at, axis=-1) for at in self._places)
+        angles, others = (tf.gather(x, at, axis=-1) for at in self.places)
         angles = angles * (math.pi / self.bound)
         return tf.concat([tf.cos(angles), tf.sin(angles), others], -1)
+
+    @property
+    def is_angle(self) -> np.ndarray:
+        """Of each entry, `(n,)`."""
+        return np.isin(np.arange(sum(map(len, self.places))), self.places[0])
+
+    def rows_of_entries(self) -> tuple[np.ndarray, np.ndarray]:
+        """For each entry the feature that is its cosine or itself, and that of its sine, or the number of features for none."""
+        angles, others = self.places
+        first = np.full(len(angles) + len(others), 0, np.int32)
+        first[angles], first[others] = np.arange(len(angles)), 2 * len(angles) + np.arange(len(others))
+        second = np.full_like(first, self.units)
+        second[angles] = len(angles) + np.arange(len(angles))
+        return first, second
+
+    def of_features(self, values: np.ndarray) -> np.ndarray:
+        """Numbers of the entries, `(n,)`, as those of the features that come from them."""
+        angles, others = (values[at] for at in self.places)
+        return np.concatenate([angles, angles, others])
 
     def lipschitz_bound(self) -> tuple[float, str]:
         """`max(1, pi / bound)`."""
@@ -79,7 +98,7 @@ class AngleFeatures(keras.layers.Layer):
 
     def as_matrix(self) -> tuple[np.ndarray, np.ndarray, SinusOfSome]:
         """Kernel `(n, out)`, bias and activation of a dense layer that computes the same: a cosine is a sine, turned."""
-        angles, others = self._places
+        angles, others = self.places
         count, n = len(angles), len(angles) + len(others)
         kernel, bias = np.zeros([n, self.units]), np.zeros(self.units)
         turn = math.pi / self.bound
@@ -112,13 +131,32 @@ def checked_angles(name: str, angles: Any) -> list[int] | None:
         >>> checked_angles("net", (0, 2))
         [0, 2]
     """
-    if angles is None:
-        return None
-    whole = isinstance(angles, Sequence | np.ndarray) and all(isinstance(a, int | np.integer) and a >= 0 for a in angles)
-    if not whole or isinstance(angles, str) or any(isinstance(a, bool) for a in angles) or len(set(angles)) < len(angles):
-        expected, remedy = "distinct indices of entries, from 0 on", "Leave it out where all entries are angles."
-        raise ValueError(explain(name, received=f"angles={angles!r}", expected=expected, remedy=remedy))
-    return [int(a) for a in angles]
+    return None if angles is None else checked_entries(name, "angles", angles, "Leave it out where all entries are angles.")
+
+
+def checked_entries(name: str, what: str, entries: Any, remedy: str | None = None) -> list[int]:
+    """Indices of entries as a list.
+
+    Args:
+        name: of the owner.
+        what: the argument's name.
+        entries: the indices.
+        remedy: for the message.
+
+    Raises:
+        ValueError: for anything but distinct whole numbers from 0 on.
+
+    Source: inntf.
+
+    Example:
+        >>> checked_entries("net", "identity", (0, 2))
+        [0, 2]
+    """
+    whole = isinstance(entries, Sequence | np.ndarray) and all(isinstance(a, int | np.integer) and a >= 0 for a in entries)
+    if not whole or isinstance(entries, str) or any(isinstance(a, bool) for a in entries) or len(set(entries)) < len(entries):
+        expected = "distinct indices of entries, from 0 on"
+        raise ValueError(explain(name, received=f"{what}={entries!r}", expected=expected, remedy=remedy))
+    return [int(a) for a in entries]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,12 +21,13 @@ class MaskedNetwork(Protocol):
     out_channels: int
     degrees: np.ndarray
     unit_degrees: list[np.ndarray]
-    biases: list[Any]
+    features: Any
     direct: bool
     residual: bool
     activation: Callable[[tf.Tensor], tf.Tensor]
     masked_kernels: Callable[[], list[tf.Tensor]]
     masked_direct_kernel: Callable[[], tf.Tensor | None]
+    masked_biases: Callable[[], list[tf.Tensor]]
     first_inputs: Callable[[Any], tf.Tensor]
 
 
@@ -50,22 +51,25 @@ def run_entry_by_entry(net: MaskedNetwork, choose: Choose, given: tf.Tensor, con
         tf.gather(kernel, indices) * tf.constant(counts[..., None], dtype)
         for kernel, (indices, counts) in zip(kernels[1:], blocks, strict=True)
     ]
-    first = [_delayed(kernels[0], order)]
+    first = [_delayed(_rows_of_entries(net, kernels[0]), order)]
     if net.direct:
-        first.append(_delayed(net.masked_direct_kernel(), order))
+        first.append(_delayed(_rows_of_entries(net, net.masked_direct_kernel()), order))
+    if net.features is not None:
+        first.append(_delayed(tf.constant(net.features.is_angle[:, None], dtype), order))
     arrays = [_array(rows) for rows in (*first, *pushes, tf.transpose(tf.gather(given, order, axis=1)))]
     firsts, rests, givens = arrays[: len(first)], arrays[len(first) : -1], arrays[-1]
     indices = [tf.constant(i) for i, _ in blocks]
     places = tf.constant(order)
 
-    starts = [net.first_inputs(condition), *(tf.convert_to_tensor(bias) for bias in net.biases[1:])]
+    starts = [net.first_inputs(condition), *net.masked_biases()[1:]]
     sums = [tf.broadcast_to(start, [batch, start.shape[-1]]) for start in starts]
 
     def body(k: tf.Tensor, last: tf.Tensor, sums: list[tf.Tensor], entries: Any, extras: Any) -> tuple:
         sums = list(sums)
-        sums[0] += last[:, None] * firsts[0].read(k)
+        angle = None if net.features is None else firsts[-1].read(k)
+        sums[0] += _pushed(last[:, None], firsts[0].read(k), angle)
         if net.direct:
-            sums[-1] += last[:, None] * firsts[1].read(k)
+            sums[-1] += _pushed(last[:, None], firsts[1].read(k), angle)
         h = None
         for i, array in enumerate(rests):
             out = net.activation(tf.gather(sums[i], indices[i][k], axis=1))
@@ -89,6 +93,22 @@ def run_entry_by_entry(net: MaskedNetwork, choose: Choose, given: tf.Tensor, con
     return tuple(
         tf.ensure_shape(tf.gather(tf.transpose(array.stack()), back, axis=1), given.shape) for array in (entries, extras)
     )
+
+
+def _rows_of_entries(net: MaskedNetwork, kernel: tf.Tensor) -> tf.Tensor:
+    """The row of each entry, `(dim, out)`; with angles two side by side: for the cosine (or the entry itself), and the sine."""
+    if net.features is None:
+        return kernel
+    with_none = tf.concat([kernel, tf.zeros_like(kernel[:1])], 0)
+    return tf.concat([tf.gather(with_none, rows) for rows in net.features.rows_of_entries()], 1)
+
+
+def _pushed(entry: tf.Tensor, rows: tf.Tensor, angle: tf.Tensor | None) -> tf.Tensor:
+    """What an entry adds to the sums it is seen by; `angle`: whether it is one, 1 or 0."""
+    if angle is None:
+        return entry * rows
+    own, sine = tf.split(rows, 2)
+    return tf.where(angle > 0, tf.cos(entry), entry) * own + tf.sin(entry) * sine  # the sine's row is zero for the others
 
 
 def _delayed(kernel: tf.Tensor, order: np.ndarray) -> tf.Tensor:

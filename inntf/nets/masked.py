@@ -16,10 +16,11 @@ from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
 from inntf.core.shapes import last_size
 from inntf.core.weights import read
+from inntf.nets.angle_features import AngleFeatures, checked_angles, checked_entries
 from inntf.nets.entry_by_entry import Choose, run_entry_by_entry
 from inntf.nets.lipschitz import NO_WEIGHTS, Bound, product, unbounded, with_activation
 from inntf.nets.make_conditioner import width_of
-from inntf.nets.masks import HIDDEN_DEGREES, ORDERINGS, connections, entry_degrees, given_degrees, hidden_degrees
+from inntf.nets.masks import check_settings, connections, entry_degrees, given_degrees, hidden_degrees, moved_entries
 from inntf.nets.remembered import remembered
 from inntf.nets.slope_ranges import global_slopes
 from inntf.numerics.norms.power_iteration import spectral_norm
@@ -37,6 +38,9 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
     The first entry in the order gets biases and, if there is one, what the condition makes; the condition is seen by
     all.  With a last layer of zeros an autoregressive block starts as the identity.
 
+    Angles among the entries are seen by their cosine and sine, as functions on the circle are (`angles`).  Entries that a
+    block is to leave where they are, seen by the others like the identity part of a coupling, get zeros (`identity`).
+
     Any width works.  A layer narrower than the number of entries cannot keep them all apart, so some entries do not see
     their nearest predecessors; `direct=True` adds a masked linear path that lets each see all.
 
@@ -53,15 +57,18 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         hidden_degrees: `"sequential"` (spread evenly), `"random"`, or those of each layer, from 0 to `dim - 1`.
         seed: of random orders and degrees.
         zero_last: whether the last layer (and the direct path) starts at zero; otherwise Glorot uniform.
+        angles: which entries are angles in radians, seen by their cosine and sine (`AngleFeatures`); `True` for all.
+        identity: which entries get zeros, at which affine maps and splines are the identity.
 
     Call arguments: `x` `(batch, dim)`, and `condition` `(batch, width)` if it was built with one.  Returns
     `(batch, dim, out_channels)`.
 
     Raises:
-        ValueError: for widths, orders or degrees that make no such network, or if built before `out_channels` is known.
+        ValueError: for widths, orders or degrees that make no such network, angles or identity entries that are none of the
+            entries, or if built before `out_channels` is known.
 
     Source: Germain et al., "MADE: Masked Autoencoder for Distribution Estimation" (2015); residual layers: Nash & Durkan,
-        "Autoregressive Energy Machines" (2019).
+        "Autoregressive Energy Machines" (2019); angles: Rezende et al., "Normalizing Flows on Tori and Spheres" (2020), 2.2.
 
     Example:
         >>> net = MaskedMLP(2, hidden=(8,), zero_last=False)
@@ -83,10 +90,12 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         hidden_degrees: str | Sequence[Sequence[int]] = "sequential",
         seed: int | None = 0,
         zero_last: bool = True,
+        angles: Any = False,
+        identity: Sequence[int] = (),
         **kwargs: Any,
     ):
         hidden = tuple(int(n) for n in hidden)
-        _check(hidden, residual, ordering, hidden_degrees)
+        check_settings(hidden, residual, ordering, hidden_degrees)
         super().__init__(**{**kwargs, "autocast": False})
         self._follows_owner = kwargs.get("dtype") is None
         self.out_channels = out_channels
@@ -97,12 +106,19 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         named = isinstance(hidden_degrees, str)
         self.hidden_degrees = hidden_degrees if named else [[int(i) for i in degrees] for degrees in hidden_degrees]
         self.seed = seed
+        self.angles = angles if isinstance(angles, bool) else checked_angles(self.name, angles)
+        self.identity = checked_entries(self.name, "identity", identity)
 
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
         """Make the masks and the weights."""
         numbers, dim = width_of(self), last_size(x_shape)
         self.dim = dim
         self.degrees = entry_degrees(dim, self.ordering, self.seed)
+        self.features = None
+        if self.angles is not False:
+            self.features = AngleFeatures(None if self.angles is True else self.angles, dtype=self.variable_dtype)
+            self.features.build((None, dim))
+        inputs = self.degrees if self.features is None else self.features.of_features(self.degrees)
         rng = np.random.default_rng(None if self.seed is None else [1, self.seed])
         lowest = 0 if condition_shape is not None or dim == 1 else 1  # without a condition a unit of degree 0 is a constant
         self.unit_degrees: list[np.ndarray] = []
@@ -116,9 +132,11 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
             floor = int(self.unit_degrees[-1].min()) if i else lowest
             self.unit_degrees.append(hidden_degrees(width, floor, dim, self.hidden_degrees, rng))
         ends = np.repeat(self.degrees, numbers)
-        layers = [self.degrees, *self.unit_degrees]
+        moved = np.repeat(moved_entries(self.name, self.identity, dim), numbers)
+        layers = [inputs, *self.unit_degrees]
         self.masks = [connections(a, b) for a, b in itertools.pairwise(layers)]
-        self.masks.append(connections(layers[-1], ends, strict=True))
+        self.masks.append(connections(layers[-1], ends, strict=True) * moved)
+        self.last_bias_mask = None if moved.all() else moved
         last = "zeros" if self.zero_last else "glorot_uniform"
         starts = ["glorot_uniform"] * len(self.hidden) + [last]
         self.kernels = [
@@ -131,7 +149,7 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
                 "condition_kernel", (last_size(condition_shape), self.hidden[0]), "glorot_uniform"
             )
         if self.direct:
-            self.direct_mask = connections(self.degrees, ends, strict=True)
+            self.direct_mask = connections(inputs, ends, strict=True) * moved
             self.direct_kernel = self._weight("direct_kernel", self.direct_mask.shape, last)
 
     def _weight(self, name: str, shape: tuple[int, ...], initializer: str) -> keras.Variable:
@@ -146,6 +164,16 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         if self.direct_kernel is None:
             return None
         return _masked(self.direct_kernel, self.direct_mask)
+
+    def masked_biases(self) -> list[tf.Tensor]:
+        """The biases, the last one with zeros for entries that are to stay."""
+        *first, last = (read(bias) for bias in self.biases)
+        mask = self.last_bias_mask
+        return [*first, last if mask is None else last * tf.constant(mask, last.dtype)]
+
+    def seen(self, x: tf.Tensor) -> tf.Tensor:
+        """What the first layer and the direct path multiply: the entries, or their features."""
+        return x if self.features is None else self.features(x)
 
     def first_inputs(self, condition: Any) -> tf.Tensor:
         """What the first hidden layer gets besides the entries: bias and condition, `(hidden,)` or `(batch, hidden)`."""
@@ -165,12 +193,13 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
 
     def call(self, x: Any, condition: Any = None) -> tf.Tensor:
         """All entries at once."""
-        x = h = tf.cast(x, self.variable_dtype)
+        x = h = self.seen(tf.cast(x, self.variable_dtype))
         *kernels, last = self.masked_kernels()
+        biases = self.masked_biases()
         for i, kernel in enumerate(kernels):
-            out = self.activation(h @ kernel + (read(self.biases[i]) if i else self.first_inputs(condition)))
+            out = self.activation(h @ kernel + (biases[i] if i else self.first_inputs(condition)))
             h = h + out if i and self.residual else out
-        out = h @ last + read(self.biases[-1])
+        out = h @ last + biases[-1]
         if self.direct:
             out = out + x @ self.masked_direct_kernel()
         return tf.reshape(out, [-1, self.dim, self.out_channels])
@@ -207,7 +236,7 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
             bound = min(bound, remembered(slope_restricted_norm, kernels, [slopes] * len(self.hidden)))
         if self.direct:
             bound += spectral_norm(np.asarray(self.masked_direct_kernel(), np.float64))
-        return bound, reason
+        return bound, reason  # in radians features move no farther than angles
 
     def compute_output_shape(self, x_shape: Shape, condition_shape: Shape | None = None) -> Shape:
         """`(batch, dim, out_channels)`."""
@@ -221,33 +250,10 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         """Constructor arguments."""
         config = super().get_config()
         config.pop("autocast", None)
-        names = ("out_channels", "residual", "direct", "ordering", "hidden_degrees", "seed", "zero_last")
+        names = ("out_channels", "residual", "direct", "ordering", "hidden_degrees", "seed", "zero_last", "angles", "identity")
         own: dict[str, Any] = {name: getattr(self, name) for name in names}
         activation: Callable = self.activation
         return {**config, **own, "hidden": list(self.hidden), "activation": keras.activations.serialize(activation)}
-
-
-def _check(hidden: tuple[int, ...], residual: bool, ordering: Any, degrees: Any) -> None:
-    wrong = remedy = ""
-    if not hidden or min(hidden) < 1:
-        wrong, remedy = f"hidden={hidden}", "Give at least one hidden layer of at least one unit."
-    elif residual and len(set(hidden)) > 1:
-        wrong, remedy = f"residual=True with hidden={hidden}", "Residual layers need equal widths."
-    elif isinstance(ordering, str) and ordering not in ORDERINGS:
-        wrong, remedy = f"ordering={ordering!r}", f"Choose one of {', '.join(ORDERINGS)}, or give the places."
-    elif isinstance(degrees, str) and degrees not in HIDDEN_DEGREES:
-        wrong, remedy = f"hidden_degrees={degrees!r}", "Choose 'sequential' or 'random', or give those of each layer."
-    elif not isinstance(degrees, str) and not _fits(degrees, hidden):
-        wrong, remedy = f"hidden_degrees={degrees!r} with hidden={hidden}", "Give one number a unit, for each layer."
-    elif not isinstance(degrees, str) and residual and any(list(d) != list(degrees[0]) for d in degrees):
-        wrong, remedy = "residual=True with layers of different degrees", "Residual layers need equal degrees."
-    if wrong:
-        raise ValueError(explain("MaskedMLP", received=wrong, expected="settings of a masked network", remedy=remedy))
-
-
-def _fits(degrees: Any, hidden: tuple[int, ...]) -> bool:
-    sequences = isinstance(degrees, list | tuple) and all(isinstance(d, list | tuple | np.ndarray) for d in degrees)
-    return sequences and [len(d) for d in degrees] == list(hidden)
 
 
 def _masked(kernel: keras.Variable, mask: np.ndarray) -> tf.Tensor:

@@ -35,20 +35,34 @@ def masked_in_balls(net: MaskedMLP, centre: np.ndarray, radius: np.ndarray, cond
         (1, 6, 3)
     """
     *kernels, last = (np.asarray(kernel, np.float64) for kernel in net.masked_kernels())
-    biases = [np.asarray(net.first_inputs(condition), np.float64), *(np.asarray(b, np.float64) for b in net.biases[1:])]
-    maps, wide = [], False
+    direct = np.asarray(net.masked_direct_kernel(), np.float64) if net.direct else None
+    first = np.asarray(net.first_inputs(condition), np.float64)
+    biases = [first, *(np.asarray(bias, np.float64) for bias in net.masked_biases()[1:])]
+    maps, carried = [], None  # features, which the direct path sees at the end
+    if net.features is not None:
+        turned, shift, sine = net.features.as_matrix()
+        maps.append(DenseMap(shift, sine, turned))
+        carried = np.eye(len(shift)) if net.direct else None
+    # What a layer multiplies, and the features, as matrices on what the layer before it hands on.
+    here = np.eye(len(kernels[0]))
     for i, kernel in enumerate(kernels):
+        kept = [*([] if carried is None else [carried]), *([here] if i and net.residual else [])]
+        width = sum(one.shape[1] for one in kept)
         bias, activation = biases[i], net.activation
-        if i and net.residual:  # of what comes in, twice: as it is, and for the activation
-            kernel, bias = np.concatenate([np.eye(len(kernel)), kernel], 1), np.concatenate([np.zeros(len(bias)), bias])
-            activation = _BesideIdentity(net.activation, len(kernel))
-        maps.append(DenseMap(bias, activation, np.concatenate([kernel, kernel]) if wide else kernel))
-        wide = bool(i and net.residual)
-    maps.append(DenseMap(biases[-1], None, np.concatenate([last, last]) if wide else last))
+        if kept:  # handed on as it is beside the activations
+            bias = np.concatenate([np.zeros([*np.shape(bias)[:-1], width]), bias], -1)
+            activation = _BesideIdentity(net.activation, width)
+        maps.append(DenseMap(bias, activation, np.concatenate([*kept, here @ kernel], 1)))
+        size, end = width + kernel.shape[1], np.eye(width + kernel.shape[1])
+        carried = None if carried is None else end[:, : carried.shape[1]]
+        here = end[:, width:] + (end[:, size - 2 * kernel.shape[1] : width] if i and net.residual else 0.0)
+    if carried is None:
+        maps.append(DenseMap(biases[-1], None, here @ last))
+    else:
+        maps.append(DenseMap(biases[-1], None, here @ last + carried @ direct))
     found = local_network(maps, centre, radius)
-    if not net.direct:
+    if direct is None or carried is not None:
         return found
-    direct = np.asarray(net.masked_direct_kernel(), np.float64)
     return dataclasses.replace(found, value=found.value + centre @ direct, jacobian=found.jacobian + direct.T)
 
 

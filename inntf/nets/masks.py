@@ -149,3 +149,70 @@ def blocks_of_units(degrees: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarr
     for k, group in enumerate(groups):
         indices[k, : len(group)], counts[k, : len(group)] = group, 1.0
     return indices, counts
+
+
+def moved_entries(owner: str, identity: Sequence[int], dim: int) -> np.ndarray:
+    """Which entries get numbers of their own: all but the identity ones.
+
+    Args:
+        owner: for messages.
+        identity: indices of entries that are to stay.
+        dim: number of entries.
+
+    Returns:
+        Zeros and ones, `(dim,)`, float64.
+
+    Raises:
+        ValueError: for an index that there is not, or no entry left.
+
+    Source: inntf.
+
+    Example:
+        >>> moved_entries("net", [1], 3).tolist()
+        [1.0, 0.0, 1.0]
+    """
+    if identity and (max(identity) >= dim or len(identity) == dim):
+        expected = f"indices below {dim}, not all of them"
+        raise ValueError(explain(owner, received=f"identity={list(identity)} for {dim} entries", expected=expected))
+    found = np.ones(dim)
+    found[list(identity)] = 0.0
+    return found
+
+
+def check_settings(hidden: tuple[int, ...], residual: bool, ordering: Any, degrees: Any) -> None:
+    """Refuse settings that make no masked network.
+
+    Args:
+        hidden: widths.
+        residual: whether layers add their inputs.
+        ordering: of the entries.
+        degrees: of the hidden units.
+
+    Raises:
+        ValueError: for them.
+
+    Source: inntf.
+
+    Example:
+        >>> check_settings((8,), False, "left-to-right", "sequential")
+    """
+    wrong = remedy = None
+    if not hidden or min(hidden) < 1:
+        wrong, remedy = f"hidden={hidden}", "Give at least one hidden layer of at least one unit."
+    elif residual and len(set(hidden)) > 1:
+        wrong, remedy = f"residual=True with hidden={hidden}", "Residual layers need equal widths."
+    elif isinstance(ordering, str) and ordering not in ORDERINGS:
+        wrong, remedy = f"ordering={ordering!r}", f"Choose one of {', '.join(ORDERINGS)}, or give the places."
+    elif isinstance(degrees, str) and degrees not in HIDDEN_DEGREES:
+        wrong, remedy = f"hidden_degrees={degrees!r}", "Choose 'sequential' or 'random', or give those of each layer."
+    elif not isinstance(degrees, str) and not _fits(degrees, hidden):
+        wrong, remedy = f"hidden_degrees={degrees!r} with hidden={hidden}", "Give one number a unit, for each layer."
+    elif not isinstance(degrees, str) and residual and any(list(d) != list(degrees[0]) for d in degrees):
+        wrong, remedy = "residual=True with layers of different degrees", "Residual layers need equal degrees."
+    if wrong:
+        raise ValueError(explain("MaskedMLP", received=wrong, expected="settings of a masked network", remedy=remedy))
+
+
+def _fits(degrees: Any, hidden: tuple[int, ...]) -> bool:
+    sequences = isinstance(degrees, list | tuple) and all(isinstance(d, list | tuple | np.ndarray) for d in degrees)
+    return sequences and [len(d) for d in degrees] == list(hidden)

@@ -12,6 +12,8 @@ SETTINGS = [
     {"residual": True, "ordering": "right-to-left"},
     {"ordering": "random", "hidden_degrees": "random", "seed": 3},
     {"direct": True, "hidden": (2,), "ordering": [2, 4, 1, 3]},
+    {"direct": True, "angles": [1, 3], "ordering": [2, 4, 1, 3]},
+    {"residual": True, "angles": True},
 ]
 
 
@@ -72,6 +74,27 @@ def test_lipschitz_bound_holds():
         assert 0 < max(norms) <= net.lipschitz_bound()[0]
 
 
+def test_angles_are_seen_without_a_seam():
+    net = make(angles=[0, 2], direct=True)
+    x = tf.random.normal([5, 4], dtype=tf.float64)
+    np.testing.assert_allclose(net(x + 2 * np.pi * np.array([1.0, 0.0, -3.0, 0.0])), net(x), atol=1e-12)
+    assert np.abs(net(x + 2 * np.pi * np.array([0.0, 1.0, 0.0, 0.0])) - net(x)).max() > 1e-3
+    again = MaskedMLP.from_config(net.get_config())
+    assert again.angles == [0, 2] and MaskedMLP.from_config(make(angles=True).get_config()).angles is True
+
+
+def test_identity_entries_get_zeros_and_are_seen():
+    net = make(identity=[0, 3], direct=True, ordering=[1, 3, 4, 2])
+    for bias in net.biases:
+        bias.assign(tf.ones_like(bias))
+    x, c = tf.random.normal([1, 4], dtype=tf.float64), np.abs
+    assert (c(net(x))[:, [0, 3]] == 0).all() and (c(net(x))[:, [1, 2]] > 0).all()
+    assert (c(jacobian(net, x)).max(1)[[1, 2]][:, [0, 3]] > 0).all()
+    entries, _ = net.entry_by_entry(lambda v, raw: (v - raw[:, 0], raw[:, 2]), x)
+    np.testing.assert_array_equal(entries.numpy()[:, [0, 3]], x.numpy()[:, [0, 3]])
+    assert MaskedMLP.from_config(net.get_config()).identity == [0, 3]
+
+
 def test_degrees():
     assert hidden_degrees(7, 1, 4, "sequential", np.random.default_rng(0)).tolist() == [1, 1, 2, 2, 3, 3, 3]
     assert hidden_degrees(1, 1, 9, "sequential", np.random.default_rng(0)).tolist() == [8]
@@ -85,6 +108,12 @@ def test_degrees():
 def test_wrong_settings(wrong):
     with pytest.raises(ValueError, match="received"):
         MaskedMLP(2, **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"angles": [4]}, {"angles": [1, 1]}, {"identity": [4]}, {"identity": [0, 1, 2, 3]}])
+def test_entries_that_there_are_not(wrong):
+    with pytest.raises(ValueError, match="received"):
+        make(**wrong)
 
 
 def test_wrong_places():

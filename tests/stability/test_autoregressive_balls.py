@@ -25,6 +25,9 @@ BLOCKS = {
         conditioner=masked(residual=True, direct=True, ordering="random", hidden=(12, 12, 12))
     ),
     "spline": lambda: MaskedAutoregressive(conditioner=masked(), transformer=SplineTransform(4)),
+    "angles": lambda: MaskedAutoregressive(
+        conditioner=masked(angles=[0, 2], direct=True, residual=True, identity=[2], ordering=[2, 3, 1, 4])
+    ),
 }
 
 
