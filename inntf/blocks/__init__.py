@@ -27,6 +27,7 @@ from inntf.blocks.radial import Radial
 from inntf.blocks.rescale import Rescale
 from inntf.blocks.residual import ResidualBlock
 from inntf.blocks.snap_to_grid import SnapToGrid
+from inntf.blocks.soft_tails import SoftTails
 from inntf.blocks.splits import ChannelSplit, CheckerboardSplit, HalfSplit, IndexSplit, Split
 from inntf.blocks.squeeze import Squeeze
 from inntf.blocks.sylvester import Sylvester
@@ -67,6 +68,7 @@ __all__ = [
     "Rescale",
     "ResidualBlock",
     "SnapToGrid",
+    "SoftTails",
     "Softplus",
     "SolverNotFinished",
     "SplineCoupling",

@@ -41,7 +41,7 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
         "ExactAdditiveCoupling": {}, "InjectivePadding": {"channels": 6}, "InvertibleLinear": {}, "MaskedAutoregressive": {},
         "Permutation": {}, "Rescale": {}, "ResidualBlock": {}, "SnapToGrid": {}, "SplineCoupling": {}, "TwoSidedCoupling": {},
         "Softplus": {}, "Power": {"exponent": 2.0}, "LeakyReLU": {}, "FromBijector": {"bijector": tfp.bijectors.Softplus()},
-        "BiLipschitz": {"lower": 0.5, "upper": 2.0}, "Asinh": {}, "Logit": {}, "Dequantize": {},
+        "BiLipschitz": {"lower": 0.5, "upper": 2.0}, "Asinh": {}, "SoftTails": {}, "Logit": {}, "Dequantize": {},
         "VolumePreservingCoupling": {}, "OrthogonalLinear": {}, "Sylvester": {},
     }  # fmt: skip
     on_images = {"Haar": {}, "Squeeze": {}, "InvertibleConv1x1": {}}
