@@ -11,7 +11,7 @@ dollar, 0.01 mm.  Log-densities are in nats per row, of columns in units of thei
 
 A tenth of the rows, chosen by the seed, is the test, a tenth the validation.  The mixture has full covariances and as many
 components, 1 to 50, as are best on the validation rows.  Angles: a column of directions, drawn by the seed, whose samples must
-stay in their circle and whose density is compared with the true one.
+stay in their circle, whose density must not jump where the circle closes, and is compared with the true one.
 
 Results, and which of the claims they show: recipes/README.md.
 """

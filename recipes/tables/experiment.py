@@ -20,6 +20,7 @@ from recipes.tables.training import train
 NAME = "tables"
 MIXTURE, ANGLES = "gaussian_mixture", "angles"
 LOWEST = -100.0
+SMALLEST_JUMP = 0.01  # nats
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -82,12 +83,21 @@ def directions(config: Config, run: Run) -> dict[str, Any]:
         return {
             **summary(scores),
             "true_test_nats": truth,
+            "jump_at_the_seam": jump(model),
             "samples_in_their_circle": float(inside.mean()),
             "samples_nonfinite": int((~np.isfinite(found)).sum()),
             "history": history,
         }
 
     return run.once("models", ANGLES, measured)
+
+
+def jump(model: TableModel) -> float:
+    """Largest difference of log-densities between both sides of the circle's seam, over the second column."""
+    hours = np.repeat(np.linspace(0.01, 0.99, 50), 2)
+    ends = np.tile([0.0, 360.0 - 1e-4], 50)
+    found = model.log_prob({"direction": ends, "hour": hours}).numpy().reshape(50, 2)
+    return float(np.abs(found[:, 0] - found[:, 1]).max())
 
 
 def of_samples(model: TableModel, config: Config) -> dict[str, Any]:
@@ -112,6 +122,7 @@ def claims(metrics: dict[str, Any]) -> dict[str, Any]:
         m.get("test_nonfinite", 0) == 0 and m.get("samples_nonfinite", 0) == 0 for m in metrics.values()
     )
     out["angles: every sample in its circle"] = metrics[ANGLES]["samples_in_their_circle"] == 1.0
+    out["angles: no jump at the seam"] = metrics[ANGLES]["jump_at_the_seam"] < SMALLEST_JUMP
     return out
 
 

@@ -52,9 +52,9 @@ def train(
 
 
 def encoded(model: TableModel, rows: Any) -> Any:
-    """Rows of a table without integers and categories as the model takes them: angles on from their cut."""
+    """Rows of a table without integers and categories as the model takes them: angles within their circle."""
     columns = []
     for i, column in enumerate(model.columns.columns):
         x = rows[:, i]
-        columns.append((x - column.low - column.cut) % (column.high - column.low) if column.kind == "angle" else x)
+        columns.append((x - column.low) % column.period if column.period else x)
     return keras.ops.stack(columns, 1)

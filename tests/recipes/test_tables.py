@@ -88,16 +88,20 @@ def test_the_mixture_chosen_is_the_best_on_validation_rows():
 
 def test_claims():
     good = {**summary(np.array([3.0, 4.0])), "samples_nonfinite": 0}
-    angles = {**good, "samples_in_their_circle": 1.0}
+    angles = {**good, "samples_in_their_circle": 1.0, "jump_at_the_seam": 1e-5}
     mixture = summary(np.array([1.0, 2.0]))
     found = experiment.claims({"spline_maf": good, "gaussian_mixture": mixture, "angles": angles})
     assert found["spline_maf: nats above the best Gaussian mixture"] == 2.0 and all(found.values())
     bad = {**summary(np.array([3.0, -150.0, np.nan])), "samples_nonfinite": 1}
     found = experiment.claims(
-        {"spline_maf": bad, "gaussian_mixture": mixture, "angles": {**angles, "samples_in_their_circle": 0.99}}
+        {
+            "spline_maf": bad,
+            "gaussian_mixture": mixture,
+            "angles": {**angles, "samples_in_their_circle": 0.99, "jump_at_the_seam": 0.5},
+        }
     )
     flags = [value for value in found.values() if isinstance(value, bool | np.bool_)]
-    assert len(flags) == 4 and not any(flags)
+    assert len(flags) == 5 and not any(flags)
 
 
 @pytest.mark.slow

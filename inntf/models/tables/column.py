@@ -20,7 +20,7 @@ class Column:
     """What is known of a column.
 
         real, positive, bounded:  the number itself
-        angle:                    (x - low - cut) mod (high - low): on from where the circle was cut
+        angle:                    (x - low) mod (high - low), whose two ends are one point
         integer:                  x - low, a level of 0 .. high - low
         categorical:              the number of its label
 
@@ -32,7 +32,6 @@ class Column:
         why: of the kind, for people.
         low, high: ends; infinite where there is none.
         labels: of categories, in the order of their codes.
-        cut: where an angle's circle is opened, from `low` on.
         margin: how far beyond its ends the model's range goes, where data lie on them: half of their smallest step.
         shift, scale: middle and spread on the real line, behind logarithms and quantiles.
     """
@@ -44,7 +43,6 @@ class Column:
     low: float = -math.inf
     high: float = math.inf
     labels: tuple[Any, ...] = ()
-    cut: float = 0.0
     margin: float = 0.0
     shift: float = 0.0
     scale: float = 1.0
@@ -57,12 +55,17 @@ class Column:
         return int(self.high - self.low) + 1 if self.kind == "integer" else 0
 
     @property
+    def period(self) -> float:
+        """Length of an angle's circle; 0 for the others."""
+        return self.high - self.low if self.kind == "angle" else 0.0
+
+    @property
     def range(self) -> tuple[float, float]:
         """Ends of the encoded numbers, or of the model's cells for integers and categories; infinite where there is none."""
         if self.levels:
             return 0.0, float(self.levels)
-        if self.kind == "angle":
-            return 0.0, self.high - self.low
+        if self.period:
+            return 0.0, self.period
         return self.low - self.margin, self.high + self.margin
 
     def encode(self, values: np.ndarray) -> np.ndarray:
@@ -82,10 +85,9 @@ class Column:
                 raise self._error(received, known, remedy)
             return np.array([codes[value] for value in plain], np.float64)
         x = numbers(self.name, values, self.kind)
-        if self.kind == "angle":
-            period = self.high - self.low
-            turned = np.mod(x - self.low - self.cut, period)
-            return np.where(turned >= period, 0.0, turned)
+        if self.period:
+            turned = np.mod(x - self.low, self.period)
+            return np.where(turned >= self.period, 0.0, turned)
         if self.kind == "integer" and not np.array_equal(x, np.round(x)):
             raise self._error(f"{x[x != np.round(x)][0]}", "whole numbers", "Ask for 'real' or 'positive' instead.")
         outside = (x < self.low) | (x > self.high)
@@ -106,10 +108,9 @@ class Column:
             found = np.empty(len(self.labels), object)
             found[:] = self.labels
             return found[levels].astype(self.dtype)
-        if self.kind == "angle":
-            period = self.high - self.low
-            x = np.mod(x + self.cut, period)
-            x = self.low + np.where(x >= period, 0.0, x)
+        if self.period:
+            x = np.mod(x, self.period)
+            x = self.low + np.where(x >= self.period, 0.0, x)
         x = np.clip(x, max(self.low, -_LARGEST), min(self.high, _LARGEST))
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iu":

@@ -83,6 +83,11 @@ class TableColumns:
         """Names of integer and categorical columns."""
         return tuple(column.name for column in self.columns if column.levels)
 
+    @property
+    def angles(self) -> list[int]:
+        """Places of angular columns."""
+        return [i for i, column in enumerate(self.columns) if column.period]
+
     def encode(self, table: Any) -> np.ndarray:
         """The table as `(n, columns)`, float64.
 

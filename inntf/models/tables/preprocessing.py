@@ -1,4 +1,4 @@
-"""From encoded rows to the real line: what a flow on a table begins with."""
+"""From encoded rows to the real line and the circle: what a flow on a table begins with."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _STRAIGHT = 2.0  # spreads from the middle, within which Asinh is about straight
 
 
 def preprocessing(columns: Sequence[Column], *, seed: int | None = None, dtype: Any = None) -> Block:
-    """Noise within the levels of integers and categories, then ranges to the real line, then tails drawn in.
+    """Noise within the levels of integers and categories, then ranges to the real line, then tails drawn in; angles to radians.
 
         x -> (x + u) / levels -> Bounded(low, high) -> Asinh(median, 2 spreads)
+        angle -> 2 pi angle / period - pi
 
     Nothing is learned here and every block has its inverse: what comes back lies within the ranges, integers and categories
     are whole again.
@@ -54,9 +55,13 @@ def preprocessing(columns: Sequence[Column], *, seed: int | None = None, dtype: 
             return Dequantize(levels, seed=own, dtype=dtype) if levels else Rescale(dtype=dtype)
 
         blocks.append(Blockwise([rounded(levels) for levels in groups], list(groups.values()), dtype=dtype))
-    ranges = np.array([(0.0, 1.0) if column.levels else column.range for column in columns])
+    ranges = np.array([_range(column) for column in columns])
     if np.isfinite(ranges).any():
         blocks.append(Bounded(ranges[:, 0], ranges[:, 1], dtype=dtype))
+    periods = [column.period for column in columns]
+    if any(periods):
+        scale, shift = zip(*((2 * math.pi / period, -math.pi) if period else (1.0, 0.0) for period in periods), strict=True)
+        blocks.append(Rescale(list(scale), list(shift), dtype=dtype))
     # Quantiles have the tails of a normal distribution; what is not bounded on both sides may have heavier ones.
     open_ended = [i for i, column in enumerate(columns) if not column.levels and not math.isfinite(sum(column.range))]
     if open_ended:
@@ -67,3 +72,9 @@ def preprocessing(columns: Sequence[Column], *, seed: int | None = None, dtype: 
             tails = Blockwise([tails, Rescale(dtype=dtype)], [open_ended, rest], dtype=dtype)
         blocks.append(tails)
     return Chain(blocks, dtype=dtype)
+
+
+def _range(column: Column) -> tuple[float, float]:
+    if column.period:
+        return -math.inf, math.inf
+    return (0.0, 1.0) if column.levels else column.range

@@ -89,11 +89,7 @@ def _number(name: str, values: np.ndarray, kind: str | None, rest: list[Any]) ->
         return Column(name, kind, dtype, why, low, high)
     if kind == "angle":
         low, high = _circle(name, ends, least, most)
-        turned = np.sort(np.mod(x - low, high - low))
-        gaps = np.diff(np.append(turned, turned[0] + high - low))
-        widest = int(np.argmax(gaps))
-        cut = float(np.mod(turned[widest] + gaps[widest] / 2, high - low))
-        return Column(name, kind, dtype, why, low, high, cut=cut)
+        return Column(name, kind, dtype, why, low, high)
     low, high = {"real": (-math.inf, math.inf), "positive": ((ends or [0.0])[0], math.inf)}.get(kind) or ends
     different = np.unique(x)
     steps = np.diff(different)

@@ -16,7 +16,7 @@ from inntf.core.errors import explain
 from inntf.models import argument_checks as check
 from inntf.models.density_model import DensityModel
 from inntf.models.flow import Flow
-from inntf.models.tables.architectures import ARCHITECTURES, make_flow
+from inntf.models.tables.architectures import ARCHITECTURES, TableFlow
 from inntf.models.tables.columns import TableColumns
 from inntf.models.tables.read_table import is_table
 
@@ -132,7 +132,7 @@ def table_flow(
     architecture: str = "spline_maf",
     depth: int = 4,
     hidden: Sequence[int] = (128, 128),
-    bins: int = 8,
+    bins: int = 16,
     bound: float = 5.0,
     seed: int = 0,
     dtype: Any = None,
@@ -140,9 +140,12 @@ def table_flow(
 ) -> TableModel:
     """A model of the rows of a table, proposed from the table; `print` it to see what each column was taken for.
 
-    Its flow: what `TableColumns.preprocessing` does, then `depth` steps, of [ActNorm, reversed order, affine MAF, ActNorm,
-    spline MAF], or those of `spline_flow(affine=True)`, then tails as those of `Asinh`: rows off a ridge are unlikely, not
-    impossible.
+    Its flow: what `TableColumns.preprocessing` does, then `depth` steps, those of `spline_flow` or of [ActNorm, reversed order,
+    affine MAF, ActNorm, Asinh, spline MAF], then tails as those of `Asinh`: rows off a ridge are unlikely, not impossible.
+
+    Angles stay on their circle: in each step couplings turn them by circular splines given all other columns (MAFs do, where
+    all columns are angles), and the other columns see them by cosine and sine, so that the density closes where the circle
+    does.
 
     Args:
         table: a mapping of names to columns, a data frame or a structured array: what the kinds and ranges are read from.
@@ -180,5 +183,5 @@ def table_flow(
     check.seed(who, seed)
     columns = TableColumns.propose(table, kinds)
     first = columns.preprocessing(seed=seed, dtype=dtype)
-    flow = make_flow(first, len(columns), architecture, depth, hidden, bins, bound, seed, dtype)
-    return TableModel(flow, columns=columns, name=name)
+    made = TableFlow(len(columns), columns.angles, depth, hidden, bins, bound, seed, dtype)
+    return TableModel(made.flow(architecture, first), columns=columns, name=name)
