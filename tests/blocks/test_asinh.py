@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from inntf.blocks import Asinh
+from inntf.core.straight_line import straight_line
 
 
 def test_the_formula_and_its_slope():
@@ -20,6 +21,17 @@ def test_the_far_tails_are_finite_both_ways():
     z, log_det = Asinh().forward_and_log_det(x)
     assert np.isfinite(z).all() and np.isfinite(log_det).all()
     np.testing.assert_allclose(Asinh().inverse_and_log_det(tf.identity(z))[0], x, rtol=1e-4)
+
+
+def test_operations_for_other_runtimes_give_the_same():
+    x = tf.constant([[-1e30], [-3.0], [0.0], [1e-3], [2e4]])
+    z, log_det = Asinh(scale=2.0).forward_and_log_det(x)
+    with straight_line():
+        again, its = Asinh(scale=2.0).forward_and_log_det(x)
+        back = Asinh(scale=2.0).inverse_and_log_det(tf.identity(z))[0]
+    np.testing.assert_allclose(again, z, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(its, log_det, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(back, x, rtol=1e-4, atol=1e-6)
 
 
 def test_bounds_on_a_box_are_attained():

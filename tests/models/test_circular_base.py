@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inntf.blocks import AffineCoupling, Coupling
+from inntf.blocks import AffineCoupling, Coupling, MaskedAutoregressive
 from inntf.compose import Chain
 from inntf.models import CircularBase, Flow
-from inntf.nets import MLP
+from inntf.nets import MLP, MaskedMLP
 from inntf.numerics import CircularSplineTransform
 from tests.stability.test_ball_certificate import shaken
 
@@ -50,6 +50,21 @@ def test_a_density_of_two_angles_and_a_number_closes_and_integrates_to_one():
         np.testing.assert_allclose(*flow.log_prob(tf.constant(ends)), atol=1e-4)
     x = flow.sample(200, seed=1)
     assert np.abs(x[:, :2]).max() <= np.pi and np.isfinite(flow.log_prob(tf.identity(x))).all()
+
+
+def test_an_autoregressive_density_of_angles_closes_and_integrates_to_one():
+    net = MaskedMLP(hidden=(8,), zero_last=False, direct=True, angles=True)
+    block = MaskedAutoregressive(conditioner=net, transformer=CircularSplineTransform(5), dtype="float64")
+    flow = Flow(shaken(block, (2,), gain=0.3), CircularBase(2, dtype="float64"))
+    grid = np.linspace(-np.pi, np.pi, 81)[:-1] + np.pi / 80
+    points = np.stack(np.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2)
+    np.testing.assert_allclose(np.mean(flow.prob(tf.constant(points))) * (2 * np.pi) ** 2, 1.0, atol=1e-2)
+    for angle in (0, 1):
+        ends = np.array([[0.4, 1.0]] * 2)
+        ends[:, angle] = -np.pi + 1e-7, np.pi - 1e-7
+        np.testing.assert_allclose(*flow.log_prob(tf.constant(ends)), atol=1e-4)
+    x = tf.constant(points[::101])
+    np.testing.assert_allclose(flow.reconstruct(x), x, atol=1e-9)
 
 
 def test_bad_arguments():

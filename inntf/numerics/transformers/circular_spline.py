@@ -25,8 +25,8 @@ class CircularSplineTransform(Transformer):
     The spline takes the circle once round and keeps its seam, the learned shift turns it.  The map and its slope are continuous
     on the circle, at the seam too.  Values outside are those of the circle that they stand for.
 
-    The network of the parameters should not see the seam either: `inntf.nets.MLP(angles=True)`, or `AngleFeatures` before one
-    of your own.  A `MaskedMLP` takes angles as numbers: an autoregressive density of them may jump at the seam.
+    The network of the parameters should not see the seam either: `inntf.nets.MLP(angles=True)`, `MaskedMLP(angles=True)` for
+    autoregressive blocks, or `AngleFeatures` before one of your own.
 
     Nothing is certified for all inputs.  In balls round data the derivatives are known (`spline_derivative_ranges`) where
     neither the values nor their images can cross the seam, at which numbers, unlike angles, jump.
