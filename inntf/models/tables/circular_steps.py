@@ -32,7 +32,7 @@ def turned_by_couplings(size: int, angles: Sequence[int], hidden: Sequence[int],
 
     Example:
         >>> [block.split.identity for block in turned_by_couplings(3, [0, 2], (8,), 4, None)]
-        [(1, 2), (0, 1)]
+        [[1, 2], [0, 1]]
     """
 
     def turned(moved: Sequence[int]) -> Block:
