@@ -107,7 +107,11 @@ class SoftTails(Block):
         """The images of the ends."""
         if domain is None:
             return None
-        return finite_box(*(self.forward_and_log_det(tf.constant(end, tf.float64))[0].numpy() for end in check_box(domain)))
+        return finite_box(*(self._image(end) for end in check_box(domain)))
+
+    def _image(self, x: np.ndarray) -> np.ndarray:
+        t = np.maximum(np.abs(x) - self.bound, 0.0)
+        return x - np.sign(x) * (1 - self.slope) * t * t / (self.bound + t)
 
     def _slope_at(self, x: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):

@@ -36,6 +36,8 @@ def test_bounds_are_attained():
     assert block.lipschitz_bounds().forward == 1.0 and block.lipschitz_bounds().inverse == pytest.approx(4.0)
     bounds = block.lipschitz_bounds((4.0, 8.0))
     assert bounds.forward == pytest.approx(0.25 + 0.75 / 4) and 1 / bounds.inverse == pytest.approx(0.25 + 0.75 / 16)
+    ends = np.array([[-1.5], [6.0]])
+    np.testing.assert_allclose(block.image_box((-1.5, 6.0)), block.forward(ends)[:, 0])
 
 
 @pytest.mark.parametrize("arguments", [{"bound": 0.0}, {"slope": 0.0}, {"slope": 1.5}])
