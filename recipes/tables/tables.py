@@ -34,5 +34,6 @@ PARTS = {
         ),
         Claim("nothing is NaN or infinite", claimed("nothing is NaN or infinite")),
         Claim("directions: every sample in its circle", claimed("angles: every sample in its circle")),
+        Claim("directions: the jump at the seam, nats", measured("angles.jump_at_the_seam"), ("at most", 0.01)),
     ),
 }
