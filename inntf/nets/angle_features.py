@@ -134,7 +134,7 @@ def checked_angles(name: str, angles: Any) -> list[int] | None:
     return None if angles is None else checked_entries(name, "angles", angles, "Leave it out where all entries are angles.")
 
 
-def checked_entries(name: str, what: str, entries: Any, remedy: str | None = None) -> list[int]:
+def checked_entries(name: str, what: str, entries: Any, remedy: str = "") -> list[int]:
     """Indices of entries as a list.
 
     Args:

@@ -196,7 +196,7 @@ def check_settings(hidden: tuple[int, ...], residual: bool, ordering: Any, degre
     Example:
         >>> check_settings((8,), False, "left-to-right", "sequential")
     """
-    wrong = remedy = None
+    wrong = remedy = ""
     if not hidden or min(hidden) < 1:
         wrong, remedy = f"hidden={hidden}", "Give at least one hidden layer of at least one unit."
     elif residual and len(set(hidden)) > 1:
