@@ -36,13 +36,13 @@ class ContinuousBlock(Block):
     r"""`z = y(1)` for `y(0) = x` and `dy/dt = v(y, t, condition)`, a neural ODE; FFJORD with the estimated trace.
 
     `log_det` is $\int_0^1 \mathrm{tr}\, \partial v / \partial y\, dt$, solved along with `y`; the inverse runs the same
-    equation from 1 to 0.  The solver is adaptive (`inntf.numerics.solve_ode`, on TFP's Dormand-Prince): the estimated error of
-    every entry and step is within `atol + rtol * |y|`, so the round trip is as good as the tolerances, not exact.  All
-    samples share the steps: a sample's result depends on the rest of its batch, within the tolerances.  Gradients are
-    those of the adjoint equation, of first order, in memory that does not grow with the number of steps.
+    equation from 1 to 0.  The solver is adaptive (`inntf.numerics.solve_ode`, Dormand-Prince): the estimated error of every
+    entry and step is within `atol + rtol * |y|`, so the round trip is as good as the tolerances, not exact.  All samples share
+    the steps: a sample's result depends on the rest of its batch, within the tolerances.  Gradients, of any order, are those of
+    the steps taken, in memory that does not grow with their number.
 
-    Where the steps run out, or the state is not finite, it raises `SolverNotFinished` (in a graph a
-    `tf.errors.InvalidArgumentError` of the same text; XLA drops assertions, so the result is NaN, too).
+    Where a sample's steps run out, or its state is not finite, it raises `SolverNotFinished`, which names the sample (in a
+    graph a `tf.errors.InvalidArgumentError` of the same text; XLA drops assertions: that sample is NaN, and it alone).
 
     The network is evaluated as at inference (dropout inside does nothing), in the variable dtype of the policy: an adaptive
     solver takes the rounding of 16 bits for an error that no step is small enough for.
@@ -58,7 +58,7 @@ class ContinuousBlock(Block):
             `log_det` is a function of x (not for training: it would learn that one draw).
         seed: of the probes; `None` draws one (`"fixed"`: 0).
         rtol, atol: tolerances; by default both 1e-5, in float64 1e-8.
-        max_steps: the most steps of the solver, rejected ones too.
+        max_steps: the most steps of the solver that a sample may need, rejected ones too.
         event_ndims, name, dtype, trainable, validate_args: as in `Block`.
 
     Shapes: `x`, `z`: `(batch, dim)`; `log_det`: `(batch,)`; `condition`: `(batch, width)`.  Flatten images first.

@@ -14,7 +14,12 @@ from inntf.nets.pure import PureNetwork
 from inntf.numerics.solvers.ode import solve_ode
 from inntf.numerics.trace import value_and_trace
 
+_SHOWN = 5  # samples that a message names
 _evaluations = Notes()
+
+
+def _first_of(reached: tf.Tensor) -> tf.Tensor:
+    return tf.where(~reached)[:_SHOWN, 0]
 
 
 class Continuous(Protocol):
@@ -78,21 +83,24 @@ class Solver:
         else:
             out, log_det, evaluations, reached = self._solve(given, inverse, wanted)
         _evaluations.note(evaluations)
-        message = (
-            f"SolverNotFinished: {self.block.name}: the solver has not reached the end with a finite state within "
-            f"max_steps={self.block.max_steps}. Where the input is finite, the velocity is too steep: allow more steps or a "
-            "larger rtol and atol, or keep the weights of the dynamics small."
-        )
-        if refusals_are_marked():
-            lost = tf.where(reached, tf.zeros([], out.dtype), tf.constant(float("nan"), out.dtype))
-            return out + lost, log_det + tf.cast(lost, log_det.dtype)
-        if tf.executing_eagerly():
-            if not bool(reached):
-                raise SolverNotFinished(message)
+        if refusals_are_marked():  # the samples that were given up are NaN
             return out, log_det
-        check = tf.debugging.Assert(reached, [message])
-        with tf.control_dependencies([check]):  # under XLA, which drops it, the numbers are NaN
+        all_reached = tf.reduce_all(reached)
+        if tf.executing_eagerly():
+            if not bool(all_reached):
+                raise SolverNotFinished(self._message(_first_of(reached).numpy().tolist(), int(tf.size(reached))))
+            return out, log_det
+        said = self._message("the rows that follow", "the batch")
+        check = tf.debugging.Assert(all_reached, [said, _first_of(reached)], summarize=_SHOWN)
+        with tf.control_dependencies([check]):  # XLA drops it
             return tf.identity(out), tf.identity(log_det)
+
+    def _message(self, samples: Any, batch: Any) -> str:
+        return (
+            f"SolverNotFinished: {self.block.name}: the solver has not reached the end with a finite state within "
+            f"max_steps={self.block.max_steps} in samples {samples} (the first ones) of {batch}. Where their input is finite, "
+            "the velocity is too steep: allow more steps or a larger rtol and atol, or keep the weights of the dynamics small."
+        )
 
     def _graph(self, given: dict[str, Any], inverse: bool, wanted: bool) -> Any:
         key = (inverse, wanted, *sorted(given))
@@ -111,41 +119,32 @@ class Solver:
         return self._traced[key]
 
     def _solve(self, given: dict[str, Any], inverse: bool, wanted: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        block, value, weights = self.block, given["value"], given["weights"]
-        floats = [i for i, w in enumerate(weights) if w.dtype.is_floating]
-        constants: dict[str, Any] = {"floats": tuple(weights[i] for i in floats)}
-        if "condition" in given:
-            constants["condition"] = given["condition"]
-        sign = tf.constant(-1.0 if inverse else 1.0, value.dtype)
+        block, value = self.block, given["value"]
 
-        def velocity(s: tf.Tensor, y: tf.Tensor, floats_now: Any, condition: Any, noise: Any) -> tuple[tf.Tensor, ...]:
-            now = list(weights)
-            for i, w in zip(floats, floats_now, strict=True):
-                now[i] = w
+        def velocity(s: tf.Tensor, y: tf.Tensor, weights: Any, condition: Any, noise: Any) -> Any:
             more = [tf.fill([tf.shape(y)[0], 1], 1.0 - s if inverse else s)] if block.time else []
             more += [] if condition is None else [condition]
 
             def network(y: tf.Tensor) -> tf.Tensor:
-                return self.network(tf.concat([y, *more], -1), now)
+                out = self.network(tf.concat([y, *more], -1), weights)
+                return -out if inverse else out
 
-            if not wanted:
-                return (sign * network(y),)
-            v, trace = value_and_trace(network, y, noise)
-            return sign * v, sign * trace
+            return value_and_trace(network, y, noise) if wanted else network(y)
 
-        # A function of its own is traced once, where the solver's stages and the adjoint would each trace it.  Not under XLA:
+        # A function of its own is traced once, where the steps and their gradients would each trace it.  Not under XLA:
         # what goes from a call to its gradient would make all that the call was given, the weights too, constants of the
         # program, and each new weight compile it again.
         once = velocity if _in_xla() else tf.function(velocity, autograph=False)
 
-        def dynamics(s: tf.Tensor, state: Any, floats: Any, condition: Any = None) -> tuple[tf.Tensor, ...]:
-            return once(s, state[0], floats, condition, given.get("noise"))
+        def dynamics(s: tf.Tensor, y: tf.Tensor, weights: Any, condition: Any = None, noise: Any = None) -> Any:
+            return once(s, y, weights, condition, noise)
 
-        none = tf.zeros_like(value[:, 0])
-        start = (value, none) if wanted else (value,)
-        found = solve_ode(dynamics, start, rtol=block.rtol, atol=block.atol, max_steps=block.max_steps, constants=constants)
-        out, log_det = found.state if wanted else (*found.state, none)
-        return out, log_det, found.evaluations, found.reached
+        constants: dict[str, Any] = {name: given[name] for name in ("weights", "condition") if name in given}
+        held: dict[str, Any] = {name: given[name] for name in ("noise",) if name in given}
+        limits: dict[str, Any] = {"rtol": block.rtol, "atol": block.atol, "max_steps": block.max_steps}
+        found = solve_ode(dynamics, value, **limits, constants=constants, held=held, integrals=wanted)
+        log_det = found.integrals if wanted else tf.zeros_like(found.state[:, 0])
+        return found.state, log_det, found.evaluations, found.samples_reached
 
     def noting(self) -> contextlib.AbstractContextManager[list[tf.Tensor]]:
         """Within it the numbers of evaluations are noted."""

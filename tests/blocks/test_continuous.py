@@ -7,6 +7,7 @@ import scipy.linalg
 import tensorflow as tf
 
 from inntf.blocks import ContinuousBlock, SolverNotFinished
+from inntf.core.refusals import marked_refusals
 from inntf.numerics import solve_ode
 from inntf.numerics.trace import value_and_trace
 
@@ -92,34 +93,26 @@ def test_weights_are_no_constants_of_a_compiled_gradient(jit):
     assert bool(calls) == (not jit)
 
 
-def test_the_next_step_is_chosen_by_the_norm_of_the_error():
-    """By its square, as TFP has it, the same error takes 61 evaluations."""
-    rng = np.random.default_rng(0)
-    into, back, start = rng.normal(size=(2, 32)) / 1.4, rng.normal(size=(32, 2)) / 5.6, tf.constant(rng.normal(size=(200, 2)))
-    found, exact = (
-        solve_ode(lambda t, y: tf.tanh(y @ into) @ back, start, rtol=tolerance, atol=tolerance) for tolerance in (1e-8, 1e-12)
-    )
-    assert np.max(np.abs(found.state - exact.state)) < 4e-9
-    assert found.evaluations <= 43
-
-
-@pytest.mark.parametrize("jit", [False, True])
-def test_a_solver_that_cannot_go_on_says_so(jit):
-    @tf.function(jit_compile=jit, autograph=False)
-    def solve(x):
-        found = solve_ode(lambda t, y: 50 * y**2, x, max_steps=30)
-        return found.state, found.reached
-
-    state, reached = solve(tf.ones([2]))
-    assert not reached and np.all(np.isnan(state))
-
-
 def test_steps_that_run_out_raise():
     block = linear(500 * MATRIX, max_steps=5)
     with pytest.raises(SolverNotFinished, match="max_steps=5"):
         block.forward_and_log_det(normal(2, 3))
     with pytest.raises(tf.errors.InvalidArgumentError, match="max_steps=5"):
         tf.function(block.forward_and_log_det, autograph=False)(normal(2, 3))
+
+
+def test_a_failure_names_its_samples_and_leaves_the_others():
+    block, x = linear(), normal(4, 3).numpy()
+    z = block.forward_and_log_det(tf.constant(x))[0].numpy()
+    x[2] = np.inf
+    with pytest.raises(SolverNotFinished, match=r"samples \[2\].* of 4"):
+        block.forward_and_log_det(tf.constant(x))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[2\]"):
+        tf.function(block.forward_and_log_det, autograph=False)(tf.constant(x))
+    with marked_refusals():
+        marked, log_det = block.forward_and_log_det(tf.constant(x))
+    assert np.all(np.isnan(marked[2])) and np.isnan(log_det[2])
+    np.testing.assert_allclose(marked.numpy()[[0, 1, 3]], z[[0, 1, 3]], atol=1e-6)
 
 
 def test_evaluations_follow_the_tolerance_and_bounds_the_weights():

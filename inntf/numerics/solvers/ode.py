@@ -1,19 +1,19 @@
-"""An initial value problem from time 0 to 1, solved adaptively for a whole batch, with adjoint gradients."""
+"""An initial value problem from time 0 to 1, solved adaptively for a whole batch, with the gradients of the steps taken."""
 
 from __future__ import annotations
 
 import dataclasses
-import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from inntf.core.arguments import typed
-
-_FIRST_STEP = 0.05
+from inntf.core.errors import explain
+from inntf.numerics.solvers.adaptive_steps import AdaptiveSteps, Path
+from inntf.numerics.solvers.dormand_prince import Slopes, Velocity
+from inntf.numerics.solvers.steps_again import differentiable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,14 +21,18 @@ class OdeSolution:
     """What `solve_ode` returns.
 
     Attributes:
-        state: at time 1, the structure of the initial state; NaN where the solver has given up.
+        state: at time 1, the structure of the initial state; NaN in samples that were given up.
         evaluations: int32 scalar, evaluations of the velocity.
-        reached: bool scalar, whether time 1 was reached with a finite state.
+        reached: bool scalar, whether every sample has come to time 1 with a finite state.
+        integrals: of the integrands, their structure; `None` where there are none.
+        samples_reached: bool, `(batch,)`: which samples have.
     """
 
     state: Any
     evaluations: tf.Tensor
     reached: tf.Tensor
+    integrals: Any
+    samples_reached: tf.Tensor
 
 
 @typed
@@ -40,36 +44,42 @@ def solve_ode(
     atol: float = 1e-5,
     max_steps: int = 1000,
     constants: dict[str, Any] | None = None,
+    held: dict[str, Any] | None = None,
+    integrals: bool = False,
 ) -> OdeSolution:
     r"""Solve $dy/dt = v(t, y)$, from the state at 0 to that at 1, by the adaptive method of Dormand and Prince.
 
-    It is TFP's solver with four things made good.  Its acceptance test averages over all numbers of the state (the root of the
-    mean fourth power, as it comes out), so that one bad sample hides among good ones; here the tolerances are divided by the
-    fourth root of their number, and then the estimated error of **every** number and step is within `atol + rtol * |y|`.  It
-    chooses the next step by the square of that norm as if it were the norm, so that steps shrink and grow too much; here by
-    the norm, to the power of 1/5.  It steps past the end and interpolates back; here the last step ends at 1.  And where it
-    would go on for ever (NaN, a step that shrinks to nothing; under XLA also when the steps run out, for assertions are dropped
-    there) it stops with NaN, and `reached` says so.
+    The estimated error of **every** number and step is within `atol + rtol * |y|`: one bad sample does not hide among good
+    ones.  All samples share the steps.  A sample that cannot be solved does not take the others with it: where its velocity is
+    not finite, where it needs steps that are lost in the rounding of the time, and where it needs more than `max_steps`, it is
+    given up, and NaN.
 
-    Gradients by the initial state and by `constants` are those of the adjoint equation, solved backwards with the same
-    tolerances; they are no derivatives of the steps taken, and are of first order.  What the velocity closes over gets none.
+    Gradients by the initial state and by `constants` are those of the steps that were taken (of their lengths, none), exact
+    to rounding, and so are second and higher ones.  At most 12 states are kept for them, others are computed again.  Samples
+    that were given up have the gradient NaN, and so have the constants, unless nothing depends on those samples.  What the
+    velocity closes over gets no gradient.
 
     Args:
         velocity: `(t, state, **constants) -> d state / dt`, sample by sample; `t` is a scalar.
-        state: at time 0, a tensor or a structure of tensors of one float dtype.
+        state: at time 0, a tensor or a structure of tensors of one float dtype, all of one batch, which is their first axis.
         rtol: tolerance relative to `|y|`, a step; at least 8 epsilon of the dtype counts.
         atol: absolute tolerance, a step.
-        max_steps: the most steps, rejected ones too.
+        max_steps: the most steps that a sample may need, rejected ones too.  Steps that are a quarter of what it needs or
+            less, because of other samples, count as a quarter.
         constants: tensors (or structures of them) handed to the velocity, with gradients.
+        held: the same without gradients.  For second derivatives inside a `tf.function` a velocity closes over no tensors.
+        integrals: whether the velocity returns a pair, `(d state / dt, integrands)`: what is to be integrated along, but no
+            stage of a step needs to know.
 
     Returns:
-        `OdeSolution`: `state`, `evaluations`, `reached`.
+        `OdeSolution`: `state`, `evaluations`, `reached`, `integrals`, `samples_reached`.
 
     Raises:
-        ValueError: for tolerances or a number of steps that are not positive.
+        ValueError: for tolerances or a number of steps that are not positive, a state without one batch and one float dtype, or
+            a velocity of another structure or shape.
 
-    Source: Dormand & Prince, "A family of embedded Runge-Kutta formulae" (1980); adjoint: Chen et al., "Neural
-        Ordinary Differential Equations" (2018), section 2.
+    Source: Dormand & Prince, "A family of embedded Runge-Kutta formulae" (1980); step lengths: Hairer, Norsett & Wanner,
+        "Solving Ordinary Differential Equations I" (1993), II.4.
 
     Example:
         >>> solution = solve_ode(lambda t, y: y, tf.ones([1], tf.float64), rtol=1e-9, atol=1e-9)
@@ -81,70 +91,72 @@ def solve_ode(
             f"solve_ode: received rtol={rtol}, atol={atol}, max_steps={max_steps}, expected positive numbers. 1e-5 is usual in "
             "float32, 1e-9 in float64."
         )
-    parts = tf.nest.flatten(tf.nest.map_structure(tf.convert_to_tensor, state))
-    dtype = parts[0].dtype
-    number = tf.cast(tf.add_n([tf.size(part) for part in parts]), dtype)
-    share = tf.stop_gradient(tf.maximum(number, 1.0) ** -0.25)
-    floor = 8 * float(np.finfo(dtype.as_numpy_dtype).eps)
-    tolerances = {"rtol": tf.maximum(rtol * share, floor), "atol": atol * share}
+    given = tf.nest.map_structure(tf.convert_to_tensor, state)
+    rows = _Rows(given)
+    both = [constants or {}, held or {}]
+    flat = [tf.convert_to_tensor(c) for c in tf.nest.flatten(both)]
+    free = [c.dtype.is_floating and i < len(tf.nest.flatten(both[0])) for i, c in enumerate(flat)]
+    order = [*(i for i, is_free in enumerate(free) if is_free), *(i for i, is_free in enumerate(free) if not is_free)]
+    integrands: list[_Rows] = []
 
-    def adjoint() -> _DormandPrince:  # it runs in minus t, from -1 to 0
-        return _DormandPrince(0.0, max_steps, first_step_size=_FIRST_STEP, **tolerances)
+    def equation(t: tf.Tensor, y: tf.Tensor, values: Sequence[tf.Tensor]) -> Slopes:
+        now = dict(zip(order, values, strict=True))
+        given, more = tf.nest.pack_sequence_as(both, [now[i] for i in range(len(now))])
+        found = velocity(t, rows.unpacked(y), **given, **more)
+        found, *more = found if integrals else (found,)
+        integrands[:] = [_Rows(part) for part in more]
+        return [rows.packed(found), *(integrands[0].packed(part) for part in more)]
 
-    solver = _DormandPrince(1.0, max_steps, first_step_size=_FIRST_STEP, make_adjoint_solver_fn=adjoint, **tolerances)
-    found = solver.solve(
-        velocity, tf.zeros([], dtype), state, solution_times=tf.ones([1], dtype), constants=constants if constants else None
-    )
-    end = tf.nest.map_structure(lambda part: part[0], found.states)
-    end = tf.nest.map_structure(lambda part, at: tf.ensure_shape(part, at.shape), end, state)
-    finite = [tf.reduce_all(tf.math.is_finite(part)) for part in tf.nest.flatten(end)]
-    return OdeSolution(end, 1 + tf.cast(found.diagnostics.num_ode_fn_evaluations, tf.int32), tf.reduce_all(tf.stack(finite)))
+    eps = float(np.finfo(rows.dtype.as_numpy_dtype).eps)
+    adaptive, path, evaluations = AdaptiveSteps(max(rtol, 8 * eps), atol, max_steps), [], []
 
+    def run(velocity: Velocity, y: tf.Tensor) -> tuple[Slopes, Path]:
+        ends, found, count = adaptive.solve(velocity, y)
+        path.append(found)
+        evaluations.append(count)
+        return ends, found
 
-def _amended(step: types.FunctionType) -> types.FunctionType:
-    # TFP's step, two of its names bound anew; TFP's own stays as it is.  Its coefficients, Python floats, become float32 before
-    # they are cast: in float64 2e-8 would be left of every step at any tolerance.  And the error ratio that it chooses the next
-    # step by is the square of a norm: a root of twice the order makes it the root of the order again.
-    tableau, helpers = step.__globals__["_TABLEAU"], step.__globals__["util"]
-    wide = {name: _widened(value) for name, value in tableau._asdict().items() if name != "a"}
-
-    def next_step_size(step_size: Any, order: int, squared_ratio: Any, *limits: Any) -> Any:
-        return helpers.next_step_size(step_size, 2 * order - 1, squared_ratio, *limits)  # it adds one to the order
-
-    named = types.SimpleNamespace(**{**vars(helpers), "next_step_size": next_step_size})
-    scope = {**step.__globals__, "_TABLEAU": tableau._replace(**wide), "util": named}
-    copy = types.FunctionType(step.__code__, scope, step.__name__, step.__defaults__, step.__closure__)
-    copy.__kwdefaults__ = step.__kwdefaults__
-    return copy
+    values = [flat[i] for i in order]
+    ends = differentiable(equation, run, rows.packed(given), values[: sum(free)], values[sum(free) :])
+    alive = path[0].alive
+    along = integrands[0].unpacked(ends[1]) if integrals else None
+    return OdeSolution(rows.unpacked(ends[0]), evaluations[0], tf.reduce_all(alive), along, alive)
 
 
-def _widened(weights: Any) -> Any:
-    return [_widened(w) for w in weights] if isinstance(weights, list) else np.float64(weights)
+class _Rows:
+    """A structure of tensors of one batch as rows, `(batch, dim)`: their shapes alone."""
 
+    def __init__(self, like: Any):
+        parts = [tf.convert_to_tensor(part) for part in tf.nest.flatten(like)]
+        self.structure = tf.nest.map_structure(lambda _: 0, like)
+        self.shapes, self.dtype = [part.shape for part in parts], parts[0].dtype
+        self.sizes = [shape[1:].num_elements() for shape in self.shapes]
+        one = all(p.dtype == self.dtype and p.shape[:1].is_compatible_with(self.shapes[0][:1]) for p in parts)
+        if not one or None in self.sizes or not self.dtype.is_floating:
+            received = ", ".join(f"{part.dtype.name} {part.shape}" for part in parts)
+            expected = "one float dtype, one batch as the first axis, and known sizes of the others"
+            raise ValueError(explain("solve_ode", received=received, expected=expected))
 
-class _DormandPrince(tfp.math.ode.DormandPrince):
-    """TFP's solver towards one final time: its last step ends there, and it always ends."""
+    def packed(self, structure: Any) -> tf.Tensor:
+        """As rows, of a structure like this one."""
+        tf.nest.assert_same_structure(self.structure, structure)
+        rows = []
+        for part, shape, size in zip(tf.nest.flatten(structure), self.shapes, self.sizes, strict=True):
+            part = tf.convert_to_tensor(part, self.dtype)
+            if not part.shape.is_compatible_with(shape):
+                remedy = "The slopes have the shape of what they change."
+                raise ValueError(
+                    explain("solve_ode: velocity", received=f"shape {part.shape}", expected=f"{shape}", remedy=remedy)
+                )
+            rows.append(part if shape.rank == 2 else tf.reshape(part, [-1, size]))
+        return rows[0] if len(rows) == 1 else tf.concat(rows, -1)
 
-    def __init__(self, target: float, max_steps: int, **kwargs: Any):
-        super().__init__(**kwargs)
-        self._target, self._most = target, int(max_steps) * self.ODE_FN_EVALS_PER_STEP
-
-    _amended_step = _amended(tfp.math.ode.DormandPrince._step)
-
-    def _step(self, solver_state: Any, diagnostics: Any, **kwargs: Any) -> tuple[Any, Any]:
-        dt, start = solver_state.step_size, solver_state.current_time
-        # A hair beyond: TFP goes on until the time is past the target, and a step of length zero would never end.
-        left = self._target - start + 8 * float(np.finfo(dt.dtype.as_numpy_dtype).eps)
-        state, diagnostics = self._amended_step(solver_state._replace(step_size=tf.minimum(dt, left)), diagnostics, **kwargs)
-        lost = (diagnostics.num_ode_fn_evaluations > self._most) | ~tf.math.is_finite(state.step_size)
-        lost = lost & (state.current_time <= self._target)
-
-        def spoil(part: tf.Tensor) -> tf.Tensor:
-            return tf.where(lost, tf.constant(np.nan, part.dtype), part)
-
-        state = state._replace(
-            current_time=tf.where(lost, tf.constant(np.inf, dt.dtype), state.current_time),
-            current_state=tf.nest.map_structure(spoil, state.current_state),
-            interpolating_coefficients=tf.nest.map_structure(spoil, state.interpolating_coefficients),
-        )
-        return state, diagnostics
+    def unpacked(self, rows: tf.Tensor) -> Any:
+        """The structure that these rows hold."""
+        parts = [rows] if len(self.sizes) == 1 else tf.split(rows, self.sizes, -1)
+        shaped = []
+        for part, shape in zip(parts, self.shapes, strict=True):
+            if shape.rank != 2:
+                part = tf.reshape(part, [-1, *shape[1:]] if shape.rank else [])
+            shaped.append(tf.ensure_shape(part, shape))
+        return tf.nest.pack_sequence_as(self.structure, shaped)
