@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from inntf.core.arguments import typed
+from inntf.nets.activations import quick
 from inntf.nets.angle_features import AngleFeatures, checked_angles
 from inntf.nets.layers_in_turn import LayersInTurn
 
@@ -60,7 +61,7 @@ class MLP(LayersInTurn):
         """The dense layers."""
         last = "zeros" if self.zero_last else "glorot_uniform"
         policy = self.dtype_policy
-        layers = [keras.layers.Dense(n, activation=self.activation, dtype=policy) for n in self.hidden]
+        layers = [keras.layers.Dense(n, activation=quick(self.activation), dtype=policy) for n in self.hidden]
         layers = [*layers, keras.layers.Dense(self.out_channels, kernel_initializer=last, dtype=policy)]
         if self.angles is False:
             return layers

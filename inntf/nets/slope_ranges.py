@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.nets.activations import LipSwish, activation_lipschitz, lip_swish, sharpness
+from inntf.nets.activations import LipSwish, activation_lipschitz, lip_swish, sharpness, softplus
 from inntf.nets.concat_lip_swish import SwishHalf
 from inntf.numerics.intervals import Interval, logistic
 
@@ -198,13 +198,16 @@ _KNOWN = {
     _a.tanh: _bump(lambda x: 4 * np.exp(-2 * np.abs(x)) / (1 + np.exp(-2 * np.abs(x))) ** 2, 1.0),
     _a.sigmoid: _bump(lambda x: logistic(x) * logistic(-x), 0.25),
     _a.softplus: (logistic, ()),
+    softplus: (logistic, ()),
     _a.softsign: _bump(lambda x: 1 / (1 + np.abs(x)) ** 2, 1.0),
     _a.silu: _swish(1.0),
     _a.gelu: _GELU,
     lip_swish: _swish(1.0, 1.1),
 }
 _EVERYWHERE = {  # inf a' and sup a', rounded outwards
-    **dict.fromkeys([_a.relu, _a.relu6, _a.elu, _a.celu, _a.tanh, _a.hard_tanh, _a.softplus, _a.softsign], (0.0, 1.0)),
+    **dict.fromkeys(
+        [_a.relu, _a.relu6, _a.elu, _a.celu, _a.tanh, _a.hard_tanh, _a.softplus, _a.softsign, softplus], (0.0, 1.0)
+    ),
     **dict.fromkeys([_a.soft_shrink, _a.sparse_plus, _a.squareplus, _a.log_sigmoid, _a.tanh_shrink], (0.0, 1.0)),
     _a.gelu: (-0.129, 1.129),
     _a.hard_sigmoid: (0.0, 1 / 6 + _ROUNDED),
