@@ -58,6 +58,7 @@ def _vectors(case: str) -> dict[str, Row]:
 def _ode(variant: str, *more: str, against: str | None = "inntf") -> Row:
     environment, module = {
         "default": ("inntf", ODE_OURS),
+        "xla": ("inntf", ODE_OURS),
         "zuko": ("torch", "benchmarks.workers.ode_zuko"),
     }.get(variant, ("jax", "benchmarks.workers.ode_diffrax"))
     return Row(environment, module, ("ode", variant, *more), against)
@@ -97,6 +98,8 @@ WORKLOADS = {
         {
             "inntf": _ode("default", against=None),
             "inntf, error 3e-4": _ode("default", *_MATCHED, against=None),
+            "inntf, XLA": _ode("xla", against=None),
+            "inntf, XLA, error 3e-4": _ode("xla", *_MATCHED, against=None),
             "diffrax": _ode("autodiff"),
             "diffrax, adjoint equation": _ode("adjoint"),
             "diffrax, error 3e-4": _ode("autodiff", *_MATCHED, against="inntf, error 3e-4"),
