@@ -149,7 +149,7 @@ max_min.lipschitz = 1.0
 def softplus(x: Any) -> Any:
     r"""$\log(1 + e^x)$, from the logistic function, which is its slope: value and derivatives share it.
 
-    TensorFlow's op costs half as much again, and so does the gradient of its gradient.
+    TensorFlow's op takes longer, and so does the gradient of its gradient, with two exponentials of its own.
 
     Args:
         x: float, any shape.

@@ -38,6 +38,7 @@ def convert(frozen: Any, name: str) -> bytes:
     inputs, outputs = [t.name for t in frozen.inputs], [t.name for t in frozen.outputs]
     definition = frozen.graph.as_graph_def()
     _without_erfc(definition)
+    _without_log1p(definition)
     with _quiet():
         found, _ = converter.from_graph_def(definition, name=name, input_names=inputs, output_names=outputs, opset=OPSET)
     return found.SerializeToString()
@@ -54,6 +55,27 @@ def _without_erfc(definition: Any) -> None:
         erf.attr["T"].type = kind
         node.op = "Sub"
         node.input[:] = [one.name, erf.name]
+
+
+def _without_log1p(definition: Any) -> None:
+    """`log(w) + (x - (w - 1)) / w` in its place, with `w = 1 + x`: ONNX has no other, and that is right for small x."""
+    for node in [node for node in definition.node if node.op == "Log1p"]:
+        kind, x = node.attr["T"].type, node.input[0]
+        one = definition.node.add(name=f"{node.name}/one", op="Const")
+        one.attr["dtype"].type = kind
+        one.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1.0, tf.as_dtype(kind)))
+        names = {what: f"{node.name}/{what}" for what in ("sum", "excess", "lost", "log", "rest")}
+        parts = [
+            ("sum", "AddV2", [x, one.name]),
+            ("excess", "Sub", [names["sum"], one.name]),
+            ("lost", "Sub", [x, names["excess"]]),
+            ("log", "Log", [names["sum"]]),
+            ("rest", "RealDiv", [names["lost"], names["sum"]]),
+        ]
+        for what, op, inputs in parts:
+            definition.node.add(name=names[what], op=op, input=inputs).attr["T"].type = kind
+        node.op = "AddV2"
+        node.input[:] = [names["log"], names["rest"]]
 
 
 def runner(content: bytes) -> Callable[[np.ndarray], list[np.ndarray]]:

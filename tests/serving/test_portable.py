@@ -30,7 +30,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("ai_edge_litert")
 RUNTIMES = {"onnx": onnx, "litert": litert}
 FACTORIES = {
-    "real_nvp": lambda: real_nvp(event_shape=3, depth=3, hidden=(8,)),
+    "real_nvp": lambda: real_nvp(event_shape=3, depth=3, hidden=(8,), activation="softplus"),
     "softplus, gelu": lambda: real_nvp(event_shape=3, depth=2, hidden=(8,), scale=SoftplusScale(), activation="gelu"),
     "maf": lambda: autoregressive_flow(event_shape=4, depth=2, hidden=(8,)),
     "iaf": lambda: autoregressive_flow(event_shape=4, depth=2, hidden=(8,), kind="iaf"),
@@ -141,3 +141,10 @@ def test_outside_of_an_export_nothing_is_written_out():
     flow = FACTORIES["real_nvp"]()
     graph = tf.function(flow.block.forward).get_concrete_function(tf.TensorSpec([None, 3])).graph
     assert any("While" in op.type for op in graph.get_operations())
+
+
+def test_log1p_is_right_for_small_numbers_in_onnx():
+    x = np.array([1e-9, -1e-7, 3e-4, -0.4, 0.0, 20.0, 1e8], "float32")
+    frozen = tf.function(lambda x: [tf.math.log1p(x)], autograph=False).get_concrete_function(tf.TensorSpec([None], tf.float32))
+    (found,) = onnx.runner(onnx.convert(frozen, "log1p"))(x)
+    np.testing.assert_allclose(found, np.log1p(x.astype("float64")), rtol=5e-7)
