@@ -84,7 +84,7 @@ def test_values_and_gradients_of_a_linear_equation(jit, dtype, tolerance):
         np.testing.assert_allclose(got, value, atol=200 * tolerance)
 
 
-@pytest.mark.parametrize("n", [3, 11])
+@pytest.mark.parametrize("n", [pytest.param(3, marks=pytest.mark.slow), 11])
 def test_gradients_are_those_of_the_steps_taken_however_few_states_are_kept(n, monkeypatch):
     """To rounding, at steps far too long to be exact; what is not kept is computed again."""
     monkeypatch.setattr(kept_states, "KEPT", 4)
