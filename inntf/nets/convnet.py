@@ -12,12 +12,13 @@ from inntf.core.checkpointing import Checkpointed
 from inntf.core.empty_batch import any_batch
 from inntf.core.protocols import FromData
 from inntf.nets.convolve import convolve
+from inntf.nets.follows_owner import FollowsOwner
 from inntf.nets.lipschitz import NO_WEIGHTS, lipschitz_constant, unbounded
 from inntf.nets.make_conditioner import policy_of, width_of
 
 
 @keras.saving.register_keras_serializable("inntf")
-class ConvNet(Checkpointed, keras.layers.Layer):
+class ConvNet(FollowsOwner, Checkpointed, keras.layers.Layer):
     """3x3 - 1x1 - 3x3 convolutions with activations between, the last one zero at the start.
 
     Args:
@@ -60,7 +61,6 @@ class ConvNet(Checkpointed, keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self._follows_owner = kwargs.get("dtype") is None
         self.kernel_sizes = tuple(kernel_sizes)
         self.hidden = (hidden,) * (len(self.kernel_sizes) - 1) if isinstance(hidden, int) else tuple(hidden)
         if len(self.hidden) + 1 != len(self.kernel_sizes):

@@ -17,13 +17,14 @@ from inntf.core.errors import explain
 from inntf.core.shapes import known_sizes
 from inntf.nets.activations import activation_lipschitz
 from inntf.nets.applied_weights import weights_as_applied
+from inntf.nets.follows_owner import FollowsOwner
 from inntf.nets.lipschitz import NO_WEIGHTS, unbounded
 from inntf.nets.make_conditioner import width_of
 from inntf.numerics.norms.power_iteration import spectral_norm
 
 
 @keras.saving.register_keras_serializable("inntf")
-class FlatMLP(Checkpointed, keras.layers.Layer):
+class FlatMLP(FollowsOwner, Checkpointed, keras.layers.Layer):
     r"""`groups` networks $W_k^g\, a(\dots a(W_1^g x + b_1^g) \dots) + b_k^g$ of the flat event, side by side in the channels.
 
     Where `MLP` acts on the last axis, every output entry of this one sees every entry of the event.  An affine coupling
@@ -63,7 +64,6 @@ class FlatMLP(Checkpointed, keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self._follows_owner = kwargs.get("dtype") is None
         self.hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
         checked_count("FlatMLP", groups=groups)
         for width in self.hidden:

@@ -9,13 +9,14 @@ import keras
 
 from inntf.core.arguments import typed
 from inntf.nets.activations import lip_swish
+from inntf.nets.follows_owner import FollowsOwner
 from inntf.nets.layers_in_turn import LayersInTurn
 from inntf.nets.make_conditioner import width_of
 from inntf.nets.spectral_dense import SpectralDense
 
 
 @keras.saving.register_keras_serializable("inntf")
-class LipschitzMLP(LayersInTurn):
+class LipschitzMLP(FollowsOwner, LayersInTurn):
     r"""`x -> W_k a(... a(W_1 x + b_1) ...) + b_k` with spectrally normalized layers: $\mathrm{Lip} \lesssim c^k$.
 
     The singular vectors are updated once a step by `update_norms` (a `ResidualBlock` does it), not at every call.
@@ -50,7 +51,6 @@ class LipschitzMLP(LayersInTurn):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self._follows_owner = kwargs.get("dtype") is None
         self.hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
         self.out_channels = out_channels
         self.coefficient = float(coefficient)

@@ -18,6 +18,7 @@ from inntf.core.shapes import last_size
 from inntf.core.weights import read
 from inntf.nets.angle_features import AngleFeatures, checked_angles, checked_entries
 from inntf.nets.entry_by_entry import Choose, run_entry_by_entry
+from inntf.nets.follows_owner import FollowsOwner
 from inntf.nets.lipschitz import NO_WEIGHTS, Bound, product, unbounded, with_activation
 from inntf.nets.make_conditioner import width_of
 from inntf.nets.masks import check_settings, connections, entry_degrees, given_degrees, hidden_degrees, moved_entries
@@ -30,7 +31,7 @@ Shape = tuple[int | None, ...]
 
 
 @keras.saving.register_keras_serializable("inntf")
-class MaskedMLP(Checkpointed, keras.layers.Layer):
+class MaskedMLP(FollowsOwner, Checkpointed, keras.layers.Layer):
     r"""`out_channels` numbers for each entry of a vector, computed from the entries before it and from the condition.
 
     $h_1 = a(x (W_1 \circ M_1) + c V + b_1)$, $h_{l+1} = a(h_l (W_{l+1} \circ M_{l+1}) + b_{l+1})$, and the output of entry
@@ -97,7 +98,6 @@ class MaskedMLP(Checkpointed, keras.layers.Layer):
         hidden = tuple(int(n) for n in hidden)
         check_settings(hidden, residual, ordering, hidden_degrees)
         super().__init__(**{**kwargs, "autocast": False})
-        self._follows_owner = kwargs.get("dtype") is None
         self.out_channels = out_channels
         self.hidden = hidden
         self.activation = keras.activations.get(activation)

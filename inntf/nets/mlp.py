@@ -10,11 +10,12 @@ import keras
 from inntf.core.arguments import typed
 from inntf.nets.activations import quick
 from inntf.nets.angle_features import AngleFeatures, checked_angles
+from inntf.nets.follows_owner import FollowsOwner
 from inntf.nets.layers_in_turn import LayersInTurn
 
 
 @keras.saving.register_keras_serializable("inntf")
-class MLP(LayersInTurn):
+class MLP(FollowsOwner, LayersInTurn):
     """`x -> W_k a(... a(W_1 x + b_1) ...) + b_k`, the last layer zero at the start.
 
     With a zero last layer a coupling starts as the identity (or as its scale at zero).
@@ -50,7 +51,6 @@ class MLP(LayersInTurn):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self._follows_owner = kwargs.get("dtype") is None
         self.hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
         self.out_channels = out_channels
         self.activation = keras.activations.get(activation)

@@ -16,6 +16,7 @@ from inntf.core.errors import explain
 from inntf.core.shapes import last_size
 from inntf.core.weights import read
 from inntf.nets.fold import Fold, fold, fold_slope, shift_channels
+from inntf.nets.follows_owner import FollowsOwner
 from inntf.nets.lipschitz import NO_WEIGHTS, unbounded
 from inntf.nets.make_conditioner import width_of
 from inntf.numerics.orthogonal import cayley, nonexpansive
@@ -24,7 +25,7 @@ _SHARPEST = 5.0  # of log sharpness: beyond e^5 a fold is an absolute value to t
 
 
 @keras.saving.register_keras_serializable("inntf")
-class OrthogonalNet(Checkpointed, keras.layers.Layer):
+class OrthogonalNet(FollowsOwner, Checkpointed, keras.layers.Layer):
     r"""`c P^T Q_k f(... f(Q_1 f(Q_0 E x + b_1) + b_2) ...) + b`: $\mathrm{Lip} \le c$ for any weights, and c is reached.
 
     The state has `out_channels` numbers that are carried along and `hidden` ones that an activation folds,
@@ -80,7 +81,6 @@ class OrthogonalNet(Checkpointed, keras.layers.Layer):
                     expected="a coefficient of at least 0, and an initial slope between -1 and 1",
                 )
             )
-        self._follows_owner = kwargs.get("dtype") is None
         self.hidden, self.depth, self.out_channels = int(hidden), int(depth), out_channels
         self.coefficient, self.initial_slope = float(coefficient), float(initial_slope)
 

@@ -12,11 +12,12 @@ from inntf.core.checkpointing import Checkpointed
 from inntf.core.errors import explain
 from inntf.core.shapes import last_size
 from inntf.nets.convolve import convolve
+from inntf.nets.follows_owner import FollowsOwner
 from inntf.nets.make_conditioner import policy_of, width_of
 
 
 @keras.saving.register_keras_serializable("inntf")
-class ResidualNet(Checkpointed, keras.layers.Layer):
+class ResidualNet(FollowsOwner, Checkpointed, keras.layers.Layer):
     r"""$h_0 = W x + b$, then $h \leftarrow h + g \cdot (V_2\, a(V_1\, a(h) + b_1) + b_2)$ `depth` times, then a last layer.
 
     Dense layers for vectors; for images 1x1 convolutions at the ends and 3x3 ones between.  With `gate_channels` the gate is
@@ -56,7 +57,6 @@ class ResidualNet(Checkpointed, keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self._follows_owner = kwargs.get("dtype") is None
         checked_count("ResidualNet", hidden=hidden)
         checked_count("ResidualNet", 0, depth=depth, gate_channels=gate_channels)
         self.hidden, self.depth, self.gate_channels = hidden, depth, gate_channels
