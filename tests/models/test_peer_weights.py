@@ -21,7 +21,7 @@ from benchmarks.packed_arrays import pack, unpack
 from inntf.blocks import ActNorm, AffineCoupling, InvertibleLinear, MaskedAutoregressive, Permutation
 from inntf.compose import Chain
 from inntf.models import from_freia, from_nflows, to_freia, to_nflows
-from inntf.nets import MLP
+from inntf.nets import MLP, MaskedMLP
 
 HERE = pathlib.Path(__file__).parents[1]
 SCRIPT = HERE.parent / "benchmarks" / "peer_weights.py"
@@ -232,8 +232,15 @@ def state_of(name, **other):
             ValueError,
             "reads='data'",
         ),
+        (
+            lambda: to_nflows(
+                MaskedAutoregressive(conditioner=MaskedMLP(angles=[0])).ensure_built((4,)), "MaskedAffineAutoregressiveTransform"
+            ),
+            ValueError,
+            "no angles",
+        ),
     ],
-    ids=range(19),
+    ids=range(20),
 )
 def test_what_cannot_be_imported_or_exported_says_so(call, error, words):
     with pytest.raises(error) as caught:

@@ -55,9 +55,9 @@ def read_masked_affine(weights: StateDict, dtype: str, activation: Any) -> Block
 def write_masked_affine(owner: str, block: Block, like: StateDict | None) -> Arrays:
     """The state dict of `read_masked_affine`'s."""
     net = expect(owner, expect(owner, block, MaskedAutoregressive).conditioner, MaskedMLP)
-    plain = not (net.residual or net.direct) and net.condition_kernel is None
+    plain = not (net.residual or net.direct or net.identity or net.features) and net.condition_kernel is None
     if block.reads != "data" or not plain or list(net.degrees) != list(range(1, net.dim + 1)):
-        expected = "reads='data', entries from left to right, no condition, no residual or direct path"
+        expected = "reads='data', entries from left to right, no condition, no residual or direct path, no angles"
         raise ValueError(explain(owner, received="another autoregressive block", expected=expected))
     stems = _stems([f"{i}.linear." for i in range(len(net.hidden) - 1)])
     ends = np.repeat(net.degrees, 2)
