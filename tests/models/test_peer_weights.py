@@ -234,7 +234,8 @@ def state_of(name, **other):
         ),
         (
             lambda: to_nflows(
-                MaskedAutoregressive(conditioner=MaskedMLP(angles=[0])).ensure_built((4,)), "MaskedAffineAutoregressiveTransform"
+                MaskedAutoregressive(conditioner=MaskedMLP(angles=[0])).ensure_built((4,)),
+                "MaskedAffineAutoregressiveTransform",
             ),
             ValueError,
             "no angles",
