@@ -51,7 +51,7 @@ def spline_flow(
 ) -> Flow:
     r"""A neural spline flow on vectors: ActNorm, which standardizes the data, then `depth` steps, then heavy tails.
 
-        step:  ActNorm -> mixing -> affine coupling -> ActNorm -> mixing -> SoftTails(bound) -> spline coupling
+        step:  twice ActNorm -> mixing -> SoftTails(bound) -> coupling, an affine one first, then one of splines
         tails: 2 asinh(z / 2)
 
     Narrow ridges, such as columns that are nearly one number, are found by affine couplings sooner than by a spline's bins.
@@ -69,7 +69,7 @@ def spline_flow(
         bound: half-width of the interval in which they bend.
         tails: `"identity"`, or `"free"`: straight lines of learned slopes outside; see `SplineTransform`.
         affine: whether an affine coupling goes before each spline coupling.
-        heavy_tails: whether `SoftTails` go before each spline coupling, and an `Asinh` before the base.
+        heavy_tails: whether `SoftTails` go before each coupling, and an `Asinh` before the base.
         mixing: `"linear"` (learned, LU), `"orthogonal"` (learned, reflections: lengths stay) or `"shuffle"` (fixed).
         activation: of the conditioners.
         actnorm: whether the flow begins with an ActNorm.
@@ -120,11 +120,14 @@ def spline_flow(
 
     def step(i: int) -> Chain:
         spline = SplineCoupling(conditioner=network(), num_bins=num_bins, bound=bound, tails=tails, dtype=dtype)
-        spline_part = [*([SoftTails(bound, dtype=dtype)] if heavy_tails else []), spline]
+
+        def soft() -> list[Block]:
+            return [SoftTails(bound, dtype=dtype)] if heavy_tails else []
+
         if not affine:
-            return Chain([mix(i), *spline_part], dtype=dtype)
-        first = [ActNorm(dtype=dtype), mix(2 * i), AffineCoupling(conditioner=network(), dtype=dtype)]
-        return Chain([*first, ActNorm(dtype=dtype), mix(2 * i + 1), *spline_part], dtype=dtype)
+            return Chain([mix(i), *soft(), spline], dtype=dtype)
+        first = [ActNorm(dtype=dtype), mix(2 * i), *soft(), AffineCoupling(conditioner=network(), dtype=dtype)]
+        return Chain([*first, ActNorm(dtype=dtype), mix(2 * i + 1), *soft(), spline], dtype=dtype)
 
     steps = part_of_a_chain(step, depth, repeat=repeat, backprop=backprop, dtype=dtype)
     return Flow(

@@ -117,9 +117,9 @@ class TableFlow:
             net = MLP(self.hidden, activation="silu", angles=seen, dtype=self.dtype)
             return make(conditioner=net, split=identity, **options, dtype=self.dtype)
 
-        parts = [self._norm(), *self._mixed(2 * i), kind(AffineCoupling), self._norm(), *self._mixed(2 * i + 1)]
+        first = [self._norm(), *self._mixed(2 * i), *self._soft(), kind(AffineCoupling)]
         spline = kind(SplineCoupling, num_bins=self.bins, bound=self.bound)
-        return self._chain([*parts, *self._soft(), spline, *self._turned()])
+        return self._chain([*first, self._norm(), *self._mixed(2 * i + 1), *self._soft(), spline, *self._turned()])
 
     def _last(self) -> list[Block]:
         found = self._on_others(last_tails(self.dtype))
