@@ -20,7 +20,7 @@ CHECKS = {
 TWICE = {"arrays_are_taken", "both_faces", "log_prob_is_base_plus_log_det"}
 ENGINEERING = {name for name in CHECKS if f"check_{name}" not in vars(mathematics)} - TWICE
 
-# Tracing an adaptive solver and its adjoint takes seconds each time.
+# Tracing an adaptive solver and its gradient takes seconds each time.
 HEAVY = "continuous-conditional"
 HEAVY_CHECKS = {
     "vectorized_map_agrees",

@@ -1,8 +1,8 @@
 """A continuous flow in JAX on diffrax for `benchmarks.peers`: `JAX_PYTHON -m benchmarks.workers.ode_diffrax ode VARIANT`.
 
 Dormand-Prince for the whole batch with one step size, as inntf does; the divergence exact, by one forward product an entry.
-"autodiff" is diffrax' own choice of gradient (through the steps, with checkpoints), "adjoint" solves the adjoint equation as
-inntf does.
+"autodiff" is diffrax' own choice of gradient (through the steps, with checkpoints, as in inntf), "adjoint" solves the adjoint
+equation.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A continuous flow in PyTorch on zuko's transform, for `benchmarks.peers`: `-m benchmarks.workers.ode_zuko ode zuko`.
 
-Dormand-Prince for the whole batch, the adjoint equation for gradients, the exact divergence: as in inntf.
+Dormand-Prince for the whole batch and the exact divergence, as in inntf; the adjoint equation for gradients.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from inntf.nets.make_conditioner import Conditioner, make_conditioner
 from inntf.nets.mlp import MLP
 from inntf.nets.pure import PureNetwork
 from inntf.numerics.log_dets.base import probes
+from inntf.numerics.solvers.adaptive_steps import MOST_STEPS
 
 _EXACT_UP_TO = 8  # entries
 _CHOICES = {"trace": (None, "exact", "hutchinson"), "noise": ("fresh", "fixed"), "probe": ("rademacher", "gaussian")}
@@ -58,7 +59,7 @@ class ContinuousBlock(Block):
             `log_det` is a function of x (not for training: it would learn that one draw).
         seed: of the probes; `None` draws one (`"fixed"`: 0).
         rtol, atol: tolerances; by default both 1e-5, in float64 1e-8.
-        max_steps: the most steps of the solver that a sample may need, rejected ones too.
+        max_steps: the most steps of the solver that a sample may need, rejected ones too; at most 100,000.
         event_ndims, name, dtype, trainable, validate_args: as in `Block`.
 
     Shapes: `x`, `z`: `(batch, dim)`; `log_det`: `(batch,)`; `condition`: `(batch, width)`.  Flatten images first.
@@ -100,10 +101,11 @@ class ContinuousBlock(Block):
                 raise ValueError(explain(self.name, received=f"{name}={value!r}", expected=expected))
         default = 1e-8 if self.variable_dtype == "float64" else 1e-5
         rtol, atol = default if rtol is None else rtol, default if atol is None else atol
-        if not (rtol > 0 and atol > 0 and max_steps >= 1 and samples >= 1):
+        if not (rtol > 0 and atol > 0 and 1 <= max_steps <= MOST_STEPS and samples >= 1):
             received = f"rtol={rtol}, atol={atol}, max_steps={max_steps}, samples={samples}"
+            expected = f"positive numbers, at most {MOST_STEPS} steps"
             raise ValueError(
-                explain(self.name, received=received, expected="positive numbers", remedy="Leave them out for the defaults.")
+                explain(self.name, received=received, expected=expected, remedy="Leave them out for the defaults.")
             )
         self.time, self.trace, self.noise, self.seed = bool(time), trace, noise, seed
         self.samples, self.probe = int(samples), probe

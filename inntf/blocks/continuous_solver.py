@@ -6,10 +6,10 @@ import contextlib
 from typing import Any, Protocol
 
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
 
 from inntf.core.noting import Notes
 from inntf.core.refusals import log_dets_are_wanted, refusals_are_marked
+from inntf.core.under_xla import in_xla
 from inntf.nets.pure import PureNetwork
 from inntf.numerics.solvers.ode import solve_ode
 from inntf.numerics.trace import value_and_trace
@@ -46,11 +46,6 @@ class SolverNotFinished(tf.errors.InvalidArgumentError):
 
     def __init__(self, message: str):
         super().__init__(None, None, message)
-
-
-def _in_xla() -> bool:
-    """Whether a `tf.function` with `jit_compile=True` is being traced."""
-    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 class Solver:
@@ -134,7 +129,7 @@ class Solver:
         # A function of its own is traced once, where the steps and their gradients would each trace it.  Not under XLA:
         # what goes from a call to its gradient would make all that the call was given, the weights too, constants of the
         # program, and each new weight compile it again.
-        once = velocity if _in_xla() else tf.function(velocity, autograph=False)
+        once = velocity if in_xla() else tf.function(velocity, autograph=False)
 
         def dynamics(s: tf.Tensor, y: tf.Tensor, weights: Any, condition: Any = None, noise: Any = None) -> Any:
             return once(s, y, weights, condition, noise)

@@ -60,7 +60,7 @@ class SoftTails(Block):
         b, c = self.bound, self.slope
         t = tf.nn.relu(tf.abs(x) - b)
         rest = b / (b + t)
-        z = x - tf.sign(x) * (1 - c) * t * (1 - rest)  # x itself where t is 0, to the last digit
+        z = tf.where(t > 0, tf.sign(x) * (b + c * t + (1 - c) * b * (1 - rest)), x)  # nothing cancels, nor does infinity
         return z, sum_event(self._log_slope(rest), x)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -72,6 +72,7 @@ class SoftTails(Block):
         half = (s - b) / width
         root = tf.sqrt(tf.square(half) + 4 * c * (b / width) * (s / width))
         t = tf.where(half > 0, width * (half + root) / (2 * c), 2 * b * (s / width) / tf.maximum(root - half, 1e-30))
+        t = tf.where(tf.math.is_inf(s), s, t)
         x = tf.where(s > 0, tf.sign(z) * (b + t), z)
         return x, sum_event(-self._log_slope(b / (b + t)), z)
 
@@ -111,7 +112,8 @@ class SoftTails(Block):
 
     def _image(self, x: np.ndarray) -> np.ndarray:
         t = np.maximum(np.abs(x) - self.bound, 0.0)
-        return x - np.sign(x) * (1 - self.slope) * t * t / (self.bound + t)
+        far = self.bound + self.slope * t + (1 - self.slope) * self.bound * (1 - self.bound / (self.bound + t))
+        return np.where(t > 0, np.sign(x) * far, x)
 
     def _slope_at(self, x: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):

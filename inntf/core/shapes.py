@@ -13,6 +13,8 @@ from inntf.core.errors import explain
 Shape = tuple[int | None, ...]
 Sizes = tuple[int, ...]
 
+_BUILD = "Build it for one, by ensure_built(event_shape), or give the size."
+
 
 def built_shape(shape: Shape | None) -> Shape:
     """The shape of what is built.
@@ -21,7 +23,7 @@ def built_shape(shape: Shape | None) -> Shape:
         ValueError: if it is not.
     """
     if shape is None:
-        raise ValueError(explain("inntf", received="a block that is not built", expected="one that knows its event shape"))
+        raise ValueError(explain("inntf", received="a block that is not built", expected="its event shape", remedy=_BUILD))
     return shape
 
 
@@ -33,7 +35,7 @@ def known_sizes(shape: Shape | None) -> Sizes:
     """
     sizes = tuple(size for size in built_shape(shape) if size is not None)
     if len(sizes) < len(built_shape(shape)):
-        raise ValueError(explain("inntf", received=f"events of shape {shape}", expected="a shape of known sizes"))
+        raise ValueError(explain("inntf", received=f"events of shape {shape}", expected="known sizes", remedy=_BUILD))
     return sizes
 
 

@@ -59,7 +59,8 @@ def spline_flow(
     all entries by the mixings, and be all but impossible under a normal base.  Tails that are drawn in make it unlikely.
 
     Initialize from data (`DensityModel.fit` does, or `flow.initialize(x)`), so that the data are where splines bend.  With
-    `affine=False, heavy_tails=False` a step is [mixing, spline coupling], as in the paper.
+    `affine=False, heavy_tails=False` a step is [mixing, spline coupling], as in the paper; with `num_bins=8`, too, it is what
+    this function made before 0.1.0.
 
     Args:
         event_shape: `(dim,)` or `dim`, at least 2.
@@ -97,7 +98,7 @@ def spline_flow(
     event_shape = check.shape(who, "event_shape", event_shape, (1,))
     check.count(who, "depth", depth, remedy="A flow needs a step.")
     hidden = check.widths(who, "hidden", hidden)
-    check.count(who, "num_bins", num_bins, 2, remedy="8 are usual.")
+    check.count(who, "num_bins", num_bins, 2, remedy="8 or 16 are usual.")
     check.number(who, "bound", bound, 0.0)
     check.choice(who, "tails", tails, ("identity", "free"))
     check.choice(who, "mixing", mixing, _MIXINGS)

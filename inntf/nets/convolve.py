@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from inntf.numerics.xla_convolution import convolution, in_xla
+from inntf.core.under_xla import in_xla
+from inntf.numerics.xla_convolution import convolution
 
 
 def convolve(layer: Any, x: Any) -> Any:
@@ -24,7 +25,8 @@ def convolve(layer: Any, x: Any) -> Any:
     """
     if type(layer) is not keras.layers.Conv2D or not in_xla():
         return layer(x)
-    if layer.groups != 1 or layer.data_format != "channels_last" or layer.padding not in ("same", "valid"):
+    usual = layer.groups == 1 and layer.data_format == "channels_last" and layer.padding in ("same", "valid")
+    if not usual or layer.activity_regularizer is not None:
         return layer(x)
     dtype = layer.compute_dtype
     kernel = tf.cast(layer.kernel, dtype)

@@ -59,7 +59,7 @@ class MaskedMLP(FollowsOwner, Checkpointed, keras.layers.Layer):
         seed: of random orders and degrees.
         zero_last: whether the last layer (and the direct path) starts at zero; otherwise Glorot uniform.
         angles: which entries are angles in radians, seen by their cosine and sine (`AngleFeatures`); `True` for all.
-        identity: which entries get zeros, at which affine maps and splines are the identity.
+        identity: which entries get zeros, at which splines and affine maps are the identity (not those by `SigmoidScale`).
 
     Call arguments: `x` `(batch, dim)`, and `condition` `(batch, width)` if it was built with one.  Returns
     `(batch, dim, out_channels)`.

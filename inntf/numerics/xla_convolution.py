@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
+
+from inntf.core.under_xla import in_xla
 
 Pair = tuple[int, int]
-
-
-def in_xla() -> bool:
-    """Whether a `tf.function` with `jit_compile=True` is being traced.
-
-    Example:
-        >>> tf.function(lambda: tf.constant(in_xla()), jit_compile=True)().numpy(), in_xla()
-        (np.True_, False)
-    """
-    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def convolution(x: tf.Tensor, kernel: tf.Tensor, strides: Pair, padding: str, dilations: Pair) -> tf.Tensor:

@@ -162,6 +162,6 @@ def certified_radius(
     def holds(radius: np.ndarray) -> np.ndarray:
         found = certify_balls(block, at, radius, condition)
         sides = (found.forward, found.forward_at_centre), (found.inverse, found.inverse_at_centre)
-        return np.all([bound <= factor * centre for bound, centre in sides], 0)
+        return np.all([np.isfinite(bound) & (bound <= factor * centre) for bound, centre in sides], 0)
 
     return largest_radius(holds, len(np.asarray(at)), largest, steps)

@@ -134,7 +134,7 @@ def certified_decoder_radius(
 
     def holds(radius: np.ndarray) -> np.ndarray:
         found = certify_decoder(model, at, radius)
-        return found.bound <= factor * found.at_centre
+        return np.isfinite(found.bound) & (found.bound <= factor * found.at_centre)
 
     return largest_radius(holds, len(np.asarray(at)), largest, steps)
 

@@ -94,12 +94,12 @@ def _stability(records: Sequence[Record]) -> str:
             errors = by_bottleneck(record.metrics, model, "reconstruction_error")
             for bottleneck in (b for b in SHOWN if b in errors):
                 worst = [max(error["max"] for error in errors[bottleneck])]
-                for key in ("condition_number", "certified_over_centre"):
+                for key in ("condition_number", "certified_over_centre", "certified_radius"):
                     values = [v for v in by_bottleneck(record.metrics, model, key).get(bottleneck, []) if v is not None]
                     worst.append(max(values) if values else None)
                 rows.append([record.settings["dataset"], f"{model.replace('_', ' ')}, {bottleneck}", *map(number, worst)])
     head = ["data", "model, bottleneck", "error of the inverse, max (l2)", "condition number"]
-    head.append("certificate of the decoder over its slope")
+    head += ["certificate of the decoder over its slope", "in balls of radius"]
     return markdown(head, rows) if rows else f"Inverse: **{NOT_RUN}**."
 
 

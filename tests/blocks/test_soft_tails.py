@@ -44,3 +44,19 @@ def test_bounds_are_attained():
 def test_numbers_that_are_none(arguments):
     with pytest.raises(ValueError, match="a positive bound, and a slope"):
         SoftTails(**arguments)
+
+
+def test_far_out_no_digits_are_lost_and_infinity_stays():
+    block = SoftTails(5.0, slope=1e-6).ensure_built((4,))
+    x = np.array([[5e6, -3e4, 7.0, 1e30]], np.float32)
+    z, log_det = block.forward_and_log_det(tf.constant(x))
+    t = np.abs(x.astype(np.float64)) - 5.0
+    expected = np.sign(x) * (5.0 + 1e-6 * t + (1 - 1e-6) * 5.0 * t / (5.0 + t))
+    np.testing.assert_allclose(z, expected, rtol=1e-6)
+    back, _ = block.inverse_and_log_det(tf.constant(expected.astype(np.float32)))
+    np.testing.assert_allclose(back[0, 2], 7.0, rtol=1e-5)
+    ends = tf.constant([[np.inf, -np.inf, 0.0, 1.0]])
+    for way in (block.forward_and_log_det, block.inverse_and_log_det):
+        there, log_det = way(ends)
+        np.testing.assert_array_equal(there, ends)
+        assert np.isfinite(log_det).all()

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from inntf.core.under_xla import in_xla
 from inntf.nets import ConvNet
 from inntf.nets.residual_net import ResidualNet
-from inntf.numerics.xla_convolution import convolution, in_xla
+from inntf.numerics.xla_convolution import convolution
 
 CASES = [
     ((1, 1), "SAME", (1, 1), (3, 3)),

@@ -134,4 +134,10 @@ class TableColumns:
 
 
 def _column(one: Any) -> Column:
-    return one if isinstance(one, Column) else Column(**{**one, "labels": tuple(one["labels"])})
+    if isinstance(one, Column):
+        return one
+    given = {**one, "labels": tuple(one["labels"])}
+    if given.pop("cut", 0.0):  # of files before 0.1.0, whose flow turned angles on a line
+        name, remedy = f"column {given['name']!r}", "Fit the table anew: its flow is another one now."
+        raise ValueError(explain(name, received="an angle that was cut", expected="one on its circle", remedy=remedy))
+    return Column(**given)

@@ -141,7 +141,7 @@ def table_flow(
     """A model of the rows of a table, proposed from the table; `print` it to see what each column was taken for.
 
     Its flow: what `TableColumns.preprocessing` does, then `depth` steps, those of `spline_flow` or of [ActNorm, reversed order,
-    affine MAF, ActNorm, Asinh, spline MAF], then tails as those of `Asinh`: rows off a ridge are unlikely, not impossible.
+    affine MAF, ActNorm, SoftTails, spline MAF], then tails as those of `Asinh`: rows off a ridge are unlikely, not impossible.
 
     Angles stay on their circle: in each step couplings turn them by circular splines given all other columns (MAFs do, where
     all columns are angles), and the other columns see them by cosine and sine, so that the density closes where the circle

@@ -18,6 +18,7 @@ _MEMORY = 0.02  # the power of the error before; that of the error is 1/5 less t
 _CALM = 0.1  # a smaller error before says nothing
 _AT_REST = 0.05  # the first step where that is not known
 _STRETCH = 1.05  # of the last steps, where that saves one
+MOST_STEPS = 100_000  # that may be asked for: what a loop carries grows with them
 _LEAST_SHARE = 0.25  # of a step that others ask for: so many times max_steps are taken at most
 
 

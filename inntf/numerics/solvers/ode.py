@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from inntf.core.arguments import typed
 from inntf.core.errors import explain
-from inntf.numerics.solvers.adaptive_steps import AdaptiveSteps, Path
+from inntf.numerics.solvers.adaptive_steps import MOST_STEPS, AdaptiveSteps, Path
 from inntf.numerics.solvers.dormand_prince import Slopes, Velocity
 from inntf.numerics.solvers.steps_again import differentiable
 
@@ -86,10 +86,10 @@ def solve_ode(
         >>> bool(abs(solution.state[0] - np.e) < 1e-7)
         True
     """
-    if not (rtol > 0 and atol > 0 and max_steps >= 1):
+    if not (rtol > 0 and atol > 0 and 1 <= max_steps <= MOST_STEPS):
         raise ValueError(
-            f"solve_ode: received rtol={rtol}, atol={atol}, max_steps={max_steps}, expected positive numbers. 1e-5 is usual in "
-            "float32, 1e-9 in float64."
+            f"solve_ode: received rtol={rtol}, atol={atol}, max_steps={max_steps}, expected positive numbers, and at most "
+            f"{MOST_STEPS} steps. 1e-5 is usual in float32, 1e-9 in float64."
         )
     given = tf.nest.map_structure(tf.convert_to_tensor, state)
     rows = _Rows(given)

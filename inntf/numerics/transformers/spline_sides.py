@@ -129,7 +129,7 @@ class SideInBin:
 def knot_columns(num_bins: int, tails: str) -> np.ndarray:
     """Where the raw number of each knot's slope stands behind the value, widths and heights, `(K + 1,)`; -1 for none.
 
-    Source: as in `spline_knots`.
+    Source: as in `inner_knots`.
     """
     knots, first = np.arange(num_bins + 1), 2 * num_bins + 1
     if tails == "identity":

@@ -37,7 +37,8 @@ def spline_forward(
 
     Args:
         x: any shape `S`, float32 or float64.
-        raw: unconstrained parameters, `S + (3 num_bins - 1,)`: widths, heights, inner derivatives; cast to x's dtype.
+        raw: unconstrained parameters, `S + (3 num_bins - 1,)`: widths, heights, inner derivatives; cast to x's dtype.  It
+            broadcasts with x, but for sizes that both leave open in a graph: these have to be equal.
         num_bins: number of bins, at least 1.
         bound: half the side of the square in which the spline acts.
         min_bin_width: smallest bin width, as a fraction of `2 bound`.

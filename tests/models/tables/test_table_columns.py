@@ -170,3 +170,12 @@ def test_the_blocks_in_front_go_there_and_back():
     assert anything["visits"].min() >= 0 and set(anything["sort"]) == {"red", "green", "blue"}
     assert (anything["wind_direction"] >= 0).all() and (anything["wind_direction"] < 360).all()
     assert (anything["share"] >= 0).all() and (anything["share"] <= 1).all() and (anything["price"] >= 0).all()
+
+
+def test_columns_of_earlier_files_are_read_and_a_cut_angle_is_refused():
+    config = TableColumns([Column("a", "real", "float64")]).get_config()
+    old = {"columns": [{**one, "cut": 0.0} for one in config["columns"]]}
+    assert TableColumns.from_config(old).get_config() == config
+    old["columns"][0]["cut"] = 1.5
+    with pytest.raises(ValueError, match="Fit the table anew"):
+        TableColumns.from_config(old)
