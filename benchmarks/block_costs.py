@@ -32,6 +32,7 @@ ROWS = {
     "`BiLipschitz`": ["BiLipschitz"],
     "`ContinuousBlock`": ["ContinuousBlock"],
     "`Planar`": ["Planar"],
+    "`Sylvester`": ["Sylvester"],
     "`Radial`": ["Radial"],
     "`ActNorm`": ["ActNorm"],
     "`InvertibleLinear`, `InvertibleConv1x1`": ["InvertibleLinear"],
@@ -41,6 +42,7 @@ ROWS = {
     "`Logit`": ["Logit"],
     "`Bounded`": ["Bounded"],
     "`Exp`, `Softplus`, `Tanh`, `Power`, `LeakyReLU`, `Asinh`": ["Softplus"],
+    "`SoftTails`": ["SoftTails"],
     "`Dequantize`": ["Dequantize"],
     "`InjectivePadding`": ["InjectivePadding"],
 }
