@@ -84,8 +84,6 @@ EXPLANATIONS: dict[Key, str] = {
     (_ANY, "PyTorch", "first_step", "lost"): _NO_COMPILER,
     (_ANY, "JAX", "first_step", "won"): "Both trace and compile before the first step; XLA's compiler takes the longer.",
     (_ANY, "JAX", "step", "lost"): _FUSED,
-    (_ANY, "JAX", "log_prob", "lost"): _FUSED,
-    (_ANY, "JAX", "sample", "lost"): _FUSED,
     (_ANY, "JAX", "mib", "won"): "The working memory of XLA's compiler counts: it is the larger part of a small model.",
     (_ANY, _ANY, "inverse_error", "even"): "Both are at the rounding of float32.",
     (_ANY, "PyTorch", "mib", "won"): (
