@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from inntf.calibration import sbc_test
 from inntf.serving import load
+from recipes.autoencoder.data import scaled
 from recipes.checkerboard import data as checkerboard_data
 from recipes.common.data import load_images
 from recipes.common.digits_classifier import DigitsClassifier
@@ -19,7 +20,7 @@ from recipes.inverse_problems.problems import PROBLEMS, simulate
 ROOT = pathlib.Path(__file__).parents[2] / "saved_models"
 TASKS = ("bernoulli_glm", "gaussian_linear", "gaussian_mixture", "slcp", "two_moons")
 PROBLEM_OF = {f"{kind}_{problem}": problem for kind in ("cinn", "inverse") for problem in ("ballistics", "kinematics")}
-NAMES = sorted(("checkerboard_residual", "digits_classifier", *PROBLEM_OF, *TASKS))
+NAMES = sorted(("checkerboard_residual", "digits_autoencoder", "digits_classifier", *PROBLEM_OF, *TASKS))
 KEPT = [ROOT / f"{name}/1" for name in NAMES]  # recipes that ran here have left theirs beside them
 
 
@@ -48,6 +49,19 @@ def test_checkerboard_residual_is_as_likely_and_as_invertible_as_its_card_says()
     grid = np.stack(np.meshgrid(*[np.linspace(-8, 8, 41, dtype=np.float32)] * 2), -1).reshape(-1, 2)
     assert np.max(np.abs(served.inverse(served.forward(grid)) - grid)) < 1e-3
     assert np.max(np.abs(served.forward(served.inverse(grid)) - grid)) < 1e-3
+
+
+def test_digits_autoencoder_reconstructs_as_its_card_says_and_its_codes_come_back():
+    served = load(ROOT / "digits_autoencoder")
+    measured = served.card["training"]["measured"]
+    x = scaled(load_images("mnist_5k", None).test)
+    assert float(np.mean(np.abs(served.reconstruct(x) - x))) == pytest.approx(measured["l1"], abs=1e-4)
+    y = np.random.default_rng(0).standard_normal((16, 12)).astype(np.float32)
+    np.testing.assert_allclose(served.encode(served.decode(y)), y, atol=1e-3)
+    radius = measured["certified_decoder_radius_to_factor_2"]
+    assert radius > 0 and measured["certified_over_centre"] < 2 and measured["certified_radius"] < radius
+    samples = np.asarray(served.sample(16, seed=1))
+    assert samples.shape == (16, 28, 28, 1) and samples.min() > -0.5 and samples.max() < 1.5
 
 
 @pytest.mark.parametrize("name", PROBLEM_OF)
