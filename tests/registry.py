@@ -190,6 +190,7 @@ REPEATABLE = (
     "tfp_methods_agree_with_pairs",
     "sequential",
     "configuration_makes_the_same_block",
+    "unbuilt_configuration_makes_the_same_block",  # after other calls: alone, both begin with the same draws
     "copy_has_the_same_weights_and_shares_none",
     "initialize_is_explicit_and_repeatable",
 )
