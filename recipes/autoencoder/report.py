@@ -40,7 +40,7 @@ def draw(config: Config, metrics: Mapping[str, Any], pictures: Pictures, quality
         ],
         [lambda axes: figures.draw_table(axes, *_table(metrics, names), title="By model, medians over seeds")],
     ]
-    heights = [3.6, 0.6 + 0.27 * len(_table(metrics, names)[1])]
+    heights = [3.6, max(1.6, 0.6 + 0.27 * len(_table(metrics, names)[1]))]
     chosen = {name: _spread([m["bottleneck"] for m in shown if m["model"] == name]) for name in names}
     pairs = [(name, bottleneck) for name in names for bottleneck in chosen[name]]
     for i in range(0, len(pairs), SHOWN_BOTTLENECKS):
