@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.blocks import tanh_push
-from inntf.blocks.inverse_certificate import InverseCertificate
+from inntf.blocks.inverse_certificate import InverseCertificate, in_shape_of
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.boxes import EVERYWHERE, Box, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.core.local_maps import LocalMap
-from inntf.core.shapes import Shape, flatten_leading, last_size, leading_shape, restore_leading
+from inntf.core.shapes import Shape, flatten_leading, last_size
 from inntf.core.upper_bounds import upper_reciprocal
 from inntf.core.weights import read
 
@@ -97,7 +97,6 @@ class Planar(Block):
             the root in its target, `1 / min(1, q)`.
         """
         x, log_det = self.inverse_and_log_det(z)
-        lead = leading_shape(x, 1)
         flat, eps = flatten_leading(x, 1), float(np.finfo(x.dtype.as_numpy_dtype).eps)
         z = flatten_leading(tf.cast(tf.convert_to_tensor(z), x.dtype), 1)
         w, u, b, q = (tf.stop_gradient(part) for part in self._of_weights(x.dtype))
@@ -108,10 +107,9 @@ class Planar(Block):
         root = tanh_push.root(target, q, rounding)
         own = tf.norm(flat - (z - u * tf.tanh(root.x)[:, None]), axis=1)  # the Newton steps after the root
         bound = tf.norm(u) * (root.error_bound + 8 * eps) + own + 4 * eps * (tf.norm(z, axis=1) + tf.norm(u))
-        reached = tf.math.is_finite(bound)
-        parts = (bound, reached, tf.fill(tf.shape(bound), root.evaluations))
-        error, found, evaluations = (part if lead is None else restore_leading(part, lead) for part in parts)
-        return x, log_det, InverseCertificate(error, found, evaluations, 1 / tf.minimum(q, 1))
+        evaluations = tf.fill(tf.shape(bound), root.evaluations)
+        found = InverseCertificate(bound, tf.math.is_finite(bound), evaluations, 1 / tf.minimum(q, 1))
+        return x, log_det, in_shape_of(log_det, found)
 
     # ---- what is certain ----------------------------------------------------------------------------------------
 

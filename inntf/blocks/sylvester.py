@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.blocks import tanh_push
-from inntf.blocks.inverse_certificate import InverseCertificate
+from inntf.blocks.inverse_certificate import InverseCertificate, in_shape_of
 from inntf.blocks.sylvester_certificate import distance_to_root
 from inntf.blocks.sylvester_local import sylvester_in_balls
 from inntf.core import Block, LipschitzBounds
@@ -19,7 +19,7 @@ from inntf.core.bounds import unknown
 from inntf.core.boxes import EVERYWHERE, Box, broadcast_box, centre_and_radius, finite_box, is_finite
 from inntf.core.errors import explain
 from inntf.core.local_maps import LocalMap
-from inntf.core.shapes import Shape, flatten_leading, last_size, leading_shape, restore_leading
+from inntf.core.shapes import Shape, flatten_leading, last_size
 from inntf.core.weights import read
 from inntf.numerics.norms.inner_diagonal import inner_diagonal_norms
 from inntf.numerics.orthogonal import householder_product
@@ -174,7 +174,6 @@ class Sylvester(Block):
             the inverse.
         """
         x, log_det = self.inverse_and_log_det(z)
-        lead = leading_shape(x, 1)
         flat = tf.stop_gradient(tf.cast(flatten_leading(x, 1), tf.float64))
         z = flatten_leading(tf.cast(tf.cast(tf.convert_to_tensor(z), x.dtype), tf.float64), 1)
         parts = SylvesterParts(*(tf.stop_gradient(part) for part in self.parts(tf.float64)))
@@ -183,9 +182,9 @@ class Sylvester(Block):
         bound = tf.cast(distance_to_root(parts, flat, z, inverse) * above, x.dtype)
         narrow = self.parts(x.dtype)
         evaluations = self._roots(*self._equation(tf.cast(z, x.dtype), narrow), narrow.q)[1]
-        found = bound, tf.math.is_finite(bound), tf.fill(tf.shape(bound), evaluations)
-        error, reached, evaluations = (part if lead is None else restore_leading(part, lead) for part in found)
-        return x, log_det, InverseCertificate(error, reached, evaluations, tf.cast(inverse, x.dtype))
+        evaluations = tf.fill(tf.shape(bound), evaluations)
+        found = InverseCertificate(bound, tf.math.is_finite(bound), evaluations, tf.cast(inverse, x.dtype))
+        return x, log_det, in_shape_of(log_det, found)
 
     # ---- what is certain ----------------------------------------------------------------------------------------
 

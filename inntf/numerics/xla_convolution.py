@@ -43,8 +43,7 @@ def convolution(x: tf.Tensor, kernel: tf.Tensor, strides: Pair, padding: str, di
         return tf.nn.convolution(x, kernel, strides, padding, data_format="NHWC", dilations=dilations)
     if tuple(kernel.shape[:2]) == (1, 1):
         return tf.tensordot(x, kernel[0, 0], 1)
-    extent = [(k - 1) * d + 1 for k, d in zip(kernel.shape[:2], dilations, strict=True)]
-    pads = [((e - 1) // 2, e // 2) if padding == "SAME" else (0, 0) for e in extent]
+    pads = [((e - 1) // 2, e // 2) if padding == "SAME" else (0, 0) for e in _extent(kernel, dilations)]
     return _with_plain_gradients(x, kernel, pads, dilations)
 
 
@@ -52,8 +51,8 @@ def _with_plain_gradients(x: tf.Tensor, kernel: tf.Tensor, pads: list[Pair], dil
     @tf.custom_gradient
     def convolved(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         def gradient(dz: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            extent = [(k - 1) * d + 1 for k, d in zip(kernel.shape[:2], dilations, strict=True)]
-            full = [(e - 1 - low, e - 1 - high) for e, (low, high) in zip(extent, pads, strict=True)]
+            ends = zip(_extent(kernel, dilations), pads, strict=True)
+            full = [(e - 1 - low, e - 1 - high) for e, (low, high) in ends]
             dx = _with_plain_gradients(dz, tf.transpose(kernel[::-1, ::-1], [0, 1, 3, 2]), full, dilations)
             # The batch is summed over, as channels are; each offset of the kernel is a place of the output.
             images, sums = tf.transpose(x, [3, 1, 2, 0]), tf.transpose(dz, [1, 2, 0, 3])
@@ -62,6 +61,10 @@ def _with_plain_gradients(x: tf.Tensor, kernel: tf.Tensor, pads: list[Pair], dil
         return _plain(x, kernel, pads, dilations=dilations), gradient
 
     return convolved(x, kernel)
+
+
+def _extent(kernel: tf.Tensor, dilations: Pair) -> list[int]:
+    return [(k - 1) * d + 1 for k, d in zip(kernel.shape[:2], dilations, strict=True)]
 
 
 def _plain(x: tf.Tensor, kernel: tf.Tensor, pads: list[Pair], strides: Pair = (1, 1), dilations: Pair = (1, 1)) -> tf.Tensor:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from inntf.blocks import Planar, Radial
 from inntf.compose import Chain
 from inntf.stability.ball_certificate import certify_balls
+from tests.blocks.second_derivatives import check_second_derivatives_of_the_inverse
 
 DIM = 4
 
@@ -129,24 +130,7 @@ def test_no_weights_make_it_singular_in_silence(cls, strength):
 
 def test_second_derivatives_of_the_planar_inverse():
     block = made(Planar, weights_of(Planar, 2, 2.0))
-    z = tf.constant(np.random.default_rng(2).standard_normal((3, DIM)))
-    with tf.GradientTape() as outer:
-        outer.watch(z)
-        with tf.GradientTape() as inner:
-            inner.watch(z)
-            total = tf.reduce_sum(tf.sin(block.inverse_and_log_det(z)[0]))
-        gradient = inner.gradient(total, z)
-    curvature = outer.gradient(gradient, z).numpy()
-
-    def slope(at):
-        at = tf.constant(at)
-        with tf.GradientTape() as tape:
-            tape.watch(at)
-            value = tf.reduce_sum(tf.sin(block.inverse_and_log_det(at)[0]))
-        return tape.gradient(value, at).numpy()
-
-    step = 1e-5 * np.ones((1, DIM))
-    np.testing.assert_allclose(curvature, (slope(z + step) - slope(z - step)) / 2e-5, atol=1e-7)
+    check_second_derivatives_of_the_inverse(block, np.random.default_rng(2).standard_normal((3, DIM)))
 
 
 def test_at_the_start_they_are_the_identity():

@@ -10,6 +10,7 @@ from inntf.blocks import Planar, Sylvester
 from inntf.compose import Chain, Repeat, backprop_mode
 from inntf.numerics.norms import inner_diagonal
 from inntf.numerics.norms.inner_diagonal import inner_diagonal_norms
+from tests.blocks.second_derivatives import check_second_derivatives_of_the_inverse
 from tests.blocks.test_planar_and_radial import jacobians
 
 DIM = 5
@@ -140,24 +141,7 @@ def test_of_one_direction_it_is_a_planar_step():
 
 
 def test_second_derivatives_of_the_inverse():
-    block, z = made(2, 1.0, seed=2), tf.constant(np.random.default_rng(2).standard_normal((3, DIM)))
-    with tf.GradientTape() as outer:
-        outer.watch(z)
-        with tf.GradientTape() as inner:
-            inner.watch(z)
-            total = tf.reduce_sum(tf.sin(block.inverse_and_log_det(z)[0]))
-        gradient = inner.gradient(total, z)
-    curvature = outer.gradient(gradient, z).numpy()
-
-    def slope(point):
-        point = tf.constant(point)
-        with tf.GradientTape() as tape:
-            tape.watch(point)
-            value = tf.reduce_sum(tf.sin(block.inverse_and_log_det(point)[0]))
-        return tape.gradient(value, point).numpy()
-
-    step = 1e-5 * np.ones((1, DIM))
-    np.testing.assert_allclose(curvature, (slope(z + step) - slope(z - step)) / 2e-5, atol=1e-7)
+    check_second_derivatives_of_the_inverse(made(2, 1.0, seed=2), np.random.default_rng(2).standard_normal((3, DIM)))
 
 
 def test_at_the_start_it_is_the_identity_and_more_directions_than_entries_are_refused():

@@ -53,6 +53,27 @@ class LogDetEstimator(Configured):
         return value, self(lambda x: -function(x), x, seed)[1] - plus
 
 
+class SeriesEstimator(LogDetEstimator):
+    """An estimator by the series of the logarithm; subclasses define `_estimate`."""
+
+    @tf.autograph.experimental.do_not_convert
+    def __call__(
+        self, function: Function, x: tf.Tensor, seed: Seed = None, probe: Probe | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`function(x)` and the estimate."""
+        return self._estimate(function, x, seed, probe)
+
+    @tf.autograph.experimental.do_not_convert
+    def cayley(self, function: Function, x: tf.Tensor, seed: Seed = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """As in `LogDetEstimator`: twice the odd terms, of one evaluation; the even ones and their variance cancel."""
+        return self._estimate(function, x, seed, cayley=True)
+
+    def _estimate(
+        self, function: Function, x: tf.Tensor, seed: Seed, probe: Probe | None = None, cayley: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        raise NotImplementedError(f"{type(self).__name__} does not define _estimate.")
+
+
 def probes(x: tf.Tensor, seed: tf.Tensor | None, noise: str, samples: int, probe: Probe | None = None) -> tuple[tf.Tensor, ...]:
     """`samples` independent probes of the shape of `x`, with `E v v^T = I`; or those that were given."""
     if probe is not None:

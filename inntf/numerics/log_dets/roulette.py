@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.arguments import checked_count, typed
-from inntf.numerics.log_dets.base import LogDetEstimator, Probe, Seed, checked_choice, checked_seed, probes
+from inntf.numerics.log_dets.base import Probe, Seed, SeriesEstimator, checked_choice, checked_seed, probes
 from inntf.numerics.log_dets.stopping_times import Geometric, StoppingTime
 from inntf.numerics.log_dets.weighted_series import weighted_series
 from inntf.numerics.pullback import Function, Pullback
@@ -17,7 +17,7 @@ from inntf.numerics.stateless_draws import random_bits
 
 
 @keras.saving.register_keras_serializable("inntf")
-class RussianRoulette(LogDetEstimator):
+class RussianRoulette(SeriesEstimator):
     r"""$\sum_{k=1}^{m+N} \frac{(-1)^{k+1}}{k} W_k\, v^\top J^k v$ with N drawn at random: without bias, at finite cost.
 
     The first m terms always count, $W_k = 1$; term k is reached with probability $P(N \ge k - m)$ and weighs
@@ -75,18 +75,6 @@ class RussianRoulette(LogDetEstimator):
         self.distribution, self.exact_terms, self.noise, self.samples = distribution, exact_terms, noise, samples
         self.gradient, self.per_sample, self.dense = gradient, per_sample, dense
         self._table = np.concatenate([np.ones(exact_terms), 1 / distribution.survival])
-
-    @tf.autograph.experimental.do_not_convert
-    def __call__(
-        self, function: Function, x: tf.Tensor, seed: Seed = None, probe: Probe | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """`function(x)` and the estimate."""
-        return self._estimate(function, x, seed, probe)
-
-    @tf.autograph.experimental.do_not_convert
-    def cayley(self, function: Function, x: tf.Tensor, seed: Seed = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """As in `LogDetEstimator`: twice the odd terms, of one evaluation; the even ones and their variance cancel."""
-        return self._estimate(function, x, seed, cayley=True)
 
     def _estimate(
         self, function: Function, x: tf.Tensor, seed: Seed, probe: Probe | None = None, cayley: bool = False

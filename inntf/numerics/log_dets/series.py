@@ -7,13 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core.arguments import checked_count, typed
-from inntf.numerics.log_dets.base import LogDetEstimator, Probe, Seed, checked_choice, checked_seed, probes
+from inntf.numerics.log_dets.base import Probe, Seed, SeriesEstimator, checked_choice, checked_seed, probes
 from inntf.numerics.log_dets.weighted_series import weighted_series
 from inntf.numerics.pullback import Function, Pullback
 
 
 @keras.saving.register_keras_serializable("inntf")
-class PowerSeries(LogDetEstimator):
+class PowerSeries(SeriesEstimator):
     r"""$\sum_{k=1}^{n} \frac{(-1)^{k+1}}{k} v^\top J^k v$: the power series of the log-determinant, cut after n terms.
 
     Unbiased for the truncated series; what is cut is bounded by `truncation_bound(lipschitz, terms, dim)`.
@@ -58,18 +58,6 @@ class PowerSeries(LogDetEstimator):
         checked_count("PowerSeries", terms=terms, samples=samples)
         checked_choice("PowerSeries", noise=noise, gradient=gradient, dense=dense)
         self.terms, self.noise, self.samples, self.gradient, self.dense = terms, noise, samples, gradient, dense
-
-    @tf.autograph.experimental.do_not_convert
-    def __call__(
-        self, function: Function, x: tf.Tensor, seed: Seed = None, probe: Probe | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """`function(x)` and the estimate."""
-        return self._estimate(function, x, seed, probe)
-
-    @tf.autograph.experimental.do_not_convert
-    def cayley(self, function: Function, x: tf.Tensor, seed: Seed = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """As in `LogDetEstimator`: twice the odd terms, of one evaluation."""
-        return self._estimate(function, x, seed, cayley=True)
 
     def _estimate(
         self, function: Function, x: tf.Tensor, seed: Seed, probe: Probe | None = None, cayley: bool = False
