@@ -175,6 +175,7 @@ WITHOUT = {
     "SpectralLayer": "abstract",
     "MaxMin": "no variables",
     "AngleFeatures": "no variables",
+    "Clip": "no variables",
     "CircularBase": "no variables",
     "TableModel": "what table_flow makes",
     "i_resnet_classifier": "makes the IResNetClassifier below",

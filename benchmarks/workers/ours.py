@@ -38,7 +38,9 @@ def main():
         )
     else:
         x = tf.random.stateless_normal([1000, 4], [0, 0])
-        build, _, flow = timed(lambda: real_nvp(event_shape=4, depth=args.depth, hidden=(256, 256), actnorm=False, **kind))
+        build, _, flow = timed(
+            lambda: real_nvp(event_shape=4, depth=args.depth, hidden=(256, 256), actnorm=False, heavy_tails=False, **kind)
+        )
     initialize = timed(lambda: flow.initialize(x))[0] if args.workload == "glow" else 0.0
     variables = flow.trainable_variables
     optimizer = keras.optimizers.Adam(1e-4)

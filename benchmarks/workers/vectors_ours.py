@@ -17,7 +17,13 @@ def make(name, case, repeat):
     from inntf.models import Flow, autoregressive_flow, real_nvp
     from inntf.nets import MLP
 
-    sizes = {"depth": case.layers, "hidden": (case.hidden, case.hidden), "actnorm": False, "repeat": repeat}
+    sizes = {
+        "depth": case.layers,
+        "hidden": (case.hidden, case.hidden),
+        "actnorm": False,
+        "heavy_tails": False,
+        "repeat": repeat,
+    }
     if name == "couplings":
         return real_nvp(event_shape=case.dim, **sizes)
     if name == "maf":

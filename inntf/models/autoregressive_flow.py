@@ -16,7 +16,7 @@ from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 from inntf.models import argument_checks as check
 from inntf.models.flow import Flow
-from inntf.models.repeated_steps import one_block
+from inntf.models.tails import BEND, with_tails
 from inntf.nets.masked import MaskedMLP
 from inntf.numerics.transformers.affine import AffineTransform, ShiftTransform
 from inntf.numerics.transformers.named import make_transformer
@@ -35,6 +35,7 @@ def autoregressive_flow(
     residual: bool = False,
     actnorm: bool = True,
     permutation: str = "reverse",
+    heavy_tails: bool | None = None,
     condition_shape: Shape | int | None = None,
     condition_network: keras.layers.Layer | None = None,
     repeat: bool = True,
@@ -44,10 +45,11 @@ def autoregressive_flow(
     name: str = "autoregressive_flow",
     transform: Any = None,
 ) -> Flow:
-    """A flow on vectors: `depth` steps of [ActNorm, permutation, masked autoregressive block].
+    """A flow on vectors: `depth` steps of [ActNorm, permutation, masked autoregressive block], then heavy tails.
 
     `z_i = T(x_i; net(x_before_i))` in each block: a MAF's `log_prob` takes one evaluation a network and its samples go entry
-    by entry; an IAF (`kind="iaf"`) is the other way round.
+    by entry; an IAF (`kind="iaf"`) is the other way round.  As in `real_nvp` networks see entries within `[-3, 3]`, and
+    `SoftTails(2.25, 1e-3)` before the base draw in what is far out, so that no outlier is all but impossible.
 
     Args:
         event_shape: `(dim,)` or `dim`.  With 1 entry an affine flow is a Gaussian, and warns.
@@ -59,6 +61,8 @@ def autoregressive_flow(
         residual: residual hidden layers; needs equal widths.
         actnorm: whether each step begins with an ActNorm.
         permutation: `"reverse"`: the order of entries is reversed between blocks; or `"shuffle"`.
+        heavy_tails: whether networks see entries clipped, and tails are drawn in before the base; by default with
+            ActNorms, which make spreads 1.  The paper's flow without.
         condition_shape: shape of a condition, if there is one.
         condition_network: embeds the condition first.
         repeat: scan over the steps (`Repeat`), so that tracing time does not grow with depth; `False` unrolls them.
@@ -92,25 +96,27 @@ def autoregressive_flow(
     hidden = check.widths(who, "hidden", hidden)
     check.choice(who, "kind", kind, tuple(_READS))
     check.choice(who, "permutation", permutation, ("reverse", "shuffle"))
-    check.flag(who, residual=residual, actnorm=actnorm, repeat=repeat)
+    heavy_tails = actnorm if heavy_tails is None else heavy_tails
+    check.flag(who, residual=residual, actnorm=actnorm, heavy_tails=heavy_tails, repeat=repeat)
     check.backprop(who, backprop)
     check.seed(who, seed)
     check.activation(who, activation)
     if event_shape == (1,) and isinstance(make_transformer(who, transformer), AffineTransform | ShiftTransform):
         warnings.warn(
             f"{who}: one entry, with nothing before it, is only scaled and shifted by {transformer!r}, whatever the "
-            "depth: the density is a Gaussian (with a condition, one for each). Use transformer='spline' for others.",
+            "depth: the density is a Gaussian but for tails (with a condition, one each). Use transformer='spline' for others.",
             stacklevel=2,
         )
 
     def step(i: int) -> Chain:
-        net = MaskedMLP(hidden=hidden, activation=activation, residual=residual, dtype=dtype)
+        seen = BEND if heavy_tails else None
+        net = MaskedMLP(hidden=hidden, activation=activation, residual=residual, input_bound=seen, dtype=dtype)
         mix = Permutation.reverse() if permutation == "reverse" else Permutation.shuffle(seed + i)
         block = MaskedAutoregressive(conditioner=net, transformer=transformer, reads=_READS[kind], dtype=dtype)
         return Chain([*([ActNorm(dtype=dtype)] if actnorm else []), mix, block], dtype=dtype)
 
     return Flow(
-        one_block(step, depth, repeat=repeat, backprop=backprop, dtype=dtype),
+        with_tails(step, depth, heavy_tails, repeat=repeat, backprop=backprop, dtype=dtype),
         event_shape=event_shape,
         condition_shape=condition_shape,
         condition_network=condition_network,

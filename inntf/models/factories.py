@@ -20,7 +20,8 @@ from inntf.core.errors import explain
 from inntf.core.shapes import Shape
 from inntf.models import argument_checks as check
 from inntf.models.flow import Flow
-from inntf.models.repeated_steps import one_block, part_of_a_chain
+from inntf.models.repeated_steps import part_of_a_chain
+from inntf.models.tails import BEND, with_tails
 from inntf.nets.convnet import ConvNet
 from inntf.nets.mlp import MLP
 from inntf.numerics.transformers.scales import ExpScale, Scale, SigmoidScale
@@ -35,6 +36,7 @@ def real_nvp(
     scale: Scale | None = None,
     additive: bool = False,
     actnorm: bool = True,
+    heavy_tails: bool | None = None,
     condition_shape: Shape | int | None = None,
     condition_network: keras.layers.Layer | None = None,
     repeat: bool = True,
@@ -43,7 +45,12 @@ def real_nvp(
     dtype: Any = None,
     name: str = "real_nvp",
 ) -> Flow:
-    """A flow on vectors: `depth` steps of [ActNorm, permutation, coupling].
+    """A flow on vectors: `depth` steps of [ActNorm, permutation, coupling], then heavy tails.
+
+    A chain of affine couplings alone gives a point a few spreads off the data hundreds of nats, or thousands: its networks
+    extrapolate, each from what the one before it made.  Here conditioners see entries within `[-3, 3]` spreads (`Clip`),
+    beyond which a step is affine, and before the base `SoftTails(2.25, 1e-3)` draw in what is far out.  With
+    `heavy_tails=False` it is the flow of the paper.
 
     Args:
         event_shape: `(dim,)` or `dim`, at least 2.
@@ -53,6 +60,8 @@ def real_nvp(
         scale: of the affine couplings, `ExpScale(2.0)` by default.
         additive: additive couplings in place of affine ones.
         actnorm: whether each step begins with an ActNorm.
+        heavy_tails: whether conditioners see entries clipped, and tails are drawn in before the base; by default with
+            ActNorms, which make spreads 1 (`DensityModel.fit` initializes them; else `flow.initialize(x)`).
         condition_shape: shape of a condition, if there is one.
         condition_network: embeds the condition first.
         repeat: scan over the steps (`Repeat`), so that tracing time does not grow with depth; `False` unrolls them.
@@ -77,7 +86,8 @@ def real_nvp(
     event_shape = check.shape("real_nvp", "event_shape", event_shape, (1,))
     check.count("real_nvp", "depth", depth, remedy="A flow needs a step.")
     hidden = check.widths("real_nvp", "hidden", hidden)
-    check.flag("real_nvp", additive=additive, actnorm=actnorm, repeat=repeat)
+    heavy_tails = actnorm if heavy_tails is None else heavy_tails
+    check.flag("real_nvp", additive=additive, actnorm=actnorm, heavy_tails=heavy_tails, repeat=repeat)
     check.backprop("real_nvp", backprop)
     check.seed("real_nvp", seed)
     check.activation("real_nvp", activation)
@@ -94,12 +104,13 @@ def real_nvp(
         )
 
     def step(i: int) -> Chain:
-        net = MLP(hidden, activation=activation, dtype=dtype)
+        seen = BEND if heavy_tails else None
+        net = MLP(hidden, activation=activation, input_bound=seen, bounded_inputs=size // 2, dtype=dtype)
         mix = Permutation.reverse() if size == 2 else Permutation.shuffle(seed + i)
         return Chain([*([ActNorm(dtype=dtype)] if actnorm else []), mix, coupling(conditioner=net, dtype=dtype)], dtype=dtype)
 
     return Flow(
-        one_block(step, depth, repeat=repeat, backprop=backprop, dtype=dtype),
+        with_tails(step, depth, heavy_tails, repeat=repeat, backprop=backprop, dtype=dtype),
         event_shape=event_shape,
         condition_shape=condition_shape,
         condition_network=condition_network,

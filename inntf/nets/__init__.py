@@ -2,6 +2,7 @@
 
 from inntf.nets.activations import LipSwish, MaxMin, activation_lipschitz, lip_swish, max_min
 from inntf.nets.angle_features import AngleFeatures
+from inntf.nets.clip import Clip
 from inntf.nets.concat_lip_swish import ConcatLipSwish, concat_lip_swish
 from inntf.nets.convnet import ConvNet
 from inntf.nets.discriminator import Discriminator
@@ -24,6 +25,7 @@ from inntf.nets.whole_batch_normalization import WholeBatchNormalization
 __all__ = [
     "MLP",
     "AngleFeatures",
+    "Clip",
     "ConcatLipSwish",
     "ConditionPyramid",
     "ConvNet",

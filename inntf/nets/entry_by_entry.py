@@ -22,6 +22,7 @@ class MaskedNetwork(Protocol):
     degrees: np.ndarray
     unit_degrees: list[np.ndarray]
     features: Any
+    clip: Any
     direct: bool
     residual: bool
     activation: Callable[[tf.Tensor], tf.Tensor]
@@ -66,6 +67,7 @@ def run_entry_by_entry(net: MaskedNetwork, choose: Choose, given: tf.Tensor, con
 
     def body(k: tf.Tensor, last: tf.Tensor, sums: list[tf.Tensor], entries: Any, extras: Any) -> tuple:
         sums = list(sums)
+        last = last if net.clip is None else net.clip(last[:, None])[:, 0]
         angle = None if net.features is None else firsts[-1].read(k)
         sums[0] += _pushed(last[:, None], firsts[0].read(k), angle)
         if net.direct:

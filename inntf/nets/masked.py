@@ -17,6 +17,7 @@ from inntf.core.errors import explain
 from inntf.core.shapes import last_size
 from inntf.core.weights import read
 from inntf.nets.angle_features import AngleFeatures, checked_angles, checked_entries
+from inntf.nets.clip import Clip, checked_input_bound
 from inntf.nets.entry_by_entry import Choose, run_entry_by_entry
 from inntf.nets.follows_owner import FollowsOwner
 from inntf.nets.lipschitz import NO_WEIGHTS, Bound, product, unbounded, with_activation
@@ -59,6 +60,7 @@ class MaskedMLP(FollowsOwner, Checkpointed, keras.layers.Layer):
         seed: of random orders and degrees.
         zero_last: whether the last layer (and the direct path) starts at zero; otherwise Glorot uniform.
         angles: which entries are angles in radians, seen by their cosine and sine (`AngleFeatures`); `True` for all.
+        input_bound: half-width of the interval that entries are clipped to where others see them (`Clip`); not the condition.
         identity: which entries get zeros, at which splines and affine maps are the identity (not those by `SigmoidScale`).
 
     Call arguments: `x` `(batch, dim)`, and `condition` `(batch, width)` if it was built with one.  Returns
@@ -66,7 +68,7 @@ class MaskedMLP(FollowsOwner, Checkpointed, keras.layers.Layer):
 
     Raises:
         ValueError: for widths, orders or degrees that make no such network, angles or identity entries that are none of the
-            entries, or if built before `out_channels` is known.
+            entries, a bound that is none, or if built before `out_channels` is known.
 
     Source: Germain et al., "MADE: Masked Autoencoder for Distribution Estimation" (2015); residual layers: Nash & Durkan,
         "Autoregressive Energy Machines" (2019); angles: Rezende et al., "Normalizing Flows on Tori and Spheres" (2020), 2.2.
@@ -93,6 +95,7 @@ class MaskedMLP(FollowsOwner, Checkpointed, keras.layers.Layer):
         zero_last: bool = True,
         angles: Any = False,
         identity: Sequence[int] = (),
+        input_bound: float | None = None,
         **kwargs: Any,
     ):
         hidden = tuple(int(n) for n in hidden)
@@ -108,6 +111,7 @@ class MaskedMLP(FollowsOwner, Checkpointed, keras.layers.Layer):
         self.seed = seed
         self.angles = angles if isinstance(angles, bool) else checked_angles(self.name, angles)
         self.identity = checked_entries(self.name, "identity", identity)
+        self.input_bound = checked_input_bound(self.name, input_bound, self.angles)
 
     def build(self, x_shape: Shape, condition_shape: Shape | None = None) -> None:
         """Make the masks and the weights."""
@@ -118,6 +122,9 @@ class MaskedMLP(FollowsOwner, Checkpointed, keras.layers.Layer):
         if self.angles is not False:
             self.features = AngleFeatures(None if self.angles is True else self.angles, dtype=self.variable_dtype)
             self.features.build((None, dim))
+        self.clip = None if self.input_bound is None else Clip(self.input_bound, dtype=self.variable_dtype)
+        if self.clip is not None:
+            self.clip.build((None, dim))
         inputs = self.degrees if self.features is None else self.features.of_features(self.degrees)
         rng = np.random.default_rng(None if self.seed is None else [1, self.seed])
         lowest = 0 if condition_shape is not None or dim == 1 else 1  # without a condition a unit of degree 0 is a constant
@@ -172,7 +179,8 @@ class MaskedMLP(FollowsOwner, Checkpointed, keras.layers.Layer):
         return [*first, last if mask is None else last * tf.constant(mask, last.dtype)]
 
     def seen(self, x: tf.Tensor) -> tf.Tensor:
-        """What the first layer and the direct path multiply: the entries, or their features."""
+        """What the first layer and the direct path multiply: the entries, clipped or not, or their features."""
+        x = x if self.clip is None else self.clip(x)
         return x if self.features is None else self.features(x)
 
     def first_inputs(self, condition: Any) -> tf.Tensor:
@@ -250,7 +258,8 @@ class MaskedMLP(FollowsOwner, Checkpointed, keras.layers.Layer):
         """Constructor arguments."""
         config = super().get_config()
         config.pop("autocast", None)
-        names = ("out_channels", "residual", "direct", "ordering", "hidden_degrees", "seed", "zero_last", "angles", "identity")
+        shape = ("out_channels", "residual", "direct", "ordering", "hidden_degrees", "seed", "zero_last")
+        names = (*shape, "angles", "identity", "input_bound")
         own: dict[str, Any] = {name: getattr(self, name) for name in names}
         activation: Callable = self.activation
         return {**config, **own, "hidden": list(self.hidden), "activation": keras.activations.serialize(activation)}

@@ -38,11 +38,14 @@ def masked_in_balls(net: MaskedMLP, centre: np.ndarray, radius: np.ndarray, cond
     direct = np.asarray(net.masked_direct_kernel(), np.float64) if net.direct else None
     first = np.asarray(net.first_inputs(condition), np.float64)
     biases = [first, *(np.asarray(bias, np.float64) for bias in net.masked_biases()[1:])]
-    maps, carried = [], None  # features, which the direct path sees at the end
+    maps, carried = [], None  # features or clipped entries, which the direct path sees at the end
     if net.features is not None:
         turned, shift, sine = net.features.as_matrix()
         maps.append(DenseMap(shift, sine, turned))
-        carried = np.eye(len(shift)) if net.direct else None
+    elif net.clip is not None:
+        maps.append(DenseMap(np.zeros(net.dim), net.clip, np.eye(net.dim)))
+    if maps and net.direct:
+        carried = np.eye(len(maps[0].bias))
     # What a layer multiplies, and the features, as matrices on what the layer before it hands on.
     here = np.eye(len(kernels[0]))
     for i, kernel in enumerate(kernels):

@@ -10,6 +10,7 @@ import keras
 from inntf.core.arguments import typed
 from inntf.nets.activations import quick
 from inntf.nets.angle_features import AngleFeatures, checked_angles
+from inntf.nets.clip import Clip, checked_input_bound
 from inntf.nets.follows_owner import FollowsOwner
 from inntf.nets.layers_in_turn import LayersInTurn
 
@@ -26,11 +27,14 @@ class MLP(FollowsOwner, LayersInTurn):
         activation: Keras activation between layers.
         zero_last: whether the last layer starts at zero; otherwise Glorot uniform.
         angles: which inputs are angles in radians, seen by their cosine and sine (`AngleFeatures`); `True` for all.
+        input_bound: half-width of the interval that inputs are clipped to (`Clip`), so that outliers move no further.
+        bounded_inputs: how many of them, from the first on; `None` for all.  A block puts its condition behind the entries.
 
     Call arguments: `(batch, dim)`, or any shape, acting on the last axis.  Returns `(batch, out_channels)`.
 
     Raises:
-        ValueError: if built before `out_channels` is known, or for angles that are none of the inputs.
+        ValueError: if built before `out_channels` is known, for angles that are none of the inputs, or a bound that is
+            none.
 
     Source: Kingma & Dhariwal, "Glow" (2018), section 3.3 (zero initialization).
 
@@ -48,6 +52,8 @@ class MLP(FollowsOwner, LayersInTurn):
         activation: Any = "relu",
         zero_last: bool = True,
         angles: Any = False,
+        input_bound: float | None = None,
+        bounded_inputs: int | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -56,6 +62,8 @@ class MLP(FollowsOwner, LayersInTurn):
         self.activation = keras.activations.get(activation)
         self.zero_last = zero_last
         self.angles = angles if isinstance(angles, bool) else checked_angles(self.name, angles)
+        self.input_bound = checked_input_bound(self.name, input_bound, self.angles)
+        self.bounded_inputs = bounded_inputs
 
     def make_layers(self) -> list[keras.layers.Layer]:
         """The dense layers."""
@@ -63,6 +71,8 @@ class MLP(FollowsOwner, LayersInTurn):
         policy = self.dtype_policy
         layers = [keras.layers.Dense(n, activation=quick(self.activation), dtype=policy) for n in self.hidden]
         layers = [*layers, keras.layers.Dense(self.out_channels, kernel_initializer=last, dtype=policy)]
+        if self.input_bound is not None:
+            return [Clip(self.input_bound, self.bounded_inputs, dtype=policy), *layers]
         if self.angles is False:
             return layers
         return [AngleFeatures(None if self.angles is True else self.angles, dtype=policy), *layers]
@@ -76,4 +86,6 @@ class MLP(FollowsOwner, LayersInTurn):
             "activation": keras.activations.serialize(self.activation),
             "zero_last": self.zero_last,
             "angles": self.angles,
+            "input_bound": self.input_bound,
+            "bounded_inputs": self.bounded_inputs,
         }

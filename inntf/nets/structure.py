@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from inntf.nets.angle_features import AngleFeatures
+from inntf.nets.clip import Clip
 from inntf.nets.concat_lip_swish import ConcatLipSwish
 from inntf.nets.convnet import ConvNet
 from inntf.nets.flat_mlp import FlatMLP
@@ -20,6 +21,7 @@ from inntf.nets.spectral_dense import SpectralDense
 # All that these do is told by their configuration; of others nobody knows, so no two of them are taken to be equal.
 _KNOWN = {
     AngleFeatures,
+    Clip,
     ConcatLipSwish,
     ConvNet,
     FlatMLP,

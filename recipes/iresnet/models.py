@@ -177,6 +177,7 @@ def make_toy_flow(name: str, config: Config, weights: int | None = None) -> Flow
 
     def make(hidden: int, depth: int, **more: Any) -> Flow:
         common = {"hidden": (hidden,) * layers, "activation": "silu", "seed": config.seed, "name": name}
+        more |= {"heavy_tails": False}  # the plain flow beside the residual one
         return real_nvp(event_shape=2, depth=depth, **common, **more)
 
     return make(matched_width(lambda w: config.depth_toys * count(make(w, 1, repeat=False)), weights), config.depth_toys)

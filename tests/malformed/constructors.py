@@ -74,7 +74,7 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
     for name, arguments in {
         "MLP": {"hidden": (4,), "out_channels": 2}, "LipschitzMLP": {"hidden": (4,), "out_channels": 2},
         "MaskedMLP": {"hidden": (4,), "out_channels": 2}, "SpectralDense": {"units": 2}, "LipSwish": {}, "ConcatLipSwish": {},
-        "MaxMin": {}, "AngleFeatures": {}, "OrthogonalNet": {"hidden": 4, "out_channels": 2},
+        "MaxMin": {}, "AngleFeatures": {}, "Clip": {}, "OrthogonalNet": {"hidden": 4, "out_channels": 2},
         "ResidualNet": {"hidden": 4, "out_channels": 2}, "SideBySide": {"networks": [nets.MLP((4,), out_channels=2)]},
     }.items():  # fmt: skip
         found[name] = (getattr(nets, name), arguments, lambda net: net(VECTOR))

@@ -68,5 +68,11 @@ class ConditionalInn(ConditionalFlow):
 
         width = width_for(weights_wanted, weights)
         self.flow = real_nvp(
-            event_shape=dim_x, depth=depth, hidden=(width, width), activation="silu", condition_shape=dim_y, repeat=True
+            event_shape=dim_x,
+            depth=depth,
+            hidden=(width, width),
+            activation="silu",
+            heavy_tails=False,
+            condition_shape=dim_y,
+            repeat=True,
         )

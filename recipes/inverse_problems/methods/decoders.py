@@ -39,6 +39,7 @@ class FlowWithDecoder(ConditionalFlow):
             kind=self.kind,
             activation="silu",
             permutation="shuffle",
+            heavy_tails=False,
             condition_shape=dim_y,
         )
         width = width_for(weights_wanted - share, lambda w: mlp_weights(dim_x + dim_y, [w] * layers, dim_x))

@@ -109,7 +109,7 @@ class Inn(JointFlow):
         super().__init__(dim_x, dim_y, weights_wanted, padding)
         kept = self.dim - self.dim // 2
         width = width_for(weights_wanted, lambda w: depth * mlp_weights(kept, [w, w], 2 * kept))
-        self.flow = real_nvp(event_shape=self.dim, depth=depth, hidden=(width, width), activation="silu")
+        self.flow = real_nvp(event_shape=self.dim, depth=depth, hidden=(width, width), activation="silu", heavy_tails=False)
 
 
 class InnMmd(Inn):
@@ -133,7 +133,13 @@ class WithDecoder(JointFlow):
         half = weights_wanted // 2
         width = width_for(half, lambda w: depth * mlp_weights(self.dim, [w, w], 2 * self.dim))
         self.flow = autoregressive_flow(
-            event_shape=self.dim, depth=depth, hidden=(width, width), kind=self.kind, activation="silu", permutation="shuffle"
+            event_shape=self.dim,
+            depth=depth,
+            hidden=(width, width),
+            kind=self.kind,
+            activation="silu",
+            permutation="shuffle",
+            heavy_tails=False,
         )
         width = width_for(half, lambda w: mlp_weights(self.dim, [w, w, w], dim_x))
         self.decoder = MLP([width] * 3, out_channels=dim_x, activation="silu", zero_last=False)
