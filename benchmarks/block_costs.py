@@ -43,6 +43,7 @@ ROWS = {
     "`Bounded`": ["Bounded"],
     "`Exp`, `Softplus`, `Tanh`, `Power`, `LeakyReLU`, `Asinh`": ["Softplus"],
     "`SoftTails`": ["SoftTails"],
+    "`RadialTails`": ["RadialTails"],
     "`Dequantize`": ["Dequantize"],
     "`InjectivePadding`": ["InjectivePadding"],
 }

@@ -39,6 +39,7 @@ from inntf.blocks import (
     Planar,
     Power,
     Radial,
+    RadialTails,
     Rescale,
     ResidualBlock,
     SnapToGrid,
@@ -353,6 +354,7 @@ CASES |= {
     "sylvester": Case(lambda d: Sylvester(directions=2, seed=1, dtype=d), VECTOR),
     "asinh": Case(lambda d: Asinh([0.0, 1.0, -1.0, 0.5, 0.0], [1.0, 0.5, 2.0, 3.0, 0.25], dtype=d), VECTOR),
     "soft-tails": Case(lambda d: SoftTails(0.7, slope=0.2, dtype=d), VECTOR),
+    "radial-tails": Case(lambda d: RadialTails(1.2, 1.0, slope=0.2, dtype=d), VECTOR),
     "rescale": Case(lambda d: Rescale(2.0, -0.5, dtype=d), VECTOR),
     "rescale-channels": Case(lambda d: Rescale([1.0, -2.0, 0.5], [0.0, 1.0, 2.0], dtype=d), IMAGE),
     "chain-vector-conditional": Case(

@@ -24,6 +24,7 @@ from inntf.blocks.orthogonal import OrthogonalLinear
 from inntf.blocks.permutation import Permutation
 from inntf.blocks.planar import Planar
 from inntf.blocks.radial import Radial
+from inntf.blocks.radial_tails import RadialTails
 from inntf.blocks.rescale import Rescale
 from inntf.blocks.residual import ResidualBlock
 from inntf.blocks.snap_to_grid import SnapToGrid
@@ -65,6 +66,7 @@ __all__ = [
     "Planar",
     "Power",
     "Radial",
+    "RadialTails",
     "Rescale",
     "ResidualBlock",
     "SnapToGrid",

@@ -69,13 +69,13 @@ class Radial(Block):
     def forward_and_log_det(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Scale, by how far it is."""
         c, alpha, q = self._of_weights(x.dtype)
-        across, log_det = _slopes(alpha / (alpha + _length(x - c)), q, x.shape[-1])
+        across, log_det = _slopes(alpha / (alpha + vector_length(x - c)), q, x.shape[-1])
         return c + across[:, None] * (x - c), log_det
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """The radius by the quadratic formula, then over the scale."""
         c, alpha, q = self._of_weights(z.dtype)
-        rho = _length(z - c)
+        rho = vector_length(z - c)
         b = q * alpha - rho
         root = tf.sqrt(tf.square(b) + 4 * alpha * rho)
         r = tf.where(b > 0, 2 * alpha * rho / (tf.abs(b) + root), (tf.abs(b) + root) / 2)
@@ -134,7 +134,18 @@ class Radial(Block):
         return LocalMap(value, jacobian, radius * change + 1e-13 * (along + across))
 
 
-def _length(away: tf.Tensor) -> tf.Tensor:
+def vector_length(away: tf.Tensor) -> tf.Tensor:
+    """Lengths of the rows, `(batch,)`, with a gradient of zero where they are zero.
+
+    Args:
+        away: `(batch, dim)`.
+
+    Source: inntf.
+
+    Example:
+        >>> vector_length(tf.constant([[3.0, 4.0]])).numpy().tolist()
+        [5.0]
+    """
     squares = tf.reduce_sum(tf.square(away), -1)
     known = squares > 0
     return tf.where(known, tf.sqrt(tf.where(known, squares, tf.ones_like(squares))), tf.zeros_like(squares))

@@ -49,7 +49,7 @@ def autoregressive_flow(
 
     `z_i = T(x_i; net(x_before_i))` in each block: a MAF's `log_prob` takes one evaluation a network and its samples go entry
     by entry; an IAF (`kind="iaf"`) is the other way round.  As in `real_nvp` networks see entries within `[-3, 3]`, and
-    `SoftTails(2.25, 1e-3)` before the base draw in what is far out, so that no outlier is all but impossible.
+    `RadialTails` before the base draw in what is far out, so that no outlier is all but impossible.
 
     Args:
         event_shape: `(dim,)` or `dim`.  With 1 entry an affine flow is a Gaussian, and warns.
@@ -116,7 +116,7 @@ def autoregressive_flow(
         return Chain([*([ActNorm(dtype=dtype)] if actnorm else []), mix, block], dtype=dtype)
 
     return Flow(
-        with_tails(step, depth, heavy_tails, repeat=repeat, backprop=backprop, dtype=dtype),
+        with_tails(step, depth, event_shape[0], heavy_tails, repeat=repeat, backprop=backprop, dtype=dtype),
         event_shape=event_shape,
         condition_shape=condition_shape,
         condition_network=condition_network,

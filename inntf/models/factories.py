@@ -49,7 +49,7 @@ def real_nvp(
 
     A chain of affine couplings alone gives a point a few spreads off the data hundreds of nats, or thousands: its networks
     extrapolate, each from what the one before it made.  Here conditioners see entries within `[-3, 3]` spreads (`Clip`),
-    beyond which a step is affine, and before the base `SoftTails(2.25, 1e-3)` draw in what is far out.  With
+    beyond which a step is affine, and before the base `RadialTails` draw in what is far out.  With
     `heavy_tails=False` it is the flow of the paper.
 
     Args:
@@ -110,7 +110,7 @@ def real_nvp(
         return Chain([*([ActNorm(dtype=dtype)] if actnorm else []), mix, coupling(conditioner=net, dtype=dtype)], dtype=dtype)
 
     return Flow(
-        with_tails(step, depth, heavy_tails, repeat=repeat, backprop=backprop, dtype=dtype),
+        with_tails(step, depth, size, heavy_tails, repeat=repeat, backprop=backprop, dtype=dtype),
         event_shape=event_shape,
         condition_shape=condition_shape,
         condition_network=condition_network,

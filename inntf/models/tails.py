@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-from inntf.blocks.soft_tails import SoftTails
+from inntf.blocks.radial_tails import RadialTails
 from inntf.compose.chain import Chain
 from inntf.core import Block
 from inntf.models.repeated_steps import one_block
 
 BEND = 3.0  # spreads, beyond which networks see no further
-# Where tails bend, and their slope far out: a thousand spreads become 5.5, and about one entry in 1e5 is drawn far out.
-_TAILS, _FAR = 2.25, 1e-3
+# Lengths are as they are up to one more than the square root of the dimension, about their mean under a normal base, and
+# hardly beyond four more: a sample in a million is longer.
+_BEND, _WIDTH, _FAR = 1.0, 3.0, 1e-3
 
 
-def with_tails(step: Callable[[int], Block], n: int, heavy_tails: bool, *, repeat: bool, backprop: str, dtype: Any) -> Block:
-    """The steps `step(0)` to `step(n - 1)`, and behind them `SoftTails` where they are wanted.
+def with_tails(
+    step: Callable[[int], Block], n: int, size: int, heavy_tails: bool, *, repeat: bool, backprop: str, dtype: Any
+) -> Block:
+    """The steps `step(0)` to `step(n - 1)`, and behind them `RadialTails` where they are wanted.
 
     Args:
         step: makes a step.
         n: how many.
+        size: of the vectors.
         heavy_tails: whether tails are drawn in.
         repeat: scan over the steps.
         backprop: as in `real_nvp`.
@@ -30,13 +35,13 @@ def with_tails(step: Callable[[int], Block], n: int, heavy_tails: bool, *, repea
 
     Example:
         >>> from inntf.blocks import ActNorm
-        >>> made = with_tails(lambda i: ActNorm(), 2, True, repeat=True, backprop="stored", dtype=None)
+        >>> made = with_tails(lambda i: ActNorm(), 2, 5, True, repeat=True, backprop="stored", dtype=None)
         >>> [type(block).__name__ for block in made.blocks]
-        ['Repeat', 'SoftTails']
+        ['Repeat', 'RadialTails']
     """
     steps = one_block(step, n, repeat=repeat, backprop=backprop, dtype=dtype)
     if not heavy_tails:
         return steps
-    tails = SoftTails(_TAILS, slope=_FAR, dtype=dtype)
+    tails = RadialTails(math.sqrt(size) + _BEND, _WIDTH, _FAR, dtype=dtype)
     inner = steps.blocks if isinstance(steps, Chain) and backprop == "stored" else [steps]
     return Chain([*inner, tails], dtype=dtype)

@@ -22,6 +22,7 @@ LAYERS = {
     "Permutation": (blocks.Permutation, {"seed": 1}, VECTOR),
     "Asinh": (blocks.Asinh, {"scale": 2.0}, VECTOR),
     "SoftTails": (blocks.SoftTails, {"bound": 0.5}, VECTOR),
+    "RadialTails": (blocks.RadialTails, {"bound": 0.5}, VECTOR),
     "Rescale": (blocks.Rescale, {"scale": 2.0}, VECTOR),
     "ResidualBlock": (blocks.ResidualBlock, {"coefficient": 0.5}, VECTOR),
     "BiLipschitz": (blocks.BiLipschitz, {"lower": 0.5, "upper": 2.0, "hidden": 4}, VECTOR),

@@ -42,7 +42,7 @@ def made() -> dict[str, tuple[Callable, dict[str, Any], Callable[[Any], Any]]]:
         "Permutation": {}, "Rescale": {}, "ResidualBlock": {}, "SnapToGrid": {}, "SplineCoupling": {}, "TwoSidedCoupling": {},
         "Softplus": {}, "Power": {"exponent": 2.0}, "LeakyReLU": {}, "FromBijector": {"bijector": tfp.bijectors.Softplus()},
         "BiLipschitz": {"lower": 0.5, "upper": 2.0}, "Asinh": {}, "SoftTails": {}, "Logit": {}, "Dequantize": {},
-        "VolumePreservingCoupling": {}, "OrthogonalLinear": {}, "Sylvester": {},
+        "RadialTails": {}, "VolumePreservingCoupling": {}, "OrthogonalLinear": {}, "Sylvester": {},
     }  # fmt: skip
     on_images = {"Haar": {}, "Squeeze": {}, "InvertibleConv1x1": {}}
     found = {n: (getattr(blocks, n), k, _through(np.abs(VECTOR))) for n, k in on_vectors.items()}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inntf.blocks import SoftTails
+from inntf.blocks import RadialTails
 from inntf.models import DensityModel, autoregressive_flow, real_nvp
 from inntf.numerics import batch_jacobian
 
@@ -79,7 +79,7 @@ def test_a_condition_is_not_clipped():
 
 
 def has_tails(flow):
-    return any(isinstance(block, SoftTails) for block in flow.block._flatten_layers())
+    return any(isinstance(block, RadialTails) for block in flow.block._flatten_layers())
 
 
 @pytest.mark.parametrize("make", [real_nvp, autoregressive_flow])
