@@ -9,12 +9,12 @@ from typing import Any
 from inntf.blocks.radial_tails import RadialTails
 from inntf.compose.chain import Chain
 from inntf.core import Block
-from inntf.models.repeated_steps import one_block
+from inntf.models.repeated_steps import one_block, part_of_a_chain
 
 BEND = 3.0  # spreads, beyond which networks see no further
 # Lengths are as they are up to one more than the square root of the dimension, about their mean under a normal base, and
 # hardly beyond four more: a sample in a million is longer.
-_BEND, _WIDTH, _FAR = 1.0, 3.0, 1e-3
+_BEYOND, _WIDTH, _FAR = 1.0, 3.0, 1e-3
 
 
 def with_tails(
@@ -39,9 +39,7 @@ def with_tails(
         >>> [type(block).__name__ for block in made.blocks]
         ['Repeat', 'RadialTails']
     """
-    steps = one_block(step, n, repeat=repeat, backprop=backprop, dtype=dtype)
     if not heavy_tails:
-        return steps
-    tails = RadialTails(math.sqrt(size) + _BEND, _WIDTH, _FAR, dtype=dtype)
-    inner = steps.blocks if isinstance(steps, Chain) and backprop == "stored" else [steps]
-    return Chain([*inner, tails], dtype=dtype)
+        return one_block(step, n, repeat=repeat, backprop=backprop, dtype=dtype)
+    tails = RadialTails(math.sqrt(size) + _BEYOND, _WIDTH, _FAR, dtype=dtype)
+    return Chain([*part_of_a_chain(step, n, repeat=repeat, backprop=backprop, dtype=dtype), tails], dtype=dtype)
