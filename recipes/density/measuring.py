@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.random_states import same_draws
 from inntf.models import Flow
 from inntf.stability import certify, out_of_distribution, singular_values, summarize
 from inntf.training import certify_spectral_norms
@@ -67,11 +68,15 @@ class Measurer:
 
     @contextlib.contextmanager
     def certified(self) -> Iterator[None]:
-        """Spectral norms that hold inside of this `with`, as an inverse needs them; behind it the weights are as before."""
+        """Spectral norms that hold inside of this `with`, as an inverse needs them.
+
+        Behind it weights and random states are as before: a run that goes on does not look again at what it has looked at.
+        """
         kept = self.flow.block.get_weights()
         certify_spectral_norms(self.flow.block, rescale=True)
         try:
-            yield
+            with same_draws(self.flow.block):
+                yield
         finally:
             self.flow.block.set_weights(kept)
 

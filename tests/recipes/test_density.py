@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from inntf.core.random_states import random_states
 from inntf.models import DensityModel
 from inntf.nets import certify_norms
 from inntf.stability import float64_copy
@@ -170,6 +171,20 @@ def test_training_goes_on_with_the_weights_that_it_had():
         raise ZeroDivisionError
     for a, b in zip(before, flow.block.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_look_leaves_what_training_draws_as_it_was():
+    measurer = Measurer(perturbed("residual"), SMOKE, made())
+    states = random_states(measurer.flow.block)
+    before, bits = [state.numpy() for state in states], measurer.bits_per_dim(measurer.test)
+    assert any((state.numpy() != value).any() for state, value in zip(states, before, strict=True))  # it draws
+    drawn = [state.numpy() for state in states]
+    with measurer.certified():
+        measurer.look()
+        measurer.pictures(measurer.watched)
+    for state, value in zip(states, drawn, strict=True):
+        np.testing.assert_array_equal(state.numpy(), value)
+    assert np.isfinite(bits)
 
 
 def test_a_row_of_the_table():
