@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from inntf.core.random_states import same_draws
 from recipes.attack import images, models
 from recipes.attack.measuring import NOISE, measure
 from recipes.attack.report import draw
@@ -46,7 +47,8 @@ def work(config: Config, run: Run) -> Findings:
 
         def measured(flow: Any = flow, name: str = name, history: Any = history, stored: Any = stored) -> dict[str, Any]:
             print(f"{name}: attacking, measuring ...", flush=True)
-            found, made = measure(flow, data, config)
+            with same_draws(flow.block):  # what is exported is the same whether this part of the run measured or an earlier one
+                found, made = measure(flow, data, config)
             with files.atomic(stored) as beside:
                 np.savez_compressed(beside, **made)
             return {**found, "history": history}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from inntf.core.random_states import same_draws
 from recipes.common import files
 from recipes.common.experiment import Findings, Run, conduct
 from recipes.common.exporting import export_once
@@ -47,7 +48,8 @@ def work(config: Config, run: Run) -> Findings:
             measurer: Any = measurer, name: str = name, history: Any = history, stored: Any = stored
         ) -> dict[str, Any]:
             print(f"{name}: reconstructing noise and other data, measuring ...", flush=True)
-            found, made = measurer.final(others)
+            with same_draws(measurer.flow.block):  # what is exported is the same whether this part of the run measured it
+                found, made = measurer.final(others)
             with files.atomic(stored) as beside:
                 np.savez_compressed(beside, **made)
             return {**found, **over_training(history), "history": history}
