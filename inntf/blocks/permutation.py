@@ -16,6 +16,7 @@ from inntf.core.jacobian_products import Points
 from inntf.core.shapes import Shape
 from inntf.core.tags import Tags
 from inntf.core.weights import read
+from inntf.numerics.permuted import permuted
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -115,14 +116,14 @@ class Permutation(Block):
             return tf.reverse(x, [-1]), tf.zeros([], x.dtype)
         # Weights that have become NaN are no places: no call may fail for it, and what they ruin elsewhere shows it.
         order = tf.clip_by_value(read(self.order, tf.int32), 0, x.shape[-1] - 1)
-        return tf.gather(x, order, axis=-1), tf.zeros([], x.dtype)
+        return permuted(x, order), tf.zeros([], x.dtype)
 
     def inverse_and_log_det(self, z: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Permute back."""
         if self.indices == "reverse":
             return tf.reverse(z, [-1]), tf.zeros([], z.dtype)
         back = tf.argsort(read(self.order))  # the inverse permutation
-        return tf.gather(z, back, axis=-1), tf.zeros([], z.dtype)
+        return permuted(z, back), tf.zeros([], z.dtype)
 
     def linearize(self, value: tf.Tensor, condition: Any = None, inverse: bool = False) -> tuple[tf.Tensor, Points]:
         """As in `Block`; nothing is kept."""

@@ -13,6 +13,7 @@ import tensorflow as tf
 from inntf.blocks.split_base import Split
 from inntf.core.errors import explain
 from inntf.core.shapes import known_sizes, last_size
+from inntf.numerics.permuted import permuted
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -152,15 +153,16 @@ class IndexSplit(Split):
         first = first % size
         rest = np.setdiff1d(np.arange(size), first)
         self._sets = (rest, first) if self.swap else (first, rest)
-        self._back = np.argsort(np.concatenate(self._sets))
+        self._order = np.concatenate(self._sets)
 
     def part(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """`(identity, transformed)`."""
-        return tf.gather(x, self._sets[0], axis=-1), tf.gather(x, self._sets[1], axis=-1)
+        identity, transformed = tf.split(permuted(x, self._order), [len(part) for part in self._sets], axis=-1)
+        return identity, transformed
 
     def join(self, identity: tf.Tensor, transformed: tf.Tensor) -> tf.Tensor:
         """Undo `part`."""
-        return tf.gather(tf.concat([identity, transformed], -1), self._back, axis=-1)
+        return permuted(tf.concat([identity, transformed], -1), np.argsort(self._order))
 
 
 @keras.saving.register_keras_serializable("inntf")

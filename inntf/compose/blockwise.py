@@ -22,6 +22,7 @@ from inntf.core.local_maps import LocalMap
 from inntf.core.shapes import Shape, static
 from inntf.core.tags import Tags
 from inntf.core.vjp import Gradients, added
+from inntf.numerics.permuted import permuted
 
 
 @keras.saving.register_keras_serializable("inntf")
@@ -148,12 +149,12 @@ class Blockwise(Block):
         return self._joined([method(part, *rest) for method, part in zip(methods, self._parts(value), strict=True)])
 
     def _parts(self, value: tf.Tensor) -> list[tf.Tensor]:
-        moved = value if self._in_order else tf.gather(value, self._order, axis=-1)
+        moved = value if self._in_order else permuted(value, self._order)
         return tf.split(moved, [len(part) for part in self.columns], axis=-1)
 
     def _joined(self, parts: Sequence[tf.Tensor]) -> tf.Tensor:
         joined = tf.concat(parts, -1)
-        return joined if self._in_order else tf.gather(joined, np.argsort(self._order), axis=-1)
+        return joined if self._in_order else permuted(joined, np.argsort(self._order))
 
     # ---- derivatives --------------------------------------------------------------------------------------------
 

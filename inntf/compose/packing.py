@@ -7,9 +7,13 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+_LARGE = 8192  # entries of a weight from which on a copy costs more than a read of its own
+
 
 class Packing:
     """Groups variables of one dtype and role; a group's slices for one block are one row of a matrix.
+
+    Large ones are groups of their own: no copy is made of their stacks.
 
     Args:
         variables: the variables of one block.
@@ -26,7 +30,7 @@ class Packing:
         groups: dict[tuple, list[int]] = {}
         for j, variable in enumerate(variables):
             role = "weights" if weights[j] else "states" if states[j] else "fixed"
-            groups.setdefault((role, variable._dtype, j if apart else None), []).append(j)
+            groups.setdefault((role, variable._dtype, j if apart or self.sizes[j] >= _LARGE else None), []).append(j)
         self.groups = list(groups.values())
         self.roles = [role for role, *_ in groups]
         self.dtypes = [tf.as_dtype(dtype) for _, dtype, _ in groups]
