@@ -21,6 +21,7 @@ from inntf.core.upper_bounds import upper_product, upper_reciprocal
 from inntf.nets.lipschitz import lipschitz_constant
 from inntf.nets.make_conditioner import Conditioner, make_conditioner
 from inntf.nets.masked import MaskedMLP
+from inntf.numerics.transformers.affine import AffineTransform, ShiftTransform
 from inntf.numerics.transformers.named import make_transformer
 from inntf.numerics.transformers.why_unbounded import close_to_zero, where_bounded, why_unbounded
 
@@ -129,9 +130,15 @@ class MaskedAutoregressive(Block):
         return self._entry_by_entry(z, condition) if self.reads == "data" else self._at_once(z, condition)
 
     def _at_once(self, value: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
-        raw = tf.cast(self.conditioner(*_given(value, condition)), value.dtype)
-        out, log_derivative = self.transformer.forward(value, raw)
+        out, log_derivative = self.transformer.forward(value, self._raw(value, condition))
         return out, sum_event(log_derivative, value)
+
+    def _raw(self, value: tf.Tensor, condition: tf.Tensor | None) -> Any:
+        given = _given(value, condition)
+        # Only where both are our own: a subclass may read parameters along the last axis.
+        if type(self.transformer) in (AffineTransform, ShiftTransform) and type(self.conditioner) is MaskedMLP:
+            return tuple(tf.cast(one, value.dtype) for one in self.conditioner.channel_by_channel(*given))
+        return tf.cast(self.conditioner(*given), value.dtype)
 
     def _entry_by_entry(self, value: tf.Tensor, condition: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         out, log_derivative = self.conditioner.entry_by_entry(self._entry_inverse, *_given(value, condition))

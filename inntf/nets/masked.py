@@ -201,16 +201,29 @@ class MaskedMLP(FollowsOwner, Checkpointed, keras.layers.Layer):
 
     def call(self, x: Any, condition: Any = None) -> tf.Tensor:
         """All entries at once."""
+        return tf.reshape(self._run(x, condition, lambda weight: weight), [-1, self.dim, self.out_channels])
+
+    def channel_by_channel(self, x: Any, condition: Any = None) -> tuple[tf.Tensor, ...]:
+        """As `call`, each of the `out_channels` numbers of all entries by itself, `(batch, dim)`.
+
+        The last weights are put into that order rather than the output, of which there are more.
+        """
+
+        def ordered(weight: tf.Tensor) -> tf.Tensor:
+            apart = tf.reshape(weight, [*weight.shape[:-1], self.dim, self.out_channels])
+            return tf.reshape(tf.linalg.matrix_transpose(apart), weight.shape)
+
+        return tuple(tf.split(self._run(x, condition, ordered), self.out_channels, -1))
+
+    def _run(self, x: Any, condition: Any, ordered: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
         x = h = self.seen(tf.cast(x, self.variable_dtype))
         *kernels, last = self.masked_kernels()
         biases = self.masked_biases()
         for i, kernel in enumerate(kernels):
             out = self.activation(h @ kernel + (biases[i] if i else self.first_inputs(condition)))
             h = h + out if i and self.residual else out
-        out = h @ last + biases[-1]
-        if self.direct:
-            out = out + x @ self.masked_direct_kernel()
-        return tf.reshape(out, [-1, self.dim, self.out_channels])
+        out = h @ ordered(last) + ordered(biases[-1])
+        return out + x @ ordered(self.masked_direct_kernel()) if self.direct else out
 
     def entry_by_entry(self, choose: Choose, given: Any, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Let a function choose one entry after the other, each from the output that the entries before it determine.

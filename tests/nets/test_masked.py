@@ -134,3 +134,17 @@ def test_degrees_that_somebody_gives():
     for wrong in ([[1, 2]], [[1, 2, 1, 3], [1, 2, 1]], 3.7):
         with pytest.raises((ValueError, TypeError)):
             MaskedMLP(1, hidden=(4, 3), hidden_degrees=wrong)(x)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+@pytest.mark.parametrize("options", [{}, {"residual": True, "direct": True}, {"identity": [0]}, {"input_bound": 1.0}])
+def test_channels_apart_are_those_of_the_output(channels, options):
+    net = MaskedMLP(channels, hidden=(16, 16), zero_last=False, dtype="float64", seed=3, **options)
+    x, condition = tf.random.normal([7, 4], dtype=tf.float64), tf.random.normal([7, 3], dtype=tf.float64)
+    net(x, condition)
+    for bias in net.biases:
+        bias.assign(tf.random.normal(bias.shape, dtype=tf.float64))
+    out, apart = net(x, condition), net.channel_by_channel(x, condition)
+    assert len(apart) == channels
+    for i, one in enumerate(apart):
+        np.testing.assert_allclose(one, out[..., i], rtol=1e-12, atol=1e-12)
