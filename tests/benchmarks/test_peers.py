@@ -15,7 +15,7 @@ from benchmarks.peers import explanations
 from benchmarks.peers.environments import missing, python_of, variables
 from benchmarks.peers.ode_reference import reference_log_prob
 from benchmarks.peers.page import page
-from benchmarks.peers.ratios import Ratio, ratios
+from benchmarks.peers.ratios import TIMES, Ratio, ratios
 from benchmarks.peers.rows import MEMORY, WORKLOADS
 from benchmarks.peers.table import table
 from benchmarks.speed import Worker
@@ -145,3 +145,28 @@ def test_a_worker_of_ours_answers():
             assert answer["value"] < before  # it trains
     assert 0 < worker.run("inverse_error", 1)["value"] < 1e-4
     worker.close()
+
+
+IN_README = {
+    "affine couplings": ("couplings", ("FrEIA GLOWCouplingBlock", "nflows", "flowjax")),
+    "masked autoregressive": ("maf", ("nflows", "flowjax")),
+    "Glow": ("glow", ("FrEIA AllInOneBlock", "normflows", "hand-written JAX")),
+    "spline couplings": ("splines", ("nflows", "zuko", "flowjax")),
+    "FFJORD at equal error": ("ode", ("zuko, error 3e-4", "diffrax, error 3e-4")),
+}
+
+
+@pytest.mark.parametrize("title", IN_README)
+def test_the_readme_shows_the_kept_numbers(title):
+    workload, peers = IN_README[title]
+    line = next(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(f"| {title}: "))
+    kept = {(ratio.peer, ratio.quantity): f"{ratio.value:.2f}" for name, ratio in RATIOS if name == workload}
+    shown = [cell.strip() for cell in line.strip("|").split("|")][1:]
+    expected = [" / ".join(filter(None, [kept.get((peer, quantity)) for peer in peers])) for quantity in TIMES]
+    assert shown == expected
+
+
+def test_the_readme_counts_what_is_won():
+    counts = [sum(ratio.verdict == verdict for _, ratio in RATIOS) for verdict in ("won", "even", "lost")]
+    won, even, lost = counts
+    assert f"Of {sum(counts)} ratios {won} are won, {even} even and {lost} lost" in (ROOT / "README.md").read_text()
