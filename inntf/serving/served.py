@@ -12,6 +12,7 @@ from inntf.compose.chain import Chain
 from inntf.compose.runs import runs_as_loops
 from inntf.core import Block
 from inntf.core.errors import explain
+from inntf.core.random_states import random_states
 from inntf.core.shapes import Shape, built_shape
 from inntf.models.flow import Flow
 from inntf.models.invertible_autoencoder import InnAutoencoder
@@ -25,7 +26,8 @@ class Served:
 
     Attributes:
         block: the block, built.
-        computed: what is traced in its place: the same map, blocks that iterate and are alike as loops, whose graph is smaller.
+        computed: what is traced in its place: the same map, off replicas, blocks that iterate and are alike as loops, whose
+            graph is smaller.
         flow: the flow, of what is computed; `None` where the model has a block without a density.
         classifier: the classifier around the block, if it is one.
         autoencoder: the autoencoder around the block, if it is one.
@@ -78,7 +80,8 @@ class Served:
                     remedy="Wrap the base in tfd.Independent, or make one flow of each.",
                 )
             )
-        computed = runs_as_loops(block) if loops and isinstance(block, Chain) and block.iterates else block
+        alone = _on_one_device(block)
+        computed = runs_as_loops(alone) if loops and isinstance(alone, Chain) and alone.iterates else alone
         return cls(
             block,
             computed,
@@ -120,6 +123,17 @@ class Served:
     def subject(self) -> Block | Flow | InnAutoencoder:
         """What knows where the model's own samples come from: the flow or the autoencoder, or the block alone."""
         return next((holder for holder in (self.flow, self.autoencoder) if holder is not None), self.block)
+
+
+def _on_one_device(block: Block) -> Block:
+    """The block, or a copy where replicas hold the states by which it draws: TensorFlow saves no graph that assigns those."""
+    states = random_states(block)
+    if not any(isinstance(state.value, tf.distribute.DistributedValues) for state in states):
+        return block
+    copy = block.copy()
+    for own, state in zip(random_states(copy), states, strict=True):
+        own.assign(state.numpy())
+    return copy
 
 
 def _condition_shape(block: Block, flow: Flow | None) -> Shape | None:

@@ -73,6 +73,7 @@ def export_models(
     out: dict[str, str | None] = {}
     if "classify" in metrics:
         name = name_of(max(config.coefficients))
+        keras.utils.set_random_seed(config.seed)  # what the loaded body would draw, however often the run went on
         model: IResNetClassifier = keras.saving.load_model(folder.path / f"classifier_{name}.keras")
         target = root / EXPORTS["classify"]
         out[target.name] = export_once(folder, model.body, target, variant=name, measured=metrics["classify"][name])

@@ -8,12 +8,16 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from inntf.blocks import ActNorm, ResidualBlock
 from inntf.compose import Chain, Repeat
+from inntf.core.random_states import random_states
 from inntf.models.flow import Flow
 from inntf.nets import LipschitzMLP
+from inntf.numerics import RussianRoulette
 from inntf.serving import export
+from inntf.serving.served import Served
 
 STRANGER = """
 import sys
@@ -66,3 +70,18 @@ def test_residual_flow_elsewhere(tmp_path):
     np.testing.assert_allclose(found["log_det"], log_det, atol=1e-5)
     np.testing.assert_allclose(found["sample"], flow.sample(5, seed=(1, 2)), atol=1e-4)
     assert found["refused"]
+
+
+def test_a_flow_that_replicas_have_trained_is_served_with_its_draws(tmp_path):
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        block = ResidualBlock(network=LipschitzMLP((8,), coefficient=0.5), log_det=RussianRoulette(), seed=3).ensure_built((2,))
+    x = np.random.default_rng(0).normal(size=(4, 2)).astype("float32")
+    (state,) = random_states(block)
+    block.forward_and_log_det(x)  # draws: the state is no fresh one
+    assert isinstance(state.value, tf.distribute.DistributedValues)
+    served = Served.of(Flow(block, event_shape=2))
+    (own,) = random_states(served.computed)
+    np.testing.assert_array_equal(own.numpy(), state.numpy())
+    path = export(Flow(block, event_shape=2), tmp_path, batch=x)
+    expected = block.forward_and_log_det(x)[0].numpy()
+    np.testing.assert_allclose(tf.saved_model.load(path).signatures["forward"](x=tf.constant(x))["z"], expected, atol=1e-6)
