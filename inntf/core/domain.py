@@ -9,6 +9,7 @@ import ml_dtypes
 import tensorflow as tf
 
 from inntf.core.errors import explain
+from inntf.core.refusals import refusals_are_marked
 
 _ROUNDINGS = 16.0  # by so many epsilons an end of the range may be missed: what an inverse returns is rounded
 
@@ -17,7 +18,7 @@ def in_range(block: Any, value: tf.Tensor, low: float, high: float, remedy: str,
     """The value, unless an entry lies outside of `[low, high]`; NaN passes.
 
     Eagerly and in graphs it is an error.  XLA drops assertions, so in a graph such entries are NaN, too: a wrong density
-    cannot pass for a right one.
+    cannot pass for a right one.  Within `marked_refusals` they are NaN as well.
 
     Args:
         block: who complains, by its name.
@@ -33,6 +34,8 @@ def in_range(block: Any, value: tf.Tensor, low: float, high: float, remedy: str,
     size = max(1.0, *(abs(end) for end in (low, high) if math.isfinite(end)))
     slack += _ROUNDINGS * float(ml_dtypes.finfo(value.dtype.as_numpy_dtype).eps) * size
     outside = (value < low - slack) | (value > high + slack)
+    if refusals_are_marked():
+        return tf.where(outside, tf.constant(float("nan"), value.dtype), value)
     expected = f"values in the range [{low:.6g}, {high:.6g}]"
     if tf.executing_eagerly():
         if bool(tf.reduce_any(outside)):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from inntf.blocks import Logit, Rescale
 from inntf.compose import Chain
+from inntf.core.refusals import marked_refusals
 
 BLOCKS = {
     "logit": lambda **k: Logit(0.05, **k),
@@ -131,3 +132,12 @@ def test_configuration_with_arrays_survives(tmp_path):
     z = np.array([[-2.6, -1.8]], np.float32)
     loaded = keras.saving.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(loaded(z), model(z))
+
+
+@pytest.mark.parametrize("way", [lambda f: f, lambda f: tf.function(f, autograph=False)], ids=["eager", "graph"])
+def test_within_marked_refusals_what_is_out_of_range_is_not_a_number(way):
+    block = Logit().ensure_built((2,))
+    x = tf.constant([[0.5, 0.25], [0.5, -0.1]])
+    with marked_refusals():
+        z = way(lambda x: block.forward_and_log_det(x)[0])(x).numpy()
+    assert np.isfinite(z[0]).all() and np.isfinite(z[1, 0]) and np.isnan(z[1, 1])
