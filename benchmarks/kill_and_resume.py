@@ -129,8 +129,9 @@ def _keys(reader: Any) -> list[str]:
     return [key for key in sorted(reader.get_variable_to_shape_map()) if not key.startswith("_CHECKPOINTABLE")]
 
 
-def _order(value: Any) -> tuple[str, list[float]]:
-    return f"{value.shape} {value.dtype}", [round(v, 4) for v in value.astype("float64").ravel().tolist()]
+def _order(value: Any) -> tuple[str, list[float], list[float]]:
+    exact = value.astype("float64").ravel().tolist()
+    return f"{value.shape} {value.dtype}", [round(v, 4) for v in exact], exact  # what rounds alike must not change places
 
 
 def _numbers(name: str, data: Any) -> Any:
