@@ -112,7 +112,7 @@ def search(model: Trained, exponent: float, balls: int, rng: np.random.Generator
             if not np.isfinite(centre).all():
                 continue
             slopes.vector = None
-            with np.errstate(all="ignore"), marked_refusals():  # a ball may reach out of a block's domain: nothing is found there
+            with np.errstate(all="ignore"), marked_refusals():  # a ball may reach out of a domain
                 found = slopes.largest(centre, radius, rng)
             out["ratios"].append({"inverse": inverse, "found": found, "bound": float(bound)})
             if found > bound * (1 + 1e-9):
