@@ -1,4 +1,4 @@
-"""The last axis in another order, quickly: TensorFlow's gather takes an entry at a time there, and its gradient sorts."""
+"""The last axis in another order, quickly: TensorFlow's gather takes an entry at a time there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TRANSPOSED_FROM = 8  # entries from which on two transposes and whole rows are 
 
 
 def permuted(x: tf.Tensor, order: Any) -> tf.Tensor:
-    """`y[..., i] = x[..., order[i]]`, with the gradient permuted back.
+    """`y[..., i] = x[..., order[i]]`.
 
     Args:
         x: `(..., channels)`.
@@ -19,22 +19,13 @@ def permuted(x: tf.Tensor, order: Any) -> tf.Tensor:
     Returns:
         A tensor of the shape of `x`.
 
-    Source: the derivative of a permutation is its inverse, transposed.
+    Source: inntf.
 
     Example:
         >>> permuted(tf.constant([[1.0, 2.0, 3.0]]), tf.constant([2, 0, 1])).numpy().tolist()
         [[3.0, 1.0, 2.0]]
     """
     order = tf.convert_to_tensor(order, tf.int32)
-
-    @tf.custom_gradient
-    def apply(x: tf.Tensor) -> Any:
-        return _gathered(x, order), lambda dy: permuted(dy, tf.argsort(order))
-
-    return apply(x)
-
-
-def _gathered(x: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
     channels = x.shape[-1]
     if channels is None or channels < _TRANSPOSED_FROM:
         return tf.gather(x, order, axis=-1)
