@@ -60,6 +60,8 @@ class Watch:
         self._before = _values(self._trained)
         self._board = Summaries(folder.logs / name)
         optimizers = [part for part in parts.values() if isinstance(part, keras.optimizers.Optimizer)]
+        if unbuilt := [optimizer.name for optimizer in optimizers if not optimizer.built]:
+            raise RuntimeError(f"{name}: {unbuilt} not built; no checkpoint would hold the moments. Build it first.")
         self._skipped = [_skipping(optimizer) for optimizer in optimizers if self._policy == "skip"]
         self._checkpoints = Checkpoints(folder, name, **parts)
         self._spent, self._started = 0.0, time.monotonic()

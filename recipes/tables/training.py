@@ -30,6 +30,7 @@ def train(
             table, kinds, architecture=architecture, depth=config.depth, hidden=config.hidden, seed=config.seed, name=name
         )
         model.compile(keras.optimizers.Adam(warm_cosine(config.rate, steps), global_clipnorm=5.0))
+        model.optimizer.build(model.trainable_variables)  # else no checkpoint holds its moments
     print(model, flush=True)
     model.initialize(table)
     validation = data.table(data.validation)
