@@ -55,13 +55,13 @@ class Watch:
         diagnose: Callable[[], str] | None = None,
         **parts: Any,
     ):
+        optimizers = [part for part in parts.values() if isinstance(part, keras.optimizers.Optimizer)]
+        if unbuilt := [optimizer.name for optimizer in optimizers if not optimizer.built]:
+            raise RuntimeError(f"{name}: {unbuilt} not built; no checkpoint would hold the moments. Build it first.")
         self._name, self._weights, self._trained, self._look, self._remedy = name, list(weights), list(trained), look, remedy
         self._diagnose, self._policy, self._in_a_row = diagnose, folder.config.on_nonfinite, 0
         self._before = _values(self._trained)
         self._board = Summaries(folder.logs / name)
-        optimizers = [part for part in parts.values() if isinstance(part, keras.optimizers.Optimizer)]
-        if unbuilt := [optimizer.name for optimizer in optimizers if not optimizer.built]:
-            raise RuntimeError(f"{name}: {unbuilt} not built; no checkpoint would hold the moments. Build it first.")
         self._skipped = [_skipping(optimizer) for optimizer in optimizers if self._policy == "skip"]
         self._checkpoints = Checkpoints(folder, name, **parts)
         self._spent, self._started = 0.0, time.monotonic()

@@ -81,3 +81,9 @@ def test_a_training_without_such_numbers_is_the_same_by_every_policy(policy, tmp
     with opened(tmp_path / "a", policy) as one, opened(tmp_path / "b", "stop") as other:
         for a, b in zip(train(one)[1].get_weights(), train(other)[1].get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_an_optimizer_whose_moments_no_checkpoint_would_hold_is_refused():
+    optimizer = keras.optimizers.Adam()
+    with pytest.raises(RuntimeError, match="net: .*adam.* not built"):
+        Watch(None, "net", weights=[], trained=[], look=lambda *_: {}, remedy="", optimizer=optimizer)
