@@ -91,7 +91,6 @@ EXPLANATIONS: dict[Key, str] = {
         "mib",
         "lost",
     ): "TensorFlow's graph and executor stay in memory; an eager pass leaves nothing.",
-    ("maf", "PyTorch", "mib", "even"): "Runs differ: the peer took 71 MiB in an earlier one, and ours 48 in both.",
     # ---- vectors ----------------------------------------------------------------------------------------------------
     ("couplings", "JAX", "step", "won"): (
         "Matrix products take most of the step, and both hand them to kernels of the same speed; runs differ by as much."
@@ -114,6 +113,7 @@ EXPLANATIONS: dict[Key, str] = {
         "Fifteen small matrix products, with bias and relu, take 1.5 of inntf's 1.75 ms by TensorFlow's profiler; why XLA's "
         "take less in JAX was not found out. `jit_compile=True` does not close the gap: the row 'inntf, XLA'."
     ),
+    ("maf", "PyTorch", "mib", "even"): "Runs differ: the peer took 71 MiB in an earlier one, and ours 48 in both.",
     ("maf", _ANY, "sample", "won"): (
         "inntf computes every unit of a masked network once, as its entries become known; the peer evaluates the whole network "
         "once an entry, 20 times."

@@ -154,6 +154,7 @@ class IndexSplit(Split):
         rest = np.setdiff1d(np.arange(size), first)
         self._sets = (rest, first) if self.swap else (first, rest)
         self._order = np.concatenate(self._sets)
+        self._back = np.argsort(self._order)
 
     def part(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """`(identity, transformed)`."""
@@ -162,7 +163,7 @@ class IndexSplit(Split):
 
     def join(self, identity: tf.Tensor, transformed: tf.Tensor) -> tf.Tensor:
         """Undo `part`."""
-        return permuted(tf.concat([identity, transformed], -1), np.argsort(self._order))
+        return permuted(tf.concat([identity, transformed], -1), self._back)
 
 
 @keras.saving.register_keras_serializable("inntf")

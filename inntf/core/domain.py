@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -34,15 +35,40 @@ def in_range(block: Any, value: tf.Tensor, low: float, high: float, remedy: str,
     size = max(1.0, *(abs(end) for end in (low, high) if math.isfinite(end)))
     slack += _ROUNDINGS * float(ml_dtypes.finfo(value.dtype.as_numpy_dtype).eps) * size
     outside = (value < low - slack) | (value > high + slack)
-    if refusals_are_marked():
-        return tf.where(outside, tf.constant(float("nan"), value.dtype), value)
     expected = f"values in the range [{low:.6g}, {high:.6g}]"
-    if tf.executing_eagerly():
-        if bool(tf.reduce_any(outside)):
-            received = f"values from {float(tf.reduce_min(value)):.6g} to {float(tf.reduce_max(value)):.6g}"
-            raise ValueError(explain(block.name, received=received, expected=expected, remedy=remedy))
-        return value
-    text = [f"{block.name}: received values from", tf.reduce_min(value), "to", tf.reduce_max(value)]
-    check = tf.debugging.Assert(~tf.reduce_any(outside), [*text, f"expected {expected}. {remedy}"])
-    with tf.control_dependencies([check]):
-        return tf.where(outside, tf.constant(float("nan"), value.dtype), value)
+
+    def said() -> str:
+        received = f"values from {float(tf.reduce_min(value)):.6g} to {float(tf.reduce_max(value)):.6g}"
+        return explain(block.name, received=received, expected=expected, remedy=remedy)
+
+    def words() -> list[Any]:
+        ends = [f"{block.name}: received values from", tf.reduce_min(value), "to", tf.reduce_max(value)]
+        return [*ends, f"expected {expected}. {remedy}"]
+
+    return nan_where_refused(value, ~outside, said, words)
+
+
+def nan_where_refused(
+    value: tf.Tensor, fine: tf.Tensor, said: Callable[[], str], words: Callable[[], Sequence[Any]]
+) -> tf.Tensor:
+    """The value where it is fine; the rest is refused.
+
+    Args:
+        value: any shape.
+        fine: booleans of that shape.
+        said: makes the words of the error, eagerly.
+        words: makes those of a graph, strings and tensors.
+
+    Raises:
+        ValueError: eagerly; tf.errors.InvalidArgumentError: where a graph runs.  Within `marked_refusals` neither.
+    """
+    checks = []
+    if not refusals_are_marked():
+        if tf.executing_eagerly():
+            if not bool(tf.reduce_all(fine)):
+                raise ValueError(said())
+            return value
+        checks = [tf.debugging.Assert(tf.reduce_all(fine), words())]
+    # A NaN besides the assertion: XLA drops assertions.
+    with tf.control_dependencies([check for check in checks if check is not None]):
+        return tf.where(fine, value, tf.constant(float("nan"), value.dtype))

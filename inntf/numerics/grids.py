@@ -13,7 +13,7 @@ import ml_dtypes
 import tensorflow as tf
 
 from inntf.core.arguments import typed
-from inntf.core.refusals import refusals_are_marked
+from inntf.core.domain import nan_where_refused
 
 _TO_GRID = "Bring it there first, with inntf.numerics.snap_to_grid(x, bits) or the block inntf.blocks.SnapToGrid."
 _ROOM = "Keep shifts small (a conditioner that ends in tanh), take fewer bits, or compute in dtype='float64'."
@@ -187,18 +187,12 @@ def check_in_range(value: tf.Tensor, bits: int, subject: str) -> tf.Tensor:
 
 
 def _checked(value: tf.Tensor, fine: tf.Tensor, subject: str, expected: str, remedy: str) -> tf.Tensor:
-    if refusals_are_marked():
-        return tf.where(fine, value, tf.constant(float("nan"), value.dtype))
-    if tf.executing_eagerly():
-        if not bool(tf.reduce_all(fine)):
-            wrong = tf.boolean_mask(value, tf.logical_not(fine))
-            received = f"{wrong[0].numpy():.9g}, one of {wrong.shape[0]} such numbers in {tuple(value.shape)}"
-            raise ValueError(f"{subject}: received {received}, expected {expected}. {remedy}")
-        return value
-    # A NaN besides the assertion: XLA drops assertions.
-    check = tf.debugging.Assert(tf.reduce_all(fine), [f"{subject}: received other numbers than {expected}. {remedy}"])
-    with tf.control_dependencies([] if check is None else [check]):
-        return tf.where(fine, value, tf.constant(float("nan"), value.dtype))
+    def said() -> str:
+        wrong = tf.boolean_mask(value, tf.logical_not(fine))
+        received = f"{wrong[0].numpy():.9g}, one of {wrong.shape[0]} such numbers in {tuple(value.shape)}"
+        return f"{subject}: received {received}, expected {expected}. {remedy}"
+
+    return nan_where_refused(value, fine, said, lambda: [f"{subject}: received other numbers than {expected}. {remedy}"])
 
 
 @tf.custom_gradient
