@@ -12,6 +12,7 @@ import tensorflow as tf
 from inntf.compose.chain import Chain
 from inntf.compose.composition import Composition
 from inntf.compose.for_each_block import for_each_block
+from inntf.compose.initialization_in_turn import initialize_in_turn
 from inntf.compose.linearized_scan import linearized_scan, scanned_product
 from inntf.compose.reversible_scan import recomputed, step_back
 from inntf.compose.scan import Scan, stored
@@ -186,18 +187,9 @@ class Repeat(Composition):
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Initialize each block on what the ones before it make of the data."""
-        template = self._template
         if not self.trainable:
             return self.forward_and_log_det(x, condition)[0]
-        slices = [tf.unstack(tf.convert_to_tensor(stack)) for stack in template.stacks]
-        for i in range(self.n):
-            with template.scope([column[i] for column in slices]) as scope:
-                x = template.block.initialize(x, condition)
-                for column, variable in zip(slices, template.variables, strict=True):
-                    column[i] = scope.get_current_value(variable)
-        for stack, column in zip(template.stacks, slices, strict=True):
-            stack.assign(tf.stack(column))
-        return x
+        return initialize_in_turn(self._template, self.n, x, condition)
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
         """Product of the blocks' bounds; a box is carried from block to block."""

@@ -36,7 +36,8 @@ class ConvNet(FollowsOwner, Checkpointed, keras.layers.Layer):
     Call arguments: `(batch, height, width, channels)`.  Returns `(batch, height, width, out_channels)`.
 
     Raises:
-        ValueError: if built before `out_channels` is known, or kernel sizes do not match.
+        ValueError: if built before `out_channels` is known, or kernel sizes do not match; TypeError: if `convolution` or
+            `normalization` makes no layers.
 
     Source: Kingma & Dhariwal, "Glow" (2018), section 5; hidden layers as in "Understanding and mitigating exploding
     inverses" (2021), supplement.
@@ -68,6 +69,12 @@ class ConvNet(FollowsOwner, Checkpointed, keras.layers.Layer):
                 f"ConvNet: received {len(self.hidden)} hidden layers and {len(self.kernel_sizes)} kernel sizes, expected one "
                 "kernel size more. Give kernel_sizes to match."
             )
+        for key, maker in (("convolution", convolution), ("normalization", normalization)):
+            if maker is not None and (isinstance(maker, keras.layers.Layer) or not callable(maker)):
+                raise TypeError(
+                    f"ConvNet: received {key}={maker!r}, expected a function or class that makes a layer. For example "
+                    "normalization=inntf.blocks.ActNorm, without brackets."
+                )
         self.out_channels = out_channels
         self.activation = keras.activations.get(activation)
         self.zero_last = zero_last

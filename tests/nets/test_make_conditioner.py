@@ -68,3 +68,10 @@ def test_trained_activations_in_every_dtype(make, policy):
     out = layer(np.ones([2, 4], "float64"))
     assert out.dtype == layer.compute_dtype
     np.testing.assert_allclose(np.asarray(out, "float64"), np.asarray(make(dtype="float64")(np.ones([2, 4]))), rtol=2e-2)
+
+
+@pytest.mark.parametrize("wrong", ["actnorm", blocks.ActNorm(), 3], ids=["a name", "a layer", "a number"])
+def test_a_conv_net_says_what_its_makers_of_layers_must_be(wrong):
+    for key in ("normalization", "convolution"):
+        with pytest.raises(TypeError, match=f"{key}=.*makes a layer"):
+            nets.ConvNet(4, out_channels=2, **{key: wrong})
