@@ -1,14 +1,20 @@
 """Gradients of convolutions within XLA are those without it: first, second, along directions."""
 
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.util import _pywrap_util_port
 
 from inntf.core.under_xla import in_xla
+from inntf.models import DensityModel, glow, residual_flow
 from inntf.nets import ConvNet
 from inntf.nets.residual_net import ResidualNet
+from inntf.numerics import RussianRoulette
 from inntf.numerics.xla_convolution import convolution
 
+pytestmark = pytest.mark.filterwarnings("ignore:XLA")
 CASES = [
     ((1, 1), "SAME", (1, 1), (3, 3)),
     ((1, 1), "VALID", (1, 1), (3, 2)),
@@ -78,3 +84,42 @@ def test_networks_in_a_loop(make):
     compiled = tf.function(loss_and_gradients, jit_compile=True, autograph=False)
     for ours, expected in zip(compiled(x), loss_and_gradients(x), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-12)
+
+
+def messages(run):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        run()
+    return " ".join(str(w.message) for w in found if "XLA" in str(w.message))
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["oneDNN", "Eigen"])
+def test_who_asks_for_xla_hears_where_it_is_the_slower(fast, monkeypatch):
+    if tf.config.list_logical_devices("GPU"):
+        pytest.skip("XLA is not slower on a GPU")
+    monkeypatch.setattr(_pywrap_util_port, "IsMklEnabled", lambda: fast)
+    model = DensityModel(glow(event_shape=(4, 4, 1), levels=1, depth=1, hidden=4))
+    x = np.random.default_rng(0).normal(size=(4, 4, 4, 1)).astype("float32")
+
+    def fit(jit):
+        model.compile("adam", jit_compile=jit)
+        model.fit(x, batch_size=4, verbose=0)
+
+    assert not messages(lambda: fit(False))
+    assert ("leave jit_compile out" in messages(lambda: fit(True))) == fast
+
+
+@pytest.mark.parametrize(("gradient", "told"), [("autodiff", True), ("neumann", False)])
+def test_a_random_number_of_terms_of_images_whose_products_xla_keeps(gradient, told):
+    shape = (4, 4, 1)
+    flow = residual_flow(event_shape=shape, depth=1, hidden=4, log_det=RussianRoulette(gradient=gradient))
+    x = tf.ones([2, *shape])
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(flow.log_prob(x))
+        return tape.gradient(loss, flow.trainable_variables[0])
+
+    assert ("neumann" in messages(lambda: tf.function(step, jit_compile=True, autograph=False)(x))) == told
+    assert "neumann" not in messages(lambda: tf.function(flow.log_prob, jit_compile=True, autograph=False)(x))
+    assert "neumann" not in messages(lambda: tf.function(step, autograph=False)(x))

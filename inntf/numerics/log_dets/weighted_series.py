@@ -2,6 +2,7 @@ r"""The engine under the series estimators: $\sum_k (-1)^{k+1} W_k / k \; v^\top
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record
 
+from inntf.core.under_xla import in_xla
 from inntf.numerics.pullback import DensePullback, Pullback
 
 Vectors = tuple[tf.Tensor, ...]
@@ -38,9 +40,19 @@ def weighted_series(
         gradient: "autodiff" or "neumann".
         dense: whether to form the Jacobian first; `None` decides by cost.
         cayley: the series of $\log\det(I - J) - \log\det(I + J)$ in its place: `-2 W_k` for odd k, nothing for even ones.
+
+    Warns:
+        UserWarning: where XLA would keep the products of the most terms that n can be, whatever is drawn.
     """
     if dense is None:
         dense = cheaper_dense(pull.x, _mean_terms(table, terms), gradient)
+    kept = gradient == "autodiff" and not dense and not isinstance(terms, int) and pull.x.shape.rank > 2
+    if kept and in_xla() and record.could_possibly_record():
+        warnings.warn(
+            f"XLA keeps room for the products of {len(table)} terms, the most that can be drawn, and moves all of it in every "
+            'training step: several times as slow. Give the estimator gradient="neumann", or leave jit_compile out.',
+            stacklevel=2,
+        )
     of = DensePullback(pull) if dense else pull
     run = _neumann if gradient == "neumann" else _autodiff
     unroll = isinstance(terms, int) and terms <= (_UNROLL_DENSE if dense else _UNROLL)

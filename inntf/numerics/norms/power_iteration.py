@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow.python.eager import record
 
 from inntf.numerics.shared_traces import run_shared
+from inntf.numerics.xla_convolution import convolution
 
 LinearMap = Callable[[tf.Tensor], tf.Tensor]
 ROUND_OFF = 1e-10  # relative; float64 rounding stays below 1e-11 for thousands of channels
@@ -195,8 +196,7 @@ def conv(kernel: tf.Tensor, x: tf.Tensor, strides: Any = 1, padding: str = "same
 
     The kernel is dilated explicitly: the transpose has no dilation on CPU.
     """
-    # The layout is named: eager second derivatives fail on the default.
-    return tf.nn.conv2d(x, _dilated(kernel, dilation), strides, padding.upper(), data_format="NHWC")
+    return convolution(x, _dilated(kernel, dilation), pair(strides), padding.upper(), (1, 1))
 
 
 def conv_transpose(
