@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from inntf.compose.chain import flat_blocks
 from inntf.compose.composition import widest_policy
 from inntf.compose.side_by_side import bounds_beside, box_beside, maps_beside
 from inntf.core import Block, LipschitzBounds, initialization
@@ -20,7 +19,7 @@ from inntf.core.errors import explain
 from inntf.core.jacobian_products import Points
 from inntf.core.local_maps import LocalMap
 from inntf.core.shapes import Shape, static
-from inntf.core.tags import Tags
+from inntf.core.tags import Tags, joined
 from inntf.core.vjp import Gradients, added
 from inntf.numerics.permuted import permuted
 
@@ -71,14 +70,8 @@ class Blockwise(Block):
 
     @property
     def tags(self) -> Tags:  # type: ignore[override]
-        """Random if a block is, exact and affine if all are, those within chains among them."""
-        tags = [block.tags for block in flat_blocks(self.blocks)]
-        return Tags(
-            stochastic=any(tag.stochastic for tag in tags),
-            exact_data_round_trip=all(tag.exact_data_round_trip for tag in tags),
-            exact_latent_round_trip=all(tag.exact_latent_round_trip for tag in tags),
-            affine=all(tag.affine for tag in tags),
-        )
+        """Random if a block is, exact and affine if all are."""
+        return joined(block.tags for block in self.blocks)
 
     @property
     def uses_condition(self) -> bool:  # type: ignore[override]

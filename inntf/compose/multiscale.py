@@ -19,6 +19,7 @@ from inntf.core.boxes import EVERYWHERE, Box, broadcast_box, finite_box
 from inntf.core.errors import explain
 from inntf.core.jacobian_products import Points, linearized_in_turn, product_in_turn
 from inntf.core.shapes import Shape, Sizes, known_sizes, last_size, static
+from inntf.core.tags import Tags, joined
 from inntf.nets.convnet import ConvNet
 from inntf.numerics.transformers.scales import ExpScale
 
@@ -90,6 +91,11 @@ class Multiscale(Composition):
         return AffineCoupling(
             conditioner=net, split=ChannelSplit(), scale=ExpScale(3.0, "tanh", 1 / 3), dtype=self.dtype_policy
         )
+
+    @property
+    def tags(self) -> Tags:  # type: ignore[override]
+        """Random if a level is, exact and affine if all are and the priors."""
+        return joined(block.tags for block in (*self.levels, *self.exits))
 
     @property
     def uses_condition(self) -> bool:  # type: ignore[override]

@@ -22,6 +22,7 @@ from inntf.core.bounds import unknown
 from inntf.core.boxes import Box
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape, built_shape, static
+from inntf.core.tags import Tags
 from inntf.core.vjp import Gradients
 
 
@@ -97,6 +98,11 @@ class Repeat(Composition):
     def iterates(self) -> bool:
         """Whether the block does."""
         return self._template.block.iterates
+
+    @property
+    def tags(self) -> Tags:  # type: ignore[override]
+        """The block's."""
+        return self._template.block.tags
 
     @property
     def takes_any_dtype(self) -> bool:

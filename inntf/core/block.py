@@ -78,7 +78,8 @@ class Block(KerasSide, BijectorSide, JacobianProducts, Values, keras.layers.Laye
         for name in _PAIRS:
             if name in cls.__dict__:
                 setattr(cls, name, guarded_pair(cls.__dict__[name], forward=name == _PAIRS[0]))
-        cls.tags = Tags(**cls.tags) if isinstance(cls.tags, dict) else cls.tags
+        if isinstance(tags := cls.__dict__.get("tags"), dict):
+            cls.tags = Tags(**tags)
         for name, wrap in (("__init__", guarded_init), ("initialize", guarded_initialize), ("build", noting_shape)):
             if name in cls.__dict__:
                 setattr(cls, name, wrap(cls.__dict__[name]))

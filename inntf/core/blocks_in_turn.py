@@ -12,6 +12,7 @@ from inntf.core.bounds import LipschitzBounds, unknown
 from inntf.core.boxes import Box
 from inntf.core.jacobian_products import Points, linearized_in_turn, product_in_turn
 from inntf.core.shapes import Shape, static
+from inntf.core.tags import Tags, joined
 from inntf.core.vjp import Gradients, added
 
 
@@ -24,6 +25,11 @@ class BlocksInTurn(Block):
     def blocks_in_turn(self) -> Sequence[Block]:
         """The blocks, first applied first."""
         raise NotImplementedError(f"{type(self).__name__} does not define blocks_in_turn.")
+
+    @property
+    def tags(self) -> Tags:  # type: ignore[override]
+        """Random if a block is, exact and affine if all are."""
+        return joined(block.tags for block in self.blocks_in_turn())
 
     def build(self, input_shape: Shape) -> None:
         """Build the blocks in turn."""

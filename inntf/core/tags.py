@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,3 +21,18 @@ class Tags:
     exact_data_round_trip: bool = True
     exact_latent_round_trip: bool = True
     affine: bool = False
+
+
+def joined(parts: Iterable[Tags]) -> Tags:
+    """Of blocks that all compute: random if one is, exact and affine if all are.
+
+    >>> joined([Tags(affine=True), Tags(stochastic=True, affine=True)])
+    Tags(stochastic=True, exact_data_round_trip=True, exact_latent_round_trip=True, affine=True)
+    """
+    tags = list(parts)
+    return Tags(
+        stochastic=any(tag.stochastic for tag in tags),
+        exact_data_round_trip=all(tag.exact_data_round_trip for tag in tags),
+        exact_latent_round_trip=all(tag.exact_latent_round_trip for tag in tags),
+        affine=all(tag.affine for tag in tags),
+    )
