@@ -35,6 +35,7 @@ CASES: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "spline_flow": (lambda: models.spline_flow(event_shape=6, depth=8, hidden=(128, 128)), (1000, 6)),
     "ffjord": (lambda: models.ffjord(event_shape=2, hidden=(64, 64)), (500, 2)),
     "residual_flow": (lambda: models.residual_flow(event_shape=2, depth=8), (500, 2)),
+    "residual_flow, 32-d": (lambda: models.residual_flow(event_shape=32, depth=4), (500, 32)),
     "residual_flow, images": (lambda: models.residual_flow(event_shape=SMALL, depth=2), (16, *SMALL)),
     "residual_flow, images, Neumann": (
         lambda: models.residual_flow(event_shape=SMALL, depth=2, log_det=RussianRoulette(gradient="neumann")),

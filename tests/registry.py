@@ -450,9 +450,9 @@ CASES |= {
         perturb=0.05,
         tolerance=10,
     ),
-    "bi-lipschitz": Case(lambda d: BiLipschitz(0.2, 5.0, hidden=6, dtype=d), (3,), perturb=0.05, tolerance=10),
+    "bi-lipschitz": Case(lambda d: BiLipschitz(0.4, 5.0, hidden=6, dtype=d), (3,), perturb=0.05, tolerance=10),
     "bi-lipschitz-image-conditional": Case(
-        lambda d: BiLipschitz(0.5, 2.0, hidden=10, depth=1, dtype=d), (2, 2, 2), (2,), perturb=0.05, tolerance=10
+        lambda d: BiLipschitz(0.5, 6.0, hidden=10, depth=1, dtype=d), (2, 2, 2), (2,), perturb=0.05, tolerance=10
     ),
     "monotone": Case(
         lambda d: MonotoneBlock(network=contraction(d), dtype=d),

@@ -40,6 +40,8 @@ HEAVY_CHECKS = {
 def _is_slow(name: str, dtype: str, check: str) -> bool:
     if check in ENGINEERING and (dtype == "float64" or name not in first_entries()):
         return True
+    if check == "slopes_in_balls_are_certified" and (dtype == "float32" or name not in first_entries()):
+        return True  # certificates are of a copy in float64
     if name == HEAVY:
         return dtype == "float64" or check in HEAVY_CHECKS or "jacobian" in check  # tests/blocks has a closed form
     return dtype == "float32" and ("jacobian" in check or "finite_differences" in check)  # float64 can tell more

@@ -227,4 +227,11 @@ class BiLipschitz(Block):
             condition = self._embedded(tf.convert_to_tensor(condition, tf.float64))
         first, last = (1 / self.outer, 1 / self.inner) if inverse else (self.inner, self.outer)
         found, c = self.residual.local_map(x * first, radius * first, condition, inverse), first * last
-        return dataclasses.replace(found, value=last * found.value, jacobian=c * found.jacobian, deviation=c * found.deviation)
+        bounds = self.lipschitz_bounds()
+        return dataclasses.replace(
+            found,
+            value=last * found.value,
+            jacobian=c * found.jacobian,
+            deviation=c * found.deviation,
+            bound=bounds.inverse if inverse else bounds.forward,
+        )

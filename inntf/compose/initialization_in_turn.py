@@ -25,7 +25,7 @@ def initialize_in_turn(template: Template, n: int, x: tf.Tensor, condition: tf.T
             out, columns = _in_turn(template, n, x, condition, _traced(template, x, condition))
         except Exception:
             columns = None
-        if columns is not None and all(_finite(column) for column in columns):
+        if columns is not None and all(_finite(values) for values in (out, *columns)):
             return _kept(template, columns, out)
         initialization.current().noise = start
     out, columns = _in_turn(template, n, x, condition, lambda *arguments: _step(template, *arguments))

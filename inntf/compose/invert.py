@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from inntf.core.errors import explain
 from inntf.core.jacobian_products import Points
 from inntf.core.local_maps import LocalMap
 from inntf.core.shapes import Shape, static
-from inntf.core.tags import Tags
+from inntf.core.tags import Tags, exchanged
 from inntf.core.vjp import Gradients
 
 
@@ -61,9 +60,7 @@ class Invert(Block):
     @property
     def tags(self) -> Tags:  # type: ignore[override]
         """Those of the block, the round trips exchanged."""
-        of = self.block.tags
-        there, back = of.exact_latent_round_trip, of.exact_data_round_trip
-        return dataclasses.replace(of, exact_data_round_trip=there, exact_latent_round_trip=back)
+        return exchanged(self.block.tags)
 
     @property
     def uses_condition(self) -> bool:  # type: ignore[override]

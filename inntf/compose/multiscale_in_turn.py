@@ -93,7 +93,9 @@ class OnTail:
         jacobian = np.tile(np.eye(size), [len(found.jacobian), 1, 1])
         jacobian[:, self.start :, self.start :] = found.jacobian
         value = np.concatenate([flat[:, : self.start], found.value.reshape(len(x), -1)], 1)
-        return dataclasses.replace(found, value=value.reshape(-1, *self.outer) if inverse else value, jacobian=jacobian)
+        value = value.reshape(-1, *self.outer) if inverse else value
+        # Of the identity beside it 1 is a bound, too.
+        return dataclasses.replace(found, value=value, jacobian=jacobian, bound=max(1.0, found.bound))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -78,8 +78,8 @@ class Block(KerasSide, BijectorSide, JacobianProducts, Values, keras.layers.Laye
         for name in _PAIRS:
             if name in cls.__dict__:
                 setattr(cls, name, guarded_pair(cls.__dict__[name], forward=name == _PAIRS[0]))
-        if isinstance(tags := cls.__dict__.get("tags"), dict):
-            cls.tags = Tags(**tags)
+        if isinstance(cls.tags, dict):  # its own or a mixin's
+            cls.tags = Tags(**cls.tags)
         for name, wrap in (("__init__", guarded_init), ("initialize", guarded_initialize), ("build", noting_shape)):
             if name in cls.__dict__:
                 setattr(cls, name, wrap(cls.__dict__[name]))
@@ -176,7 +176,8 @@ class Block(KerasSide, BijectorSide, JacobianProducts, Values, keras.layers.Laye
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Data-dependent initialization, explicit and repeatable; returns `forward(x)` with the new weights.
 
-        Only blocks that have one (ActNorm, and containers of it) change anything, and only where they are trainable.
+        Only blocks that have one (ActNorm, and containers of it) change anything, and only where they are trainable.  In a
+        `Repeat` of many blocks it is traced once for all of them: draw by TensorFlow, not by Python or numpy.
         """
         return self.forward_and_log_det(x, condition)[0]
 

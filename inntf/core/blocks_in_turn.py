@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from inntf.core.block import Block
 from inntf.core.bounds import LipschitzBounds, unknown
 from inntf.core.boxes import Box
 from inntf.core.jacobian_products import Points, linearized_in_turn, product_in_turn
+from inntf.core.local_maps import LocalMap, of_bound
 from inntf.core.shapes import Shape, static
 from inntf.core.tags import Tags, joined
 from inntf.core.vjp import Gradients, added
@@ -99,6 +101,10 @@ class BlocksInTurn(Block):
         for block in self.blocks_in_turn():
             x = block.initialize(x, condition)
         return x
+
+    def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:
+        """By the Lipschitz bound alone: balls follow the blocks one by one (`inntf.stability.certify`)."""
+        return of_bound(self, x, radius, condition, inverse)
 
     def lipschitz_bounds(self, domain: Box | None = None) -> LipschitzBounds:
         """Product of the blocks' bounds; a box is carried from block to block."""

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 Values = Callable[[np.ndarray], np.ndarray]  # (n, *event) to (n, *event), float64
+_LENGTHENED = 8  # times that a step may be lengthened, by up to 2^60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,9 @@ class LocalMap:
 
 
 def affine_map(function: Values, x: np.ndarray) -> LocalMap:
-    """An affine function of one event: the same Jacobian everywhere, exact, from the images of the unit vectors.
+    """An affine function of one event: the same Jacobian everywhere, from the images of the unit vectors, or of longer ones.
+
+    A large image of zero hides in its rounding what small steps do: steps are lengthened until they stand out.
 
     Source: inntf.
 
@@ -48,12 +51,19 @@ def affine_map(function: Values, x: np.ndarray) -> LocalMap:
         >>> affine_map(lambda x: 2 * x + 1, np.zeros([1, 2])).jacobian[0].tolist()
         [[2.0, 0.0], [0.0, 2.0]]
     """
-    event = x.shape[1:]
+    event, step = x.shape[1:], 1.0
     size = math.prod(event)
-    probes = np.concatenate([np.eye(size), np.zeros([1, size])]).reshape(size + 1, *event)
-    found = function(np.concatenate([probes, x]))
-    images = found[: size + 1].reshape(size + 1, -1)
-    return LocalMap(found[size + 1 :], (images[:-1] - images[-1]).T[None], np.zeros(len(x)))
+    for _ in range(_LENGTHENED):
+        probes = np.concatenate([step * np.eye(size), np.zeros([1, size])]).reshape(size + 1, *event)
+        found = function(np.concatenate([probes, x]))
+        images = found[: size + 1].reshape(size + 1, -1)
+        moves = images[:-1] - images[-1]
+        moved, still = (float(np.max(np.abs(values), initial=0.0)) for values in (moves, images[-1]))
+        if moved >= still or not math.isfinite(moved + still):
+            return LocalMap(found[size + 1 :], moves.T[None] / step, np.zeros(len(x)))
+        # A power of two divides without rounding.
+        step *= 2.0 ** math.ceil(math.log2(min(still / moved, 2.0**60) if moved else 2.0**60))
+    return LocalMap(found[size + 1 :], np.full([1, images.shape[1], size], np.nan), np.full(len(x), np.inf))
 
 
 def entrywise_map(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> LocalMap:
@@ -112,7 +122,7 @@ def inverses(matrices: np.ndarray) -> np.ndarray:
 
 
 def of_block(block: Any, x: np.ndarray, radius: np.ndarray, condition: Any, inverse: bool) -> LocalMap:
-    """What holds of every block: an affine one is known exactly, of another one its Lipschitz bound.
+    """What holds of every block that is not made of others: an affine one is known exactly, of another one its Lipschitz bound.
 
     Args:
         block: built, in float64.
@@ -129,15 +139,42 @@ def of_block(block: Any, x: np.ndarray, radius: np.ndarray, condition: Any, inve
         >>> of_block(reverse, np.zeros([1, 2]), np.ones(1), None, False).jacobian[0].tolist()
         [[0.0, 1.0], [1.0, 0.0]]
     """
-
-    def function(values: np.ndarray) -> np.ndarray:
-        way = block.inverse_and_log_det if inverse else block.forward_and_log_det
-        return way(tf.constant(values, tf.float64), condition)[0].numpy()
-
     if block.tags.affine:
-        return affine_map(function, x)
+        return affine_map(_function(block, condition, inverse), x)
+    return of_bound(block, x, radius, condition, inverse)
+
+
+def of_bound(block: Any, x: np.ndarray, radius: np.ndarray, condition: Any, inverse: bool) -> LocalMap:
+    """What holds of every block, by its Lipschitz bound in the balls' box.
+
+    An affine composition, too: the images of unit vectors would not show what its parts lose to rounding between them.
+
+    Args:
+        block: built, in float64.
+        x: centres, `(n, *event)`.
+        radius: of the balls, `(n,)`.
+        condition: one for each centre, or `None`.
+        inverse: of the inverse map.
+
+    Source: inntf.
+
+    Example:
+        >>> from inntf.blocks import Rescale
+        >>> double = Rescale(2.0, dtype="float64").ensure_built((2,))
+        >>> of_bound(double, np.zeros([1, 2]), np.ones(1), None, False).deviation.tolist()
+        [2.0]
+    """
     ends = radius.reshape(-1, *[1] * (x.ndim - 1))
     box = None if inverse else ((x - ends).min(0), (x + ends).max(0))
     bounds = block.lipschitz_bounds(box)
     bound = bounds.inverse if inverse else bounds.forward
-    return bounded_map(function, x, bound, bounds.reason or f"{block.name}: its Lipschitz bound alone")
+    reason = bounds.reason or f"{block.name}: its Lipschitz bound alone"
+    return bounded_map(_function(block, condition, inverse), x, bound, reason)
+
+
+def _function(block: Any, condition: Any, inverse: bool) -> Values:
+    def function(values: np.ndarray) -> np.ndarray:
+        way = block.inverse_and_log_det if inverse else block.forward_and_log_det
+        return way(tf.constant(values, tf.float64), condition)[0].numpy()
+
+    return function

@@ -36,3 +36,13 @@ def joined(parts: Iterable[Tags]) -> Tags:
         exact_latent_round_trip=all(tag.exact_latent_round_trip for tag in tags),
         affine=all(tag.affine for tag in tags),
     )
+
+
+def exchanged(of: Tags) -> Tags:
+    """Of an inverted block: the round trips exchanged.
+
+    >>> exchanged(Tags(exact_latent_round_trip=False)).exact_data_round_trip
+    False
+    """
+    there, back = of.exact_latent_round_trip, of.exact_data_round_trip
+    return dataclasses.replace(of, exact_data_round_trip=there, exact_latent_round_trip=back)

@@ -14,3 +14,13 @@ def in_xla() -> bool:
         (np.True_, False)
     """
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def in_xla_on_cpu() -> bool:
+    """Whether XLA compiles what is being traced, and there is nothing but CPUs.
+
+    Example:
+        >>> in_xla_on_cpu()
+        False
+    """
+    return in_xla() and all(device.device_type == "CPU" for device in tf.config.list_logical_devices())

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow.python.util import _pywrap_util_port
 
-from inntf.core.under_xla import in_xla
+from inntf.core.under_xla import in_xla_on_cpu
 
 Pair = tuple[int, int]
 SLOWER = (
-    "XLA compiles convolutions for the CPU here, which take about 1.2 to 1.4 times as long as TensorFlow's own (oneDNN): "
-    "leave jit_compile out on this machine, unless other parts of the model gain more."
+    "XLA compiles convolutions for the CPU here, which take up to 1.4 times as long as TensorFlow's own (oneDNN): "
+    "leave jit_compile out on this machine, unless a step has been found to be faster with it."
 )
 
 
@@ -47,13 +47,13 @@ def convolution(x: tf.Tensor, kernel: tf.Tensor, strides: Pair, padding: str, di
         >>> convolution(tf.ones([1, 4, 4, 1]), tf.ones([3, 3, 1, 2]), (1, 1), "SAME", (1, 1))[0, 1, 1].numpy().tolist()
         [9.0, 9.0]
     """
-    if strides != (1, 1) or not in_xla() or tf.config.list_logical_devices("GPU"):
+    if strides != (1, 1) or not in_xla_on_cpu():
         # The layout is named: eager second derivatives fail on the default.
         return tf.nn.convolution(x, kernel, strides, padding, data_format="NHWC", dilations=dilations)
-    if _pywrap_util_port.IsMklEnabled():
-        warnings.warn(SLOWER, stacklevel=2)
     if tuple(kernel.shape[:2]) == (1, 1):
         return tf.tensordot(x, kernel[0, 0], 1)
+    if x.dtype == tf.float32 and _pywrap_util_port.IsMklEnabled():  # oneDNN has no convolution in float64
+        warnings.warn(SLOWER, stacklevel=2)
     pads = [((e - 1) // 2, e // 2) if padding == "SAME" else (0, 0) for e in _extent(kernel, dilations)]
     return _with_plain_gradients(x, kernel, pads, dilations)
 

@@ -63,7 +63,8 @@ def follow(
         reasons |= {found.reason: None} if found.reason else {}
         largest = [np.abs(side).reshape(len(x), -1).max(1, initial=0.0) for side in (x, found.value)]
         path.add(found, *largest)
-        affine.append((found.value, found.jacobian) if block.tags.affine else None)
+        exact = block.tags.affine and not found.deviation.any()
+        affine.append((found.value, found.jacobian) if exact else None)
         x = found.value
     bound, at_centre = path.slope()
     whole = np.isfinite(x).reshape(len(x), -1).all(1)
@@ -97,7 +98,7 @@ def seen_at_centres(
             here = _where_finite(block, x, still, given, inverse)
             value, jacobian = here.value, here.jacobian
         matrix, x = jacobian @ matrix, value
-    matrices = np.full([len(wanted), size, matrix.shape[2]], np.nan)
+    matrices = np.full([len(wanted), *matrix.shape[1:]], np.nan)
     matrices[wanted] = matrix
     slopes = np.where(found.loose, _told(spectral_norms(matrices)), found.at_centre)
     return dataclasses.replace(found, at_centre=slopes, seen=True), matrices
@@ -105,6 +106,8 @@ def seen_at_centres(
 
 def seen_by_inverting(back: Followed, matrices: np.ndarray) -> Followed:
     """With the slopes at the centres of the inverse where the Jacobians there, forward, are far from singular."""
+    if matrices.shape[1] != matrices.shape[2]:  # of a block that pads: no one inverse
+        return back
     usable = back.loose & np.isfinite(matrices).all((1, 2))
     values = np.linalg.svd(np.where(usable[:, None, None], matrices, np.eye(matrices.shape[1])), compute_uv=False)
     usable &= values[:, -1] > _SINGULAR * values[:, 0]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from inntf.compose import Blockwise, Chain, Multiscale, Repeat
+import numpy as np
+
+from inntf.compose import Blockwise, Chain, Invert, Multiscale, Repeat
 from inntf.compose.multiscale_in_turn import MapInTurn, multiscale_in_turn
 from inntf.compose.side_by_side import blocks_beside_in_turn
 from inntf.core import Block
 from inntf.core.blocks_in_turn import BlocksInTurn
+from inntf.core.local_maps import LocalMap
+from inntf.core.tags import Tags, exchanged
 from inntf.nets.lipschitz_cache import settings_of
 
 
@@ -23,10 +28,32 @@ def in_turn(block: Block, whole: bool = False) -> Iterator[MapInTurn]:
             yield from in_turn(part, whole)
     elif type(block) is Blockwise:
         yield from blocks_beside_in_turn(block, lambda part: in_turn(part, whole))
+    elif type(block) is Invert and not whole:
+        yield from (Backwards(part) for part in reversed(list(in_turn(block.block))))
     elif type(block) is Multiscale and not whole:
         yield from multiscale_in_turn(block, lambda level: in_turn(level, whole=True))
     else:
         yield block
+
+
+@dataclasses.dataclass(frozen=True)
+class Backwards:
+    """A map of an inverted composition.
+
+    Attributes:
+        part: the map as it is in the composition.
+    """
+
+    part: MapInTurn
+
+    @property
+    def tags(self) -> Tags:
+        """The map's, the round trips exchanged."""
+        return exchanged(self.part.tags)
+
+    def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:
+        """The map's in the other direction."""
+        return self.part.local_map(x, radius, condition, not inverse)
 
 
 def with_repeated(block: Block) -> Iterator[Block]:

@@ -9,6 +9,7 @@ from inntf.blocks import BiLipschitz, InverseNotReached, Permutation
 from inntf.compose import Chain, Repeat
 from inntf.numerics import batch_jacobian
 from inntf.numerics.log_dets import ExactLogDet, RussianRoulette
+from inntf.stability.ball_certificate import certify_balls
 from inntf.stability.precision import float64_copy
 
 
@@ -180,6 +181,15 @@ def test_the_local_map_holds_in_its_ball(event, inverse):
         jacobian = batch_jacobian(block.value, at if inverse else tf.constant(x + move)).numpy()
         jacobian = np.linalg.inv(jacobian) if inverse else jacobian
         assert (np.linalg.norm(jacobian - found.jacobian, 2, axis=(1, 2)) <= found.deviation).all()
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(2.0, 5.0), (0.1, 0.5), (0.2, 5.0)])
+def test_its_balls_hold_wherever_the_constants_lie(lower, upper):
+    block = made(lower, upper, event=(3,), noise=0.3, dtype="float64")
+    found = certify_balls(block, data(3, (3,)).numpy(), 1e-4)
+    slopes = np.linalg.svd(batch_jacobian(block.value, data(3, (3,))).numpy(), compute_uv=False)
+    for bound, seen in ((found.forward, slopes.max(1)), (found.inverse, 1 / slopes.min(1))):
+        assert (bound >= seen * (1 - 1e-9)).all() and (bound < 1.1 * seen).all()
 
 
 @pytest.mark.parametrize("way", ["forward_and_log_det", "inverse_and_log_det"])

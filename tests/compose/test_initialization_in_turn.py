@@ -23,9 +23,9 @@ def step(i):
 
 
 @pytest.fixture
-def one_by_one(monkeypatch):
-    """Switches to the eager run of each block."""
-    return lambda: monkeypatch.setattr(initialization_in_turn, "_WORTH_A_TRACE", 10**9)
+def from_so_many(monkeypatch):
+    """Sets from how many blocks on they are traced."""
+    return lambda n: monkeypatch.setattr(initialization_in_turn, "_WORTH_A_TRACE", n)
 
 
 @pytest.fixture
@@ -36,33 +36,33 @@ def traces(monkeypatch):
     return made
 
 
-def both_ways(make, x, one_by_one, condition=None):
+def both_ways(make, x, from_so_many, condition=None):
     """Weights and outputs of the traced run and of the eager one, from the same start."""
     first = make()
     first.ensure_built(x.shape[1:], None if condition is None else condition.shape[1:])
     start, found = first.get_weights(), []
-    for prepare in (lambda: None, one_by_one):
-        prepare()
+    for least in (N, 10**9):
+        from_so_many(least)
         first.set_weights(start)
         out = first.initialize(x, condition)
         found.append([np.asarray(out), *first.get_weights()])
     return found
 
 
-def test_weights_and_output_are_those_of_blocks_run_one_by_one(one_by_one, traces):
-    traced, eager = both_ways(lambda: Repeat(step, N), table(), one_by_one)
+def test_weights_and_output_are_those_of_blocks_run_from_so_many(from_so_many, traces):
+    traced, eager = both_ways(lambda: Repeat(step, N), table(), from_so_many)
     assert len(traces) == 1
     for ours, theirs in zip(traced, eager, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
-def test_images_networks_with_norms_and_conditions(one_by_one, traces):
+def test_images_networks_with_norms_and_conditions(from_so_many, traces):
     def image_step():
         net = ConvNet((4, 4), normalization=b.ActNorm, zero_last=False)
         return Chain([b.ActNorm(), b.InvertibleConv1x1(), b.AdditiveCoupling(conditioner=net)])
 
     x = table(2 * 16, 3, "float32").reshape(2, 4, 4, 3)
-    traced, eager = both_ways(lambda: Repeat(image_step, N), x, one_by_one)
+    traced, eager = both_ways(lambda: Repeat(image_step, N), x, from_so_many)
     assert len(traces) == 1
     for ours, theirs in zip(traced, eager, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-3)
@@ -70,9 +70,10 @@ def test_images_networks_with_norms_and_conditions(one_by_one, traces):
     net = MLP((4,), activation="tanh", zero_last=False)
     conditioned = lambda: Repeat(lambda: Chain([b.ActNorm(), b.AdditiveCoupling(conditioner=net)]), N)  # noqa: E731
     for ours, theirs in zip(
-        *both_ways(conditioned, table(dtype="float32"), one_by_one, table(columns=2, dtype="float32")), strict=True
+        *both_ways(conditioned, table(dtype="float32"), from_so_many, table(columns=2, dtype="float32")), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-3)
+    assert len(traces) == 2
 
 
 def test_what_is_rounding_for_one_block_is_for_those_after_it(traces):
@@ -94,6 +95,13 @@ def test_a_batch_that_says_nothing_is_refused_by_name_and_the_weights_are_kept(x
         repeat.initialize(x)
     for ours, theirs in zip(repeat.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_weights_that_stay_do_not_hide_data_that_are_not_finite():
+    repeat = Repeat(lambda: b.ActNorm(**DOUBLE), N).ensure_built((4,))
+    repeat.initialize(table())
+    with under_way(fresh_only=True), pytest.raises(ValueError, match="finite data"):
+        repeat.initialize(np.full((20, 4), np.nan))
 
 
 def test_a_block_that_computes_in_numpy_is_initialized_too():

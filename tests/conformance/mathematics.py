@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from inntf.core.refusals import marked_refusals
+from inntf.stability.ball_certificate import certify_balls
 from tests.conformance.derivatives import STEP, jacobians, slogdets, slope
 from tests.conformance.subject import Subject, normal
 
@@ -120,6 +122,23 @@ def check_local_lipschitz_bounds_hold_on_their_box(s: Subject) -> None:
     assert local.forward <= overall.forward * (1 + 1e-6)
     assert local.inverse <= overall.inverse * (1 + 1e-6)
     _within(local, s.exact, x, c)
+
+
+def check_slopes_in_balls_are_certified(s: Subject) -> None:
+    x, c, radius = s.x(BATCH), s.condition(BATCH), 1e-2
+    found = certify_balls(s.block, x.numpy(), radius, c)
+    assert all(found.reasons) and not np.isnan([found.forward, found.inverse]).any()
+    z = s.block.forward_and_log_det(x, c)[0]
+    ways = ((s.exact.block.forward_and_log_det, x, found.forward), (s.exact.block.inverse_and_log_det, z, found.inverse))
+    rng = np.random.default_rng(len(s.name))
+    for pair, centre, bound in ways:
+        for share in (0.0, 0.5, 1.0):
+            move = rng.normal(size=centre.shape)
+            move *= share * radius / np.linalg.norm(move.reshape(BATCH, -1), axis=1).reshape(BATCH, *[1] * (move.ndim - 1))
+            with marked_refusals():  # balls may reach out of the domain
+                jacobian = jacobians(lambda v, k, pair=pair: pair(v, k)[0], _wide(centre) + move, _wide(c))
+            seen = np.linalg.norm(np.where(np.isfinite(jacobian), jacobian, 0.0), 2, axis=(1, 2))
+            assert (seen <= bound * (1 + 1e-5 * s.case.tolerance)).all(), f"{seen} in a ball, certified {bound}"
 
 
 def _valid(bounds) -> None:

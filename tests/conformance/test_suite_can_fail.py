@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import pytest
 import tensorflow as tf
@@ -99,6 +101,14 @@ class TooSure(Sound):
 
 
 @keras.saving.register_keras_serializable("inntf_tests")
+class ForgetsAFactor(Sound):
+    """Its Jacobians in balls are right, the bound that it says to know besides is another map's."""
+
+    def local_map(self, x, radius, condition=None, inverse=False):
+        return dataclasses.replace(super().local_map(x, radius, condition, inverse), bound=0.5)
+
+
+@keras.saving.register_keras_serializable("inntf_tests")
 class Mixing(Sound):
     """Normalizes by the batch."""
 
@@ -135,6 +145,8 @@ def test_a_sound_block_passes(check):
         (RunsTwice, "networks_run_once_a_log_prob"),
         (Untracked, "checkpoint"),
         (TooSure, "lipschitz_bounds_hold"),
+        (TooSure, "slopes_in_balls_are_certified"),
+        (ForgetsAFactor, "slopes_in_balls_are_certified"),
         (Mixing, "samples_do_not_mix"),
         (Mixing, "batch_of_one_is_a_row_of_the_batch"),
     ],

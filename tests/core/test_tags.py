@@ -39,3 +39,13 @@ def test_a_composition_that_draws_does():
     x = tf.ones([64, 2])
     first, second = (chain.forward_and_log_det(x)[0] for _ in range(2))
     assert bool(tf.reduce_any(first != second)) == chain.tags.stochastic
+
+
+def test_a_mixin_may_say_so():
+    class Linear:
+        tags = {"affine": True}
+
+    class Mixed(Linear, b.Rescale):
+        pass
+
+    assert Mixed(2.0).tags == Tags(affine=True)

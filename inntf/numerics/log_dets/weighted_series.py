@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from inntf.core.under_xla import in_xla
+from inntf.core.under_xla import in_xla_on_cpu
 from inntf.numerics.pullback import DensePullback, Pullback
 
 Vectors = tuple[tf.Tensor, ...]
@@ -46,8 +46,8 @@ def weighted_series(
     """
     if dense is None:
         dense = cheaper_dense(pull.x, _mean_terms(table, terms), gradient)
-    kept = gradient == "autodiff" and not dense and not isinstance(terms, int) and pull.x.shape.rank > 2
-    if kept and in_xla() and record.could_possibly_record():
+    kept = gradient == "autodiff" and not dense and not isinstance(terms, int)
+    if kept and in_xla_on_cpu() and record.could_possibly_record():
         warnings.warn(
             f"XLA keeps room for the products of {len(table)} terms, the most that can be drawn, and moves all of it in every "
             'training step: several times as slow. Give the estimator gradient="neumann", or leave jit_compile out.',
