@@ -91,7 +91,8 @@ def autoregressive_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condi
             slope = np.where(holds, bound, np.inf)
         if np.isfinite(deviation).all():
             break
-    return _or_globally(block, LocalMap(image, jacobian, deviation), inverse)
+    error = np.where(missed > 0, (spectral_norms(jacobian) + deviation) * missed, 0.0)
+    return _or_globally(block, LocalMap(image, jacobian, deviation, error=error), inverse)
 
 
 def _or_globally(block: Any, found: LocalMap, inverse: bool) -> LocalMap:
@@ -104,4 +105,5 @@ def _or_globally(block: Any, found: LocalMap, inverse: bool) -> LocalMap:
     jacobian, reason = found.jacobian, f"{block.name}: its Jacobian can change too much in a ball"
     if np.isfinite(bound):
         jacobian = np.where(unknown[:, None, None], 0.0, jacobian)
-    return LocalMap(found.value, jacobian, np.where(unknown, bound, found.deviation), reason)
+    error = np.where(unknown & np.isinf(found.error), bound, found.error)
+    return LocalMap(found.value, jacobian, np.where(unknown, bound, found.deviation), reason, error=error)

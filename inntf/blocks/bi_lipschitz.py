@@ -233,5 +233,6 @@ class BiLipschitz(Block):
             value=last * found.value,
             jacobian=c * found.jacobian,
             deviation=c * found.deviation,
+            error=last * found.error,
             bound=bounds.inverse if inverse else bounds.forward,
         )

@@ -236,7 +236,7 @@ class ContinuousBlock(Block):
             return None
         if self.condition_shape is not None or not is_finite(domain):
             return EVERYWHERE
-        centre, radius = centre_and_radius(broadcast_box(domain, self.event_shape, self.name))
+        centre, radius = centre_and_radius(broadcast_box(domain, self.event_shape, self.name), self.variable_dtype)
         growth = self.lipschitz_bounds().forward
         if math.isinf(growth):
             return EVERYWHERE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from typing import Any
@@ -14,6 +15,7 @@ from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.errors import explain
 from inntf.core.jacobian_products import Points
+from inntf.core.local_maps import LocalMap
 from inntf.core.shapes import Shape, pixels
 from inntf.core.tags import Tags
 from inntf.core.upper_bounds import upper_reciprocal
@@ -149,6 +151,17 @@ class InvertibleLinear(Block):
     ) -> tf.Tensor:
         """As in `Block`: by the matrix, or its transpose."""
         return apply_matrix(vector, tf.transpose(points) if transposed else points)
+
+    def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:
+        """As in `Block`: constant; the inverse of a dense matrix with what rounding leaves of it."""
+        found = super().local_map(x, radius, condition, inverse)
+        if not inverse or self.parametrization != "dense":
+            return found
+        kernel, back = self.kernel("float64").numpy(), self.inverse_kernel("float64").numpy()
+        norm, own = np.linalg.norm(back, 2), np.linalg.norm(kernel, 2)
+        left = np.linalg.norm(kernel @ back - np.eye(len(back)), 2) + len(back) * np.finfo(np.float64).eps * norm * own
+        deviation = norm * left / (1 - left) if left < 1 else np.inf
+        return dataclasses.replace(found, deviation=np.full(len(x), deviation))
 
     def lipschitz_bounds(self, domain: tuple[Any, Any] | None = None) -> LipschitzBounds:
         """Largest and inverse smallest singular value of `W`, with room for the rounding of the decomposition."""

@@ -287,7 +287,7 @@ class ResidualBlock(Block):
         if no_centre or not np.isfinite(lipschitz) or not is_finite(domain):
             return EVERYWHERE
         low, high = broadcast_box(domain, self._x_event_shape, self.name)
-        centre, half = centre_and_radius((low, high))
+        centre, half = centre_and_radius((low, high), self.variable_dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             moved = self.branch(tf.cast(centre[None], self.variable_dtype))[0].numpy().astype(np.float64)
             radius = lipschitz * np.linalg.norm(half) + 1e-6 * (1 + np.abs(moved))

@@ -77,7 +77,7 @@ def residual_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, condition: 
     if not close_where_finite(branch, block.branch(value, condition).numpy().reshape(n, size)):
         return f"{block.network.name} computes something else than its layers in turn"
     image = value.numpy() if inverse else value.numpy() + branch.reshape(x.shape)
-    return LocalMap(image, jacobian, deviation, bound=bounds.inverse if inverse else bounds.forward)
+    return LocalMap(image, jacobian, deviation, bound=bounds.inverse if inverse else bounds.forward, error=error)
 
 
 def _over(value: np.ndarray, part: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ def sylvester_in_balls(block: Any, x: np.ndarray, radius: np.ndarray, inverse: b
     changed = (back if inverse else matrix) - np.eye(count)
     jacobian = np.eye(size) + basis @ changed @ basis.T
     deviation = np.minimum(k**2 * e * _over(1 - k * e), k + bound) if inverse else e
-    return LocalMap(value, jacobian, deviation, bound=bound)
+    return LocalMap(value, jacobian, deviation, bound=bound, error=error)
 
 
 def _over(value: np.ndarray) -> np.ndarray:

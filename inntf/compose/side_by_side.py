@@ -68,7 +68,8 @@ def maps_beside(maps: Sequence[LocalMap], columns: Columns) -> LocalMap:
         jacobian[:, np.asarray(part)[:, None], np.asarray(part)[None]] = found.jacobian
     deviation = np.max([found.deviation for found in maps], 0)
     reason = "; ".join(dict.fromkeys(found.reason for found in maps if found.reason))
-    return LocalMap(value, jacobian, deviation, reason, max(found.bound for found in maps))
+    error = np.sqrt(sum(np.square(found.error) for found in maps))
+    return LocalMap(value, jacobian, deviation, reason, max(found.bound for found in maps), error)
 
 
 def blocks_beside_in_turn(whole: Any, in_turn: Callable[[Block], Iterable[MapInTurn]]) -> Iterator[MapInTurn]:

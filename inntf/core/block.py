@@ -160,7 +160,9 @@ class Block(KerasSide, BijectorSide, JacobianProducts, Values, keras.layers.Laye
         bound = self.lipschitz_bounds(domain).forward
         if not np.isfinite(bound):
             return boxes.EVERYWHERE
-        centre, radius = boxes.centre_and_radius(boxes.broadcast_box(domain, self._x_event_shape, self.name))
+        centre, radius = boxes.centre_and_radius(
+            boxes.broadcast_box(domain, self._x_event_shape, self.name), self.variable_dtype
+        )
         with np.errstate(over="ignore", invalid="ignore"):
             image = self.value(centre[None])[0].numpy().astype(np.float64)
             return boxes.around(image, bound * np.linalg.norm(radius), self.variable_dtype)

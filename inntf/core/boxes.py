@@ -79,17 +79,21 @@ def broadcast_box(box: Box, shape: Shape | None, owner: str = "domain") -> tuple
     return low, high
 
 
-def centre_and_radius(box: Box) -> tuple[np.ndarray, np.ndarray]:
-    """Middle and half width of each entry, without overflow.
+def centre_and_radius(box: Box, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray]:
+    """Middle of each entry, a number of `dtype`, and how far the ends are from it, without overflow.
 
     Source: inntf.
 
     Example:
         >>> centre_and_radius((np.array([-1.0]), np.array([3.0])))[1].tolist()
         [2.0]
+        >>> [part.tolist() for part in centre_and_radius((np.array([1e8]), np.array([1e8 + 2])), "float32")]
+        [[100000000.0], [2.0]]
     """
     low, high = check_box(box)
-    return low / 2 + high / 2, high / 2 - low / 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        centre = (low / 2 + high / 2).astype(dtype).astype(np.float64)
+        return centre, np.maximum(high - centre, centre - low)
 
 
 def around(centre: np.ndarray, radius: Any, dtype: str) -> Box:

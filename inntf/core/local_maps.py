@@ -24,6 +24,7 @@ class LocalMap:
         deviation: `(n,)`, infinite where nothing is known.
         reason: why it is infinite or a global bound, empty otherwise.
         bound: of every `|DF(y)|_2`, where one is known that may be smaller than what these make.
+        error: how far `value` may be from the true image, beyond the rounding of a map that is computed at once, `(n,)`.
 
     Source: inntf.
 
@@ -38,6 +39,7 @@ class LocalMap:
     deviation: np.ndarray
     reason: str = ""
     bound: float = math.inf
+    error: np.ndarray | float = 0.0
 
 
 def affine_map(function: Values, x: np.ndarray) -> LocalMap:

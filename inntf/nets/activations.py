@@ -85,7 +85,8 @@ def _of_layer(layer: keras.layers.Layer) -> float:
     if type(layer) is keras.layers.ELU:
         return max(1.0, abs(float(layer.alpha)))
     if type(layer) is keras.layers.PReLU and layer.built:
-        return max(1.0, float(keras.ops.max(keras.ops.abs(layer.alpha))))
+        largest = float(keras.ops.max(keras.ops.abs(layer.alpha)))
+        return max(1.0, largest) if math.isfinite(largest) else math.inf
     if type(layer) is keras.layers.Softmax:
         return 0.5
     return math.inf

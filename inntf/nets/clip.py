@@ -70,7 +70,8 @@ class Clip(keras.layers.Layer):
         """1 within, 0 outside; of entries that are not clipped 1."""
         least = ((low > -self.bound) & (high < self.bound)).astype(np.float64)
         most = ((high >= -self.bound) & (low <= self.bound)).astype(np.float64)
-        free = np.arange(np.shape(low)[-1]) >= (self.units if self.entries is None else self.entries)
+        # Of an image all pixels come in one row.
+        free = np.arange(np.shape(low)[-1]) % self.units >= (self.units if self.entries is None else self.entries)
         return np.where(free, 1.0, least), np.where(free, 1.0, most)
 
     def lipschitz_bound(self) -> tuple[float, str]:

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from inntf.core import Block
 from inntf.core.errors import explain
-from inntf.core.shapes import Shape
+from inntf.core.shapes import Shape, is_open
+from inntf.nets.applied_weights import note_size
 from inntf.nets.convnet import ConvNet
 from inntf.nets.make_conditioner import Conditioner, make_conditioner
 from inntf.nets.mlp import MLP
@@ -23,6 +24,7 @@ def prepare_conditioner(block: Block, wanted: Conditioner | None, view: tf.Tenso
     example = view
     if block.condition_shape is not None:
         example = merge_condition(block, view, dummy(block.condition_shape, view.dtype))
+    _build(layer, example, is_open(block.event_shape))
     out = layer(example)  # builds every kind of layer, and shows its width
     if out.shape[-1] != out_channels or out.shape.rank != view.shape.rank:
         raise ValueError(
@@ -34,6 +36,17 @@ def prepare_conditioner(block: Block, wanted: Conditioner | None, view: tf.Tenso
             )
         )
     return layer
+
+
+def _build(layer: keras.layers.Layer, example: tf.Tensor, any_size: bool) -> None:
+    """Where the size of images is open a layer must not be built for that of the example, which stands for all."""
+    shape = (None, None, None, example.shape[-1]) if any_size and example.shape.rank == 4 else tuple(example.shape)
+    if layer.built:
+        note_size(layer, shape)
+    for part in layer._flatten_layers(include_self=False) if not layer.built else ():
+        note_size(part, (None,) * 4)  # built before, for who knows what
+    if not layer.built and shape[1:2] == (None,):
+        layer(keras.KerasTensor(shape, dtype=example.dtype.name))
 
 
 def merge_condition(block: Block, view: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:

@@ -119,7 +119,7 @@ def bound_by_chains(parts: Sequence[Any], bounds: Sequence[float]) -> float:
             together = remembered(
                 slope_restricted_norm, [part.matrix for part in run], [part.slopes for part in run[:-1] if part.slopes]
             )
-            value = min(value, upper_product(together, run[-1].constant))
+            value = min(value, upper_product(together, run[-1].constant)) if together else value  # zero may be an underflow
         total = upper_product(total, value)
     return total
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.numerics.norms.conv_norms import conv_norm_bound
-from inntf.numerics.norms.power_iteration import spectral_norm
+from inntf.numerics.norms.power_iteration import conv_transpose, spectral_norm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,9 +121,8 @@ class ConvMap(LinearMap):
 
     def transposed(self, y: np.ndarray) -> np.ndarray:
         """See `LinearMap`."""
-        images = tf.constant(y.reshape(-1, *self.outputs))
-        shape = [len(y), *self.inputs]
-        back = tf.nn.conv2d_transpose(images, self.kernel, shape, self.strides, self.padding.upper(), dilations=self.dilation)
+        images, kernel = tf.constant(y.reshape(-1, *self.outputs)), tf.constant(self.kernel)
+        back = conv_transpose(kernel, images, [len(y), *self.inputs], self.strides, self.padding, self.dilation)
         return back.numpy().reshape(len(y), -1)
 
     def _convolve(self, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:

@@ -87,7 +87,7 @@ def linear_maps(network: Any, event: tuple[int, ...]) -> tuple[list[LinearMap], 
 
 
 def _flat(network: Any) -> list[Any]:
-    if isinstance(network, keras.Sequential):
+    if isinstance(network, keras.Sequential) and type(network).call is keras.Sequential.call:
         return [inner for layer in network.layers for inner in _flat(layer)]
     if isinstance(network, LayersInTurn) and type(network).call is LayersInTurn.call:
         return [inner for layer in network.layers for inner in _flat(layer)]

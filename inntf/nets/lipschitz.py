@@ -12,8 +12,9 @@ from keras.src.models.functional import Functional  # what keras.Model(inputs, o
 
 from inntf.core.block import Block
 from inntf.core.protocols import Bounded
+from inntf.core.upper_bounds import upper_product
 from inntf.nets.activations import activation_lipschitz
-from inntf.nets.applied_weights import built_size, weights_as_applied
+from inntf.nets.applied_weights import built_size, note_size, weights_as_applied
 from inntf.nets.dense_chains import bound_by_chains, parts_in_turn
 from inntf.nets.remembered import remembered
 from inntf.numerics.norms.conv_norms import conv_norm_bound
@@ -54,8 +55,31 @@ def lipschitz_constant(layer: Any) -> Bound:
     """
     if isinstance(layer, list | tuple):
         return _in_turn(layer)
+    found = _constant_of(layer)
+    if math.isfinite(found[0]) and isinstance(layer, keras.layers.Layer) and not _own_weights_are_finite(layer):
+        return unbounded(layer, "has weights that are not finite")
+    return found
+
+
+def _own_weights_are_finite(layer: keras.layers.Layer) -> bool:
+    own = [np.asarray(keras.ops.convert_to_numpy(w)) for w in (*layer._trainable_variables, *layer._non_trainable_variables)]
+    return all(w.dtype.kind in "iub" or np.isfinite(w.astype(np.float64)).all() for w in own)
+
+
+_KNOWN_BY = ("lipschitz_bound", "certified_norm", "parts_in_turn", "matrix_as_applied", "lipschitz")
+
+
+def _computes_what_is_known(layer: Any) -> bool:
+    """Whether no subclass has given the layer another `call` without saying anew what is known of it."""
+    mro = type(layer).__mro__
+    call = next((i for i, kind in enumerate(mro) if "call" in vars(kind)), len(mro))
+    known = next((i for i, kind in enumerate(mro) if any(name in vars(kind) for name in _KNOWN_BY)), 0)
+    return known <= call
+
+
+def _constant_of(layer: Any) -> Bound:
     if isinstance(layer, Bounded):
-        return layer.lipschitz_bound()
+        return layer.lipschitz_bound() if _computes_what_is_known(layer) else unbounded(layer, "has a `call` of its own")
     kind = next((kind for kind in type(layer).__mro__ if kind in _RULES), None)
     # A subclass with a `call` of its own may compute anything: what is known of its parent says nothing.
     if kind is not None and (kind is Block or type(layer).call is kind.call):  # type: ignore[attr-defined]
@@ -68,7 +92,7 @@ def product(bounds: Iterable[Bound]) -> Bound:
     """The bound of maps applied one after the other; reasons are collected."""
     total, reasons = 1.0, []
     for value, reason in bounds:
-        total *= 1.0 if math.isinf(value) else value
+        total = upper_product(total, 1.0 if math.isinf(value) else value)
         if math.isinf(value):
             reasons.append(reason)
     if not reasons and not math.isfinite(total):
@@ -128,6 +152,8 @@ def _conv(layer: keras.layers.Conv2D) -> Bound:
         return _no_weights(layer)
     if layer.data_format != "channels_last":
         return unbounded(layer, "is not channels_last")
+    if type(layer).convolution_op is not keras.layers.Conv2D.convolution_op:
+        return unbounded(layer, "convolves in a way of its own")
     groups = np.split(weights_as_applied(layer, layer.kernel), layer.groups, axis=-1)  # block diagonal
     how = built_size(layer), layer.strides, layer.padding, layer.dilation_rate
     norm = max(remembered(conv_norm_bound, group, *how) for group in groups)
@@ -136,7 +162,11 @@ def _conv(layer: keras.layers.Conv2D) -> Bound:
 
 @_rule(keras.Sequential)
 def _sequential(layer: keras.Sequential) -> Bound:
-    return _in_turn(layer.layers) if layer.built else _no_weights(layer)
+    if not layer.built:
+        return _no_weights(layer)
+    if layer._functional is not None:
+        _note_sizes(layer._functional)
+    return _in_turn(layer.layers)
 
 
 @_rule(keras.layers.SpectralNormalization)
@@ -198,6 +228,10 @@ def _not_expanding(layer: Any) -> Bound:
 def _functional(model: Functional) -> Bound:
     """Along the graph: a layer multiplies, `Add` sums its branches, `Concatenate` is the root of the sum of squares."""
     nodes = model._nodes_by_depth
+    _note_sizes(model)
+    for node in (node for each in nodes.values() for node in each if not node.is_input):
+        if node.arguments.kwargs.get("training"):
+            return unbounded(node.operation, "is called with training=True")
     chain = _single_file(model)
     if chain is not None:
         return _in_turn(chain)
@@ -208,6 +242,15 @@ def _functional(model: Functional) -> Bound:
                 bound = _through(node, [known[id(tensor)] for tensor in node.arguments.keras_tensors])
                 known.update({id(tensor): bound for tensor in node.outputs})
     return _joined([known[id(tensor)] for tensor in model.outputs])
+
+
+def _note_sizes(model: Functional) -> None:
+    """A layer may have been built for another size than it has in this model, or have several."""
+    for nodes in model._nodes_by_depth.values():
+        for node in nodes:
+            if not node.is_input and isinstance(node.operation, keras.layers.Layer):
+                for tensor in node.arguments.keras_tensors:
+                    note_size(node.operation, tuple(tensor.shape))
 
 
 def _single_file(model: Functional) -> list[Any] | None:

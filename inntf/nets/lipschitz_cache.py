@@ -94,9 +94,15 @@ def settings_of(network: keras.layers.Layer, held: bool = True) -> tuple[Any, ..
     """
     identity = _Identity if held else _WeakIdentity
     return tuple(
-        (identity(layer), tuple((name, _setting(value, identity)) for name, value in vars(layer).items()))
+        (identity(layer), _declared(layer), tuple((name, _setting(value, identity)) for name, value in vars(layer).items()))
         for layer in network._flatten_layers()
     )
+
+
+def _declared(value: Any) -> Any:
+    # A property may compute it from anything.
+    constant = getattr(value, "lipschitz", None) if callable(value) else None
+    return constant if isinstance(constant, float | int) else None
 
 
 def _setting(value: Any, identity: type, deep: bool = True) -> Any:
@@ -112,7 +118,7 @@ def _setting(value: Any, identity: type, deep: bool = True) -> Any:
         )
     if deep and not isinstance(value, keras.layers.Layer | keras.Variable | tf.Tensor | tf.Variable | type):
         own = getattr(value, "__dict__", None) or {}
-        return identity(value), tuple((name, _setting(part, identity, False)) for name, part in own.items())
+        return identity(value), _declared(value), tuple((name, _setting(part, identity, False)) for name, part in own.items())
     return identity(value)
 
 

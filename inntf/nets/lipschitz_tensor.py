@@ -112,8 +112,7 @@ def _conv(layer: Any) -> tf.Tensor:
                 remedy="Call the inverse eagerly, where lipschitz_constant knows them all.",
             )
         )
-    size = layer._size if isinstance(layer, SpectralConv2D) else built_size(layer)
-    return conv_gram_bound(_kernel(layer), size, padding=layer.padding) * _slope(layer)
+    return conv_gram_bound(_kernel(layer), built_size(layer), padding=layer.padding) * _slope(layer)
 
 
 def _slope(layer: Any) -> float:

@@ -115,6 +115,8 @@ def why_no_slopes(activation: Any) -> str:
     """
     if callable(getattr(activation, "slope_range", None)):
         return ""
+    if isinstance(activation, keras.layers.PReLU):
+        return f"the slopes of {activation.name} are learned, one an entry, and are not followed"
     if np.isfinite(slope_range(activation, np.zeros(1), np.zeros(1))).all():
         return ""
     name = getattr(activation, "name", None) or getattr(activation, "__name__", type(activation).__name__)
@@ -175,9 +177,9 @@ def _swish(beta: float, divisor: float = 1.0) -> tuple[Slope, tuple]:
         s = logistic(beta * x)
         return s * (1 + beta * x * (1 - s)) / divisor
 
-    peak = 2.399357280520  # of d/dx x sigmoid(x), within 1e-9: the value there is flat
+    peak = 2.399357280520 / beta if beta else math.inf  # of d/dx x sigmoid(x), within 1e-9: the value there is flat
     top, bottom = 1.0998393202 / divisor, -0.0998393202 / divisor
-    return slope, ((peak / beta, (top,)), (-peak / beta, (bottom,)))
+    return slope, ((peak, (top,)), (-peak, (bottom,)))
 
 
 def _gelu_slope(x: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from inntf.core.arguments import checked_count, typed
 from inntf.core.empty_batch import at_least_one_row
 from inntf.core.errors import explain
 from inntf.core.shapes import last_size
+from inntf.nets.applied_weights import built_size
 from inntf.nets.spectral_layer import SpectralLayer
 from inntf.numerics.norms.conv_norms import conv_norm_bound
 from inntf.numerics.norms.power_iteration import conv, conv_power_iteration, conv_transpose, pair
@@ -114,7 +115,7 @@ class SpectralConv2D(SpectralLayer):
 
     def certified_norm(self, kernel: np.ndarray) -> float:
         """The Fourier bound at the size built for, at every size where that is open."""
-        return conv_norm_bound(kernel, self._size, self.strides, self.padding, self.dilation_rate)
+        return conv_norm_bound(kernel, built_size(self), self.strides, self.padding, self.dilation_rate)
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Apply the layer."""

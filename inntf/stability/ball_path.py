@@ -51,13 +51,13 @@ class BallPath:
         step = jacobian if self._keep else own
         self._sources = [(step @ behind if self._keep else step * behind, share) for behind, share in self._sources]
         if before is not None:
-            first = np.eye(self._size)[None] if self._keep else np.ones(1)
+            first = np.eye(jacobian.shape[1])[None] if self._keep else np.ones(1)
             self._sources.append((first, _known(deviation * before)))
         self._rounding = _known(own * self._rounding + (self._size + 2) * _EPS * frobenius[0] * frobenius[1])
         self._product = _known(self._product * slope) * (1 + 4 * _EPS)
         # What it takes is lost to rounding in its last digits, as if it had been another, and so is what it returns.
         before, after = (64 * _EPS * (1 + largest) * math.sqrt(self._size) for largest in (taken, returned))
-        self.astray = _known(slope * (self.astray + before)) + after
+        self.astray = _known(slope * (self.astray + before) + found.error) + after
         self._matrix, self._slope = jacobian @ self._matrix, None
 
     def _norm(self, behind: np.ndarray) -> np.ndarray:

@@ -72,13 +72,14 @@ def moved_inside(outer: np.ndarray, inner: np.ndarray, moved: np.ndarray) -> np.
         >>> moved_inside(np.eye(2), np.eye(2), np.array([[1.0, 2.0]])).round(9).tolist()
         [2.0]
     """
-    root = np.sqrt(moved)
+    known = np.isfinite(moved).all(1)
+    root = np.sqrt(np.where(known[:, None], moved, 0.0))
     left, right = outer * root[:, None, :], root[:, :, None] * inner
     ways = (
         np.linalg.norm(np.abs(left) @ np.abs(right), 2, (1, 2)),
         np.linalg.norm(left, 2, (1, 2)) * np.linalg.norm(right, 2, (1, 2)),
     )
-    return np.minimum(*ways) * _ROOM
+    return np.where(known, np.minimum(*ways) * _ROOM, np.inf)
 
 
 def _between(outer: tf.Tensor, inner: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
