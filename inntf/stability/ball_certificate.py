@@ -75,8 +75,8 @@ def certify_balls(block: Any, at: Any, radius: Any, condition: Any = None) -> Ba
     Args:
         block: a built block, or a model around one.  Blocks that know only a global bound (continuous ones, and those with
             networks or transformers whose derivatives are not known) enter with it; leading blocks that round to levels are
-            left out.
-        at: data, `(n, *event)`.
+            left out.  A continuous block counts as its exact flow: what its solver leaves is not in the bound.
+        at: data, `(n, *event)`; balls lie round the numbers of the block's dtype next to them, as the block sees them.
         radius: of the balls, positive; a number, or one for each point.
         condition: of the block, if it has one; it is held fixed.
 
