@@ -97,16 +97,16 @@ def centre_and_radius(box: Box, dtype: str = "float64") -> tuple[np.ndarray, np.
 
 
 def around(centre: np.ndarray, radius: Any, dtype: str) -> Box:
-    """The box `centre +- radius`, with room for the rounding of a centre computed in `dtype`.
+    """The box `centre +- radius`, with room for the rounding of what is computed in `dtype`, at the centre and at the ends.
 
     Source: inntf.
 
     Example:
-        >>> around(np.zeros(1), 1.0, "float64")[1].tolist()
+        >>> around(np.zeros(1), 1.0, "float64")[1].round(9).tolist()
         [1.0]
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        radius = radius + 64 * float(ml_dtypes.finfo(dtype).eps) * np.abs(centre)
+        radius = radius + 64 * float(ml_dtypes.finfo(dtype).eps) * (np.abs(centre) + radius)
         return finite_box(centre - radius, centre + radius)
 
 

@@ -9,6 +9,7 @@ from inntf.blocks import (
     ActNorm,
     AdditiveCoupling,
     AffineCoupling,
+    Asinh,
     BiLipschitz,
     ContinuousBlock,
     InvertibleLinear,
@@ -101,3 +102,17 @@ def test_a_box_that_nothing_holds_is_not_an_error_of_the_domain():
         certify(chain, (1.0, 0.0))
     with pytest.raises(ValueError, match="broadcasts to one event"):
         certify(chain, (np.zeros(7), np.ones(7)))
+
+
+def test_a_box_keeps_what_its_centre_loses_in_float32():
+    norm, low, high = ActNorm(), 1e6, 1e6 + 0.0625  # both ends are numbers of float32, the middle is none
+    norm.ensure_built((1,))
+    norm.shift.assign([-1e6])
+    norm.raw_log_scale.assign([5.0])
+    box = norm.image_box((low, high))
+    for end in (low, high):
+        z = norm.forward_and_log_det(np.array([[end]], "float32"))[0].numpy()[0]
+        assert box[0] <= z <= box[1]
+    chain = Chain([norm, Asinh()]).ensure_built((1,))
+    z = chain.forward_and_log_det(np.array([[high]], "float32"))[0].numpy()[0, 0]
+    assert chain.lipschitz_bounds((low, high)).inverse >= np.cosh(z) / np.exp(5.0) * 0.999
