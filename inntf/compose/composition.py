@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from inntf.compose.backprop import Backprop
@@ -13,7 +12,7 @@ from inntf.compose.drift import DriftGuard
 from inntf.compose.reversible import Step, run
 from inntf.core import Block
 from inntf.core.arguments import Limit
-from inntf.core.local_maps import LocalMap, of_bound
+from inntf.core.blocks_in_turn import BlocksInTurn
 
 
 def widest_policy(blocks: Sequence[Block]) -> Any:
@@ -54,9 +53,7 @@ class Composition(Block):
         if backprop == "reversible":
             self._make_guard()
 
-    def local_map(self, x: np.ndarray, radius: np.ndarray, condition: Any = None, inverse: bool = False) -> LocalMap:
-        """By the Lipschitz bound alone: balls follow the blocks one by one (`inntf.stability.certify`)."""
-        return of_bound(self, x, radius, condition, inverse)
+    local_map = BlocksInTurn.local_map
 
     def _drift_guard(self, settings: Backprop) -> DriftGuard | None:
         return self._make_guard() if settings.guarded else None

@@ -151,12 +151,7 @@ def of_bound(block: Any, x: np.ndarray, radius: np.ndarray, condition: Any, inve
 
     An affine composition, too: the images of unit vectors would not show what its parts lose to rounding between them.
 
-    Args:
-        block: built, in float64.
-        x: centres, `(n, *event)`.
-        radius: of the balls, `(n,)`.
-        condition: one for each centre, or `None`.
-        inverse: of the inverse map.
+    Args: as in `of_block`.
 
     Source: inntf.
 

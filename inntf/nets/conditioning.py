@@ -43,9 +43,10 @@ def _build(layer: keras.layers.Layer, example: tf.Tensor, any_size: bool) -> Non
     shape = (None, None, None, example.shape[-1]) if any_size and example.shape.rank == 4 else tuple(example.shape)
     if layer.built:
         note_size(layer, shape)
-    for part in layer._flatten_layers(include_self=False) if not layer.built else ():
+        return
+    for part in layer._flatten_layers(include_self=False):
         note_size(part, (None,) * 4)  # built before, for who knows what
-    if not layer.built and shape[1:2] == (None,):
+    if shape[1:2] == (None,):
         layer(keras.KerasTensor(shape, dtype=example.dtype.name))
 
 
