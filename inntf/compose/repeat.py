@@ -16,7 +16,7 @@ from inntf.compose.initialization_in_turn import initialize_in_turn
 from inntf.compose.linearized_scan import linearized_scan, scanned_product
 from inntf.compose.reversible_scan import recomputed, step_back
 from inntf.compose.scan import Scan, stored
-from inntf.compose.stacking import Same, Template, assign, sources
+from inntf.compose.stacking import Same, Template, assign, first_and_others
 from inntf.core import Block, LipschitzBounds
 from inntf.core.bounds import unknown
 from inntf.core.boxes import Box
@@ -65,8 +65,7 @@ class Repeat(Composition):
             )
         if isinstance(make_block, Block):
             self._arguments["make_block"] = make_block = Same(make_block)
-        made = sources(make_block, n)
-        block = made[0]
+        block, others = first_and_others(make_block, n)
         if kwargs.get("dtype") is None:
             kwargs["dtype"] = block.dtype_policy
         if kwargs.get("event_ndims") is None:
@@ -75,7 +74,7 @@ class Repeat(Composition):
             )
         super().__init__(**kwargs)
         self.n = int(n)
-        object.__setattr__(self, "_template", Template(made))  # out of sight of every tracker
+        object.__setattr__(self, "_template", Template(block, others))  # out of sight of every tracker
 
     @property
     def trainable(self) -> bool:

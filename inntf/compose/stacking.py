@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -21,27 +23,27 @@ class Template:
     A plain object, so that neither Keras nor `tf.Module` nor checkpoints find the stand-ins behind it.
     """
 
-    def __init__(self, sources: Sequence[Block]):
-        self.sources = list(sources)
-        self.block = self.sources[0]
+    def __init__(self, block: Block, others: Sequence[Block | Later]):
+        self.block = block
+        self.others = list(others)
         self.variables: list[keras.Variable] = []
         self.stacks: list[keras.Variable] = []
 
     def build(self, event_shape: Shape, condition_shape: Shape | None) -> list[np.ndarray]:
         """Build the template; returns the initial stacks, one a variable, each block initialized as it would be alone."""
         own = architecture(self.block)
-        for i, source in enumerate(self.sources):
-            if source is not self.block and (other := architecture(source)) != own:
+        for i, source in enumerate(self.others, 1):
+            if isinstance(source, Block) and source is not self.block and (other := architecture(source)) != own:
                 _refuse_other_architecture(self.block, i, own, other)
         initializers, first = _build_deferred(self.block, event_shape, condition_shape)
         self.variables = list(self.block.variables)
         values = [first]
-        for i, source in enumerate(self.sources[1:], 1):
+        for i, source in enumerate(self.others, 1):
             drawn = _draw(self.block, source, initializers)
             values.append(
                 drawn if drawn is not None else _draw_by_building(self.block, source, i, event_shape, condition_shape)
             )
-        self.sources = [self.block]
+        self.others = []
         return [np.stack(column) for column in zip(*values, strict=True)]
 
     def scope(self, slices: Sequence[tf.Tensor]) -> keras.StatelessScope:
@@ -78,6 +80,33 @@ def assign(block: Block, values: Sequence[np.ndarray]) -> None:
         variable.assign(value)
 
 
+@dataclass(frozen=True)
+class Later:
+    """A block that is not made before it has to be: the parts of it that draw weights jointly, and how to make it."""
+
+    drawing: Sequence[Block]
+    make: Callable[[], Block]
+
+
+class Alike:
+    """A maker `make(i)` of blocks that differ in nothing but what some parts draw, as rotations of other seeds do.
+
+    Behind the first block only those parts are made, by `drawing(i)`, in the order they have in the block.
+    """
+
+    def __init__(self, make: Callable[[int], Block], drawing: Callable[[int], Sequence[Block]]):
+        self._make = make
+        self._drawing = drawing
+
+    def __call__(self, i: int) -> Block:
+        """The block of this index."""
+        return self._make(i)
+
+    def later(self, i: int) -> Later:
+        """What the block of this index draws."""
+        return Later(self._drawing(i), functools.partial(self._make, i))
+
+
 class Same:
     """A maker of new blocks of one block's configuration; it hides that block from trackers."""
 
@@ -90,14 +119,17 @@ class Same:
         return type(block).from_config(block.get_config()) if block.built else block.copy()
 
 
-def sources(make_block: Callable[..., Block], n: int) -> list[Block]:
-    """The `n` blocks that a maker makes, unbuilt; `Same` makes one that stands for all.
+def first_and_others(make_block: Callable[..., Block], n: int) -> tuple[Block, Sequence[Block | Later]]:
+    """The `n` blocks that a maker makes, unbuilt; `Same` makes one that stands for all, `Alike` the first.
 
     Raises:
         TypeError: if it makes something else than blocks.
     """
     if isinstance(make_block, Same):
-        return [make_block()] * n
+        block = make_block()
+        return block, [block] * (n - 1)
+    if isinstance(make_block, Alike):
+        return make_block(0), [make_block.later(i) for i in range(1, n)]
     if not callable(make_block):
         raise TypeError(
             explain(
@@ -127,7 +159,7 @@ def sources(make_block: Callable[..., Block], n: int) -> list[Block]:
                 remedy="Construct the block inside the function.",
             )
         )
-    return made
+    return made[0], made[1:]
 
 
 def _takes_index(make_block: Callable[..., Block]) -> bool:
@@ -146,10 +178,10 @@ def _build_deferred(block: Block, event_shape: Shape, condition_shape: Shape | N
     return initializers, first
 
 
-def _draw(template: Block, source: Block, initializers: dict[int, Any]) -> list[np.ndarray] | None:
+def _draw(template: Block, source: Block | Later, initializers: dict[int, Any]) -> list[np.ndarray] | None:
     """Initial weights of `source` without building it; `None` where that is not possible."""
     joint = [b for b in _blocks(template) if _draws(b)]
-    theirs = [b for b in _blocks(source) if _draws(b)]
+    theirs = [b for b in (_blocks(source) if isinstance(source, Block) else source.drawing) if _draws(b)]
     if [type(b) for b in joint] != [type(b) for b in theirs]:
         return None
     known: dict[int, np.ndarray] = {}
@@ -175,14 +207,15 @@ def _draw(template: Block, source: Block, initializers: dict[int, Any]) -> list[
 
 
 def _draw_by_building(
-    template: Block, source: Block, index: int, event_shape: Shape, condition_shape: Shape | None
+    template: Block, source: Block | Later, index: int, event_shape: Shape, condition_shape: Shape | None
 ) -> list[np.ndarray]:
-    if source.built:
-        source = type(source).from_config(source.get_config())
-    source.ensure_built(event_shape, condition_shape)
-    if [tuple(v.shape) for v in source.variables] != [tuple(v.shape) for v in template.variables]:
+    block = source if isinstance(source, Block) else source.make()
+    if block.built:
+        block = type(block).from_config(block.get_config())
+    block.ensure_built(event_shape, condition_shape)
+    if [tuple(v.shape) for v in block.variables] != [tuple(v.shape) for v in template.variables]:
         _refuse_other_architecture(template, index, "weights of other shapes", "")
-    return [v.numpy() for v in source.variables]
+    return [v.numpy() for v in block.variables]
 
 
 def _blocks(block: Block) -> list[Block]:

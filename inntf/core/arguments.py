@@ -18,7 +18,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 def bound_arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments of a constructor call by name, defaults included; a call that does not fit is left to fail in `__init__`."""
-    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+    signature = _signature(cls.__init__)  # type: ignore[misc]
     try:
         bound = signature.bind(None, *args, **kwargs)
     except TypeError:
@@ -92,6 +92,11 @@ def typed(function: _F) -> _F:
 
     through.__signature__ = signature  # type: ignore[attr-defined]
     return through  # type: ignore[return-value]
+
+
+@functools.lru_cache(4096)
+def _signature(function: Any) -> inspect.Signature:
+    return inspect.signature(function)
 
 
 @functools.cache

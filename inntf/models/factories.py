@@ -15,6 +15,7 @@ from inntf.blocks.splits import ChannelSplit
 from inntf.blocks.squeeze import Squeeze
 from inntf.compose.chain import Chain
 from inntf.compose.multiscale import Multiscale
+from inntf.compose.stacking import Alike
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
@@ -103,14 +104,19 @@ def real_nvp(
             )
         )
 
+    def mix(i: int) -> Block:
+        return Permutation.reverse() if size == 2 else Permutation.shuffle(seed + i)
+
     def step(i: int) -> Chain:
         seen = BEND if heavy_tails else None
         net = MLP(hidden, activation=activation, input_bound=seen, bounded_inputs=size // 2, dtype=dtype)
-        mix = Permutation.reverse() if size == 2 else Permutation.shuffle(seed + i)
-        return Chain([*([ActNorm(dtype=dtype)] if actnorm else []), mix, coupling(conditioner=net, dtype=dtype)], dtype=dtype)
+        return Chain(
+            [*([ActNorm(dtype=dtype)] if actnorm else []), mix(i), coupling(conditioner=net, dtype=dtype)], dtype=dtype
+        )
 
+    steps = Alike(step, drawing=lambda i: [mix(i)])
     return Flow(
-        with_tails(step, depth, size, heavy_tails, repeat=repeat, backprop=backprop, dtype=dtype),
+        with_tails(steps, depth, size, heavy_tails, repeat=repeat, backprop=backprop, dtype=dtype),
         event_shape=event_shape,
         condition_shape=condition_shape,
         condition_network=condition_network,
@@ -209,7 +215,9 @@ def glow(
         return Chain([*norm, mix(i), coupling(conditioner=net, split=ChannelSplit(), dtype=dtype)], dtype=dtype)
 
     def steps(level: int) -> list[Block]:
-        return part_of_a_chain(lambda i: step(level * depth + i), depth, repeat=repeat, backprop=backprop, dtype=dtype)
+        first = level * depth
+        made = Alike(lambda i: step(first + i), drawing=lambda i: [mix(first + i)])
+        return part_of_a_chain(made, depth, repeat=repeat, backprop=backprop, dtype=dtype)
 
     stages = [Chain([Squeeze(), *steps(level)], dtype=dtype) for level in range(levels)]
     if factor_out:

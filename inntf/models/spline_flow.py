@@ -16,6 +16,7 @@ from inntf.blocks.permutation import Permutation
 from inntf.blocks.rescale import Rescale
 from inntf.blocks.soft_tails import SoftTails
 from inntf.compose.chain import Chain
+from inntf.compose.stacking import Alike
 from inntf.core import Block
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape
@@ -130,7 +131,10 @@ def spline_flow(
         first = [ActNorm(dtype=dtype), mix(2 * i), *soft(), AffineCoupling(conditioner=network(), dtype=dtype)]
         return Chain([*first, ActNorm(dtype=dtype), mix(2 * i + 1), *soft(), spline], dtype=dtype)
 
-    steps = part_of_a_chain(step, depth, repeat=repeat, backprop=backprop, dtype=dtype)
+    def drawing(i: int) -> list[Block]:
+        return [mix(2 * i), mix(2 * i + 1)] if affine else [mix(i)]
+
+    steps = part_of_a_chain(Alike(step, drawing), depth, repeat=repeat, backprop=backprop, dtype=dtype)
     return Flow(
         Chain(
             [

@@ -8,6 +8,9 @@ import tensorflow_probability as tfp
 
 from inntf import blocks as b
 from inntf.compose import Chain, Repeat, backprop_mode
+from inntf.compose.stacking import Alike
+from inntf.core import Block
+from inntf.models import glow, real_nvp, spline_flow
 from inntf.nets import MLP, ConvNet, SpectralDense
 
 DOUBLE = {"dtype": "float64"}
@@ -167,6 +170,56 @@ def test_seeds_give_the_weights_of_the_blocks_alone():
         alone = step(i).ensure_built((4,))
         np.testing.assert_allclose(part[1].kernel(), alone[1].kernel(), atol=1e-12)
         np.testing.assert_array_equal(part[2].order, alone[2].order)
+
+
+@pytest.mark.parametrize("drawing", [lambda i: [step(i)[1], step(i)[2]], lambda i: []], ids=["parts", "forgotten"])
+def test_blocks_that_draw_their_own_parts_are_what_they_would_be_in_full(drawing):
+    made = []
+
+    def noted(i):
+        made.append(i)
+        return step(i)
+
+    keras.utils.set_random_seed(0)
+    whole = Repeat(step, 3).ensure_built((4,))
+    keras.utils.set_random_seed(0)
+    block = Repeat(Alike(noted, drawing), 3).ensure_built((4,))
+    assert made == ([0] if drawing(0) else [0, 1, 2])  # what was not said is found by making the block
+    for mine, other in zip(block.variables, whole.variables, strict=True):
+        if drawing(0) or "kernel" not in mine.name:  # a block that is made draws its kernels itself
+            np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda repeat: glow(event_shape=(4, 4, 3), levels=2, depth=3, hidden=2, repeat=repeat),
+        lambda repeat: glow(event_shape=(4, 4, 3), levels=2, depth=3, hidden=2, permutation="shuffle", repeat=repeat),
+        lambda repeat: real_nvp(event_shape=7, depth=3, hidden=(2,), repeat=repeat),
+        lambda repeat: spline_flow(event_shape=5, depth=3, hidden=(2,), mixing="linear", repeat=repeat),
+        lambda repeat: spline_flow(event_shape=5, depth=3, hidden=(2,), affine=False, mixing="shuffle", repeat=repeat),
+    ],
+    ids=["glow", "glow shuffled", "real_nvp", "spline_flow", "splines alone"],
+)
+def test_steps_of_the_factories_have_the_seeds_of_the_blocks_alone(make):
+    def fixed(flow):
+        return [
+            part.order.numpy() if isinstance(part, b.Permutation) else part.kernel().numpy()
+            for part in leaves(flow.block)
+            if isinstance(part, b.Permutation | b.InvertibleLinear | b.InvertibleConv1x1 | b.OrthogonalLinear)
+        ]
+
+    def leaves(block):
+        if isinstance(block, Repeat):
+            block = block.unroll()
+        parts = [part for part in block._flatten_layers(recursive=False, include_self=False) if isinstance(part, Block)]
+        return [leaf for part in parts for leaf in leaves(part)] or [block]
+
+    scanned, unrolled = fixed(make(True)), fixed(make(False))
+    assert len(scanned) == len(unrolled) >= 3
+    for mine, other in zip(scanned, unrolled, strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-6)
+    assert any(np.any(mine != scanned[0]) for mine in scanned[1:])
 
 
 def test_data_initialization_equals_the_chains(repeat):
