@@ -137,4 +137,5 @@ def _sinh(z: tf.Tensor) -> tf.Tensor:
 
 def _log_cosh(z: tf.Tensor) -> tf.Tensor:
     # log cosh z without overflow: |z| + log(1 + exp(-2 |z|)) - log 2.
-    return tf.abs(z) + tf.math.softplus(-2.0 * tf.abs(z)) - math.log(2.0)
+    size = tf.where(z < 0, -z, z)  # not |z|: its derivative is 0 at 0
+    return size + tf.math.softplus(-2.0 * size) - math.log(2.0)

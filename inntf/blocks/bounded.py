@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import ml_dtypes
 import numpy as np
 import scipy.special
 import tensorflow as tf
@@ -76,8 +77,7 @@ class Bounded(Block):
         remedy = f"Distances from the bounds must not be negative: low={self.low.tolist()}, high={self.high.tolist()}."
         nearest = in_range(self, tf.minimum(under, over), 0.0, 1.0, remedy)
         checked = tf.where(tf.math.is_nan(nearest), nearest, tf.zeros_like(x))
-        tiny = tf.constant(np.finfo(x.dtype.as_numpy_dtype).tiny, x.dtype)
-        under, over = tf.maximum(under, tiny), tf.maximum(over, tiny)
+        under, over = (tf.maximum(part, _least(end, x.dtype) / width) for part, end in ((under, low), (over, high)))
         lower = under < over
         half = tf.minimum(tf.where(lower, under, over), 0.5)  # 1 - share would lose the digits near the upper bound
         quantile = tf.math.ndtri(half)
@@ -89,7 +89,7 @@ class Bounded(Block):
         """Back within the bounds."""
         kinds, low, high, width = self._parts(z.dtype)
         below = z < 0
-        tail = 0.5 * tf.math.erfc(tf.abs(z) / math.sqrt(2.0))
+        tail = 0.5 * tf.math.erfc(tf.where(below, -z, z) / math.sqrt(2.0))  # not |z|: its derivative is 0 at 0
         inner = tf.where(below, low + width * tail, high - width * tail)
         on_low = tf.where(kinds == 1, z, tf.zeros_like(z))
         on_high = tf.where(kinds == 2, z, tf.zeros_like(z))
@@ -181,3 +181,9 @@ def _select(kinds: np.ndarray, choices: list[tf.Tensor]) -> tf.Tensor:
         if np.any(kinds == kind):
             out = tf.where(kinds == kind, choices[kind], out)
     return out
+
+
+def _least(bound: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    # What is at a bound counts as so far inside: a part of the distance to the next number, which comes back as the bound.
+    info = ml_dtypes.finfo(dtype.as_numpy_dtype)
+    return tf.maximum(tf.abs(bound) * (float(info.eps) / 4), tf.constant(info.tiny, dtype))

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
+from inntf.core.eager_failure import EagerFailure
 from inntf.core.noting import Notes
 from inntf.core.refusals import log_dets_are_wanted, refusals_are_marked
 from inntf.core.under_xla import in_xla
@@ -32,7 +33,7 @@ class Continuous(Protocol):
     time: bool
 
 
-class SolverNotFinished(tf.errors.InvalidArgumentError):
+class SolverNotFinished(EagerFailure):
     """The solver of a continuous block ran out of steps, or its state is not finite.
 
     A `tf.errors.InvalidArgumentError`, which is what the same failure raises inside a graph: one `except` serves both.
@@ -43,9 +44,6 @@ class SolverNotFinished(tf.errors.InvalidArgumentError):
         >>> issubclass(SolverNotFinished, tf.errors.InvalidArgumentError)
         True
     """
-
-    def __init__(self, message: str):
-        super().__init__(None, None, message)
 
 
 class Solver:

@@ -7,6 +7,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from inntf.core.eager_failure import EagerFailure
+
 
 @dataclasses.dataclass(frozen=True)
 class InverseCertificate:
@@ -70,7 +72,7 @@ def with_rounding(
     return dataclasses.replace(certificate, error_bound=certificate.error_bound / scale + rounding)
 
 
-class InverseNotReached(tf.errors.InvalidArgumentError):
+class InverseNotReached(EagerFailure):
     """The inverse did not reach its tolerance, or has no certificate because the branch is no contraction.
 
     A `tf.errors.InvalidArgumentError`, which is what the same failure raises inside a graph: one `except` serves both.
@@ -82,6 +84,3 @@ class InverseNotReached(tf.errors.InvalidArgumentError):
         >>> issubclass(InverseNotReached, tf.errors.InvalidArgumentError)
         True
     """
-
-    def __init__(self, message: str):
-        super().__init__(None, None, message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -19,6 +20,7 @@ from inntf.core.local_maps import LocalMap
 from inntf.core.refusals import log_dets_are_wanted
 from inntf.core.shapes import Shape, built_shape
 from inntf.core.tags import Tags
+from inntf.core.vjp import Gradients, recomputed_vjp
 from inntf.nets.make_conditioner import Conditioner
 from inntf.numerics.log_dets.base import LogDetEstimator
 
@@ -127,6 +129,21 @@ class MonotoneBlock(Block):
         if not log_dets_are_wanted():
             return w - value, tf.zeros([], value.dtype)
         return w - value, self.plus.estimator.cayley(branch_of(solved, condition), w, solved._next_seed())[1]
+
+    def forward_backprop(
+        self, z: tf.Tensor, dz: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """As in `Block`, with the norms that the forward call had."""
+        self.plus._update_norms()
+        x = tf.stop_gradient(self.inverse_value(z, condition))
+        return x, *recomputed_vjp(lambda x, c: self._through(self.plus, x, c), x, dz, dlog_det, condition, sources)
+
+    def inverse_backprop(
+        self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
+        """As in `Block`, with the norms that the inverse had: it updates none."""
+        z = tf.stop_gradient(self.plus._root(2 * x, condition) - x)
+        return z, *recomputed_vjp(self.inverse_and_log_det, z, dx, dlog_det, condition, sources)
 
     def initialize(self, x: Any, condition: Any = None) -> tf.Tensor:
         """Nothing here waits for data: `value(x, condition)`."""

@@ -78,7 +78,8 @@ class Radial(Block):
         rho = vector_length(z - c)
         b = q * alpha - rho
         root = tf.sqrt(tf.square(b) + 4 * alpha * rho)
-        r = tf.where(b > 0, 2 * alpha * rho / (tf.abs(b) + root), (tf.abs(b) + root) / 2)
+        size = tf.where(b > 0, b, -b)  # not |b|: its derivative is 0 at 0
+        r = tf.where(b > 0, 2 * alpha * rho / (size + root), (size + root) / 2)
         across, log_det = _slopes(alpha / (alpha + r), q, z.shape[-1])
         return c + (z - c) / across[:, None], -log_det
 

@@ -49,29 +49,23 @@ class Composition(Block):
     ):
         super().__init__(**kwargs)
         self.backprop = Backprop(backprop, checkpoint_every, drift_tolerance, on_drift)
-        self._guard: Any = None
+        self._guards = _Guards(self.name, self.backprop)
         if backprop == "reversible":
-            self._make_guard()
+            self._guards.of(0)
 
     local_map = BlocksInTurn.local_map
 
-    def _drift_guard(self, settings: Backprop) -> DriftGuard | None:
-        return self._make_guard() if settings.guarded else None
-
-    def _make_guard(self) -> DriftGuard:
-        if self._guard is None:
-            with tf.init_scope():
-                self._guard = DriftGuard(self.name, self.backprop)
-        return self._guard
+    def _drift_guard(self, settings: Backprop, level: int = 0) -> DriftGuard | None:
+        return self._guards.of(level) if settings.guarded else None
 
     def _through(
-        self, blocks: Sequence[Block], value: tf.Tensor, condition: tf.Tensor | None, inverse: bool = False
+        self, blocks: Sequence[Block], value: tf.Tensor, condition: tf.Tensor | None, inverse: bool = False, level: int = 0
     ) -> tuple[tf.Tensor, tf.Tensor]:
         # Block after block, or the last one first and each by its inverse.
         steps = [Step(block, inverse) for block in (reversed(blocks) if inverse else blocks)]
         settings = self.backprop.now()
         if settings.mode != "stored":
-            return run(steps, value, condition, settings, self._drift_guard(settings))
+            return run(steps, value, condition, settings, self._drift_guard(settings, level))
         log_dets = []
         for step in steps:
             value, log_det = step.apply(value, condition)
@@ -81,7 +75,25 @@ class Composition(Block):
     @property
     def worst_drift(self) -> Any:
         """Largest drift in the last reversible backward pass (infinite where not finite), `None` before any."""
-        if self._guard is None:
+        worst = self._guards.worst()
+        if worst is None:
             return None
-        worst = tf.convert_to_tensor(self._guard.worst)
         return float(worst) if tf.executing_eagerly() else worst
+
+
+class _Guards:
+    """One of each level of a composition, which run one after the other; a plain object, out of sight of every tracker."""
+
+    def __init__(self, name: str, settings: Backprop):
+        self._name, self._settings = name, settings
+        self._made: dict[int, DriftGuard] = {}
+
+    def of(self, level: int) -> DriftGuard:
+        if level not in self._made:
+            with tf.init_scope():
+                self._made[level] = DriftGuard(self._name, self._settings)
+        return self._made[level]
+
+    def worst(self) -> tf.Tensor | None:
+        drifts = [tf.convert_to_tensor(guard.worst) for guard in self._made.values()]
+        return tf.reduce_max(tf.stack(drifts)) if drifts else None

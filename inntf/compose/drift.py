@@ -78,10 +78,27 @@ class DriftGuard:
 
 
 def relative_drift(rebuilt: tf.Tensor, true: tf.Tensor) -> tf.Tensor:
-    """`max |rebuilt - true| / rms(true)` over a batch, a scalar; infinite where anything is not finite."""
-    size = tf.sqrt(tf.reduce_mean(tf.square(true)))
-    error = tf.reduce_max(tf.abs(rebuilt - true)) / tf.maximum(size, tf.constant(1e-30, true.dtype))
-    return tf.where(tf.math.is_finite(error), error, tf.constant(float("inf"), true.dtype))
+    """`max |rebuilt - true|` over a sample relative to its size, the largest of a batch, a scalar; infinite where not finite.
+
+    The size of a sample is its root mean square, but at least a hundredth of the batch's median: the rounding of a sample near
+    zero is that of what it was made from.  One outlier in a batch hides nobody else's drift.
+    """
+    axes = list(range(1, true.shape.rank))
+    return _largest(tf.reduce_max(tf.abs(rebuilt - true), axes), _sizes(true))
+
+
+def _sizes(value: tf.Tensor) -> tf.Tensor:
+    own = tf.sqrt(tf.reduce_mean(tf.square(value), list(range(1, value.shape.rank))))
+    half = (tf.shape(own)[0] + 1) // 2
+    median = tf.reduce_max(tf.sort(own)[:half])  # minus infinity for an empty batch, which needs none
+    return tf.maximum(own, tf.maximum(median / 100, tf.constant(1e-30, value.dtype)))
+
+
+def _largest(errors: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
+    # A size that has overflown says nothing of an error; nothing at all is no error.
+    known = tf.math.is_finite(errors) & tf.math.is_finite(sizes)
+    drifts = tf.where(known, errors / sizes, tf.constant(float("inf"), errors.dtype))
+    return tf.reduce_max(tf.concat([tf.zeros([1], errors.dtype), drifts], 0))
 
 
 def fingerprint(value: tf.Tensor) -> tf.Tensor:
@@ -98,10 +115,8 @@ def fingerprint(value: tf.Tensor) -> tf.Tensor:
 
 
 def fingerprint_drift(rebuilt: tf.Tensor, stored: tf.Tensor) -> tf.Tensor:
-    """Change of the fingerprint relative to the root mean square, largest over a batch; infinite where not finite."""
-    size = tf.sqrt(tf.reduce_mean(tf.square(rebuilt)))
-    error = tf.reduce_max(tf.abs(fingerprint(rebuilt) - stored)) / tf.maximum(size, tf.constant(1e-30, rebuilt.dtype))
-    return tf.where(tf.math.is_finite(error), error, tf.constant(float("inf"), rebuilt.dtype))
+    """Change of the fingerprint relative to the sample's size as in `relative_drift`, largest over a batch."""
+    return _largest(tf.abs(fingerprint(rebuilt) - stored), _sizes(rebuilt))
 
 
 def worst_drift(block: Any) -> float | None:

@@ -105,6 +105,9 @@ class Multiscale(Composition):
     def build(self, input_shape: Shape) -> None:
         """Build level after level; the network for the condition first."""
         self._shapes = self._level_shapes(tuple(input_shape[1:]))
+        if self.backprop.mode == "reversible":
+            for level in range(len(self.levels)):
+                self._guards.of(level)
         conditions = self.level_conditions(
             None if self.condition_shape is None else tf.zeros([1, *self.condition_shape], self.variable_dtype)
         )
@@ -164,7 +167,7 @@ class Multiscale(Composition):
         log_dets = []
 
         def forward(i: int, x: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
-            x, log_det = self._through(self.stage(i), x, condition)
+            x, log_det = self._through(self.stage(i), x, condition, level=i)
             log_dets.append(log_det)
             return x
 
@@ -176,7 +179,7 @@ class Multiscale(Composition):
         log_dets = []
 
         def back(i: int, x: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
-            x, log_det = self._through(self.stage(i), x, condition, inverse=True)
+            x, log_det = self._through(self.stage(i), x, condition, inverse=True, level=i)
             log_dets.append(log_det)
             return x
 

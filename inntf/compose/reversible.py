@@ -12,6 +12,7 @@ from tensorflow.python.eager import record
 
 from inntf.compose.backprop import Backprop
 from inntf.compose.drift import DriftGuard, fingerprint, fingerprint_drift
+from inntf.compose.shared_states import shares_states
 from inntf.core import Block
 from inntf.core.vjp import call_context, recomputed_vjp, within
 
@@ -33,6 +34,11 @@ class Step:
     def variables(self) -> list[keras.Variable]:
         """All of them."""
         return list(self.block.variables)
+
+    @functools.cached_property
+    def states(self) -> list[keras.Variable]:
+        """Those without."""
+        return [v for v in self.variables if not differentiable(v)]
 
     @functools.cached_property
     def weights(self) -> list[keras.Variable]:
@@ -66,30 +72,36 @@ def run(
         condition = given[0] if given else None
         held = dict(zip(map(id, weights + states), inputs, strict=True))
         checkpoints, prints, log_dets, out = [], [], [], value
+        before = []  # each step: a block that is used twice has another state the second time
         with record.stop_recording(), _scope(variables, held) as scope:
             for i, step in enumerate(steps):
                 if i % every == 0:
                     checkpoints.append(out)
+                own = {id(v): scope.get_current_value(v) for v in step.states}
+                changed = {i: now for i, now in own.items() if now is not scope.given[i]}
+                before.append(held | changed if changed else held)
                 prints.append(fingerprint(out) if settings.guarded else None)
                 out, log_det = step.apply(out, condition)
                 log_dets.append(log_det)
             new = [scope.get_current_value(v) for v in states]
             updated[:] = [j for j, v in enumerate(states) if new[j] is not scope.given[id(v)]]
             log_det = tf.add_n(log_dets)
+        ids = {id(states[j]) for j in updated}
+        mixed = [shares_states(step.block, ids) for step in steps]
 
         def backward(d_out: tf.Tensor, d_log_det: tf.Tensor, *_: Any) -> list[tf.Tensor | None]:
             total = {id(t): None for t in (*given, *inputs[: len(weights)])}
             at, worst = out, tf.zeros([], value.dtype)
             with within(context):
                 for s in reversed(range(len(checkpoints))):
-                    segment = steps[s * every : (s + 1) * every]
+                    here = slice(s * every, (s + 1) * every)
+                    segment, own = steps[here], before[here]
                     parts = _parts(segment, held, given)
-                    args = (segment, parts, held, checkpoints[s], d_out, d_log_det, condition)
-                    if settings.mode == "checkpointed":
-                        grads = _from_checkpoint(*args)
+                    args = (segment, parts, own, checkpoints[s], d_out, d_log_det, condition)
+                    if settings.mode == "checkpointed" or any(mixed[here]):
+                        grads, at = _from_checkpoint(*args), checkpoints[s]
                     else:
-                        seen = prints[s * every : (s + 1) * every]
-                        at, between, grads = _rebuild(segment, seen, parts, held, at, d_out, d_log_det, condition)
+                        at, between, grads = _rebuild(segment, prints[here], parts, own, at, d_out, d_log_det, condition)
                         if guard is not None:
                             grads, drift = guard.check(
                                 at,
@@ -136,7 +148,7 @@ def _rebuild(
     segment: Sequence[Step],
     prints: Sequence[tf.Tensor | None],
     parts: Sequence[tf.Tensor],
-    held: dict[int, tf.Tensor],
+    before: Sequence[dict[int, tf.Tensor]],
     at: tf.Tensor,
     d_out: tf.Tensor,
     d_log_det: tf.Tensor,
@@ -145,7 +157,7 @@ def _rebuild(
     """From a segment's result to its input, the drift on the way and the gradients there, recomputing every activation."""
     total: dict[int, tf.Tensor] = {}
     drift = tf.zeros([], at.dtype)
-    for step, seen in zip(reversed(segment), reversed(prints), strict=True):
+    for step, seen, held in zip(reversed(segment), reversed(prints), reversed(before), strict=True):
         sources = _parts([step], held, [] if condition is None else [condition])
         with _scope(step.variables, held):
             at, d_out, grads = step.backprop(after(at, d_out), d_out, d_log_det, condition, sources)
@@ -158,7 +170,7 @@ def _rebuild(
 def _from_checkpoint(
     segment: Sequence[Step],
     parts: Sequence[tf.Tensor],
-    held: dict[int, tf.Tensor],
+    before: Sequence[dict[int, tf.Tensor]],
     value: tf.Tensor,
     d_out: tf.Tensor,
     d_log_det: tf.Tensor,
@@ -167,10 +179,10 @@ def _from_checkpoint(
     """The gradients at a segment's input from its true value, without any inverse."""
     values = [after(value, d_out)]
     total: dict[Any, Any] = {}
-    for step in segment[:-1]:
+    for step, held in zip(segment[:-1], before, strict=False):
         with record.stop_recording(), _scope(step.variables, held):
             values.append(step.apply(values[-1], condition)[0])
-    for step, at in zip(reversed(segment), reversed(values), strict=True):
+    for step, at, held in zip(reversed(segment), reversed(values), reversed(before), strict=True):
         sources = _parts([step], held, [] if condition is None else [condition])
         with _scope(step.variables, held):
             d_out, grads = recomputed_vjp(step.apply, after(at, d_out), d_out, d_log_det, condition, sources)

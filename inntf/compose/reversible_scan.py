@@ -13,6 +13,7 @@ from inntf.compose.backprop import Backprop
 from inntf.compose.drift import DriftGuard, fingerprint, fingerprint_drift
 from inntf.compose.reversible import after, once_only
 from inntf.compose.scan import Scan, no_log_det
+from inntf.compose.shared_states import shares_states
 from inntf.core.vjp import Gradients, call_context, recomputed_vjp, within
 
 
@@ -137,6 +138,8 @@ class _Loops:
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], tf.Tensor]:
         """Gradients by the input, the condition (a scalar zero without) and the matrices; and the worst drift."""
         scan, every = self.scan, self.every
+        changed = {id(scan.template.variables[j]) for g in scan.updated for j in scan.packing.groups[g]}
+        mixed = shares_states(scan.template.block, changed)
         widths = [scan.packing.widths[g] for g in scan.weights]
         totals = [
             tf.TensorArray(scan.packing.dtypes[g], self.segments, element_shape=[every, width])
@@ -154,7 +157,7 @@ class _Loops:
             def from_there() -> list[tf.Tensor]:
                 return self.from_checkpoint(start, length, true, d_at, d_log_det)
 
-            if self.settings.mode == "checkpointed":
+            if self.settings.mode == "checkpointed" or mixed:
                 rebuilt, grads = true, from_there()
             else:
                 rebuilt, between, *grads = self.rebuild(start, length, at, d_at, d_log_det, prints)

@@ -6,8 +6,10 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 Gradients = list[tf.Tensor | None]
 
@@ -38,6 +40,18 @@ def recomputed_vjp(
         out, log_det = function(value, condition)
     d_value, *d_sources = tape.gradient([out, log_det], [value, *sources], output_gradients=[d_out, d_log_det])
     return tf.zeros_like(value) if d_value is None else d_value, d_sources
+
+
+@contextlib.contextmanager
+def updates_dropped() -> Iterator[None]:
+    """What a layer updates within, in a `keras.StatelessScope`, is as before afterwards: the next call draws the same again."""
+    outer = get_stateless_scope()
+    if outer is None:
+        yield
+        return
+    with keras.StatelessScope(initialize_variables=False) as scope:
+        scope.state_mapping = dict(outer.state_mapping)
+        yield
 
 
 def added(a: Gradients, b: Gradients) -> Gradients:

@@ -193,3 +193,14 @@ def test_bad_arguments_are_refused():
         ResidualBlock(refine="float64", dtype="mixed_bfloat16")
     with pytest.raises(ValueError, match="output channels"):
         ResidualBlock(network=keras.layers.Dense(4)).ensure_built((3,))
+
+
+def test_keras_can_say_in_which_layer_an_inverse_was_not_reached():
+    made = hard(1.0)
+
+    class Back(keras.layers.Layer):
+        def call(self, z):
+            return made.inverse_and_log_det(z)[0]
+
+    with pytest.raises(InverseNotReached, match="certify"):
+        Back()(data())
