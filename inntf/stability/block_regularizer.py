@@ -19,6 +19,7 @@ from inntf.numerics.stateless_draws import gaussian
 from inntf.stability.block_functions import BlockFunctions
 
 _DIRECTIONS = ("both", "forward", "inverse")
+_SAME_WITH_XLA = "philox"  # what TensorFlow would choose differs within XLA
 _DISTRIBUTIONS = ("sphere", "gaussian", "rademacher")
 _REMEDY = (
     "A weight from the start keeps the inverse finite; a larger one, a smaller learning rate, bounded scales "
@@ -158,7 +159,7 @@ class BlockRegularizer(Configured):
 
         def draw(like: tf.Tensor, distribution: str) -> tf.Tensor:
             draws.append(None)
-            return unit_directions(like, distribution, tf.random.fold_in(seed, len(draws)))
+            return unit_directions(like, distribution, tf.random.fold_in(seed, len(draws), alg=_SAME_WITH_XLA))
 
         parts = [
             finite_mean(value, f"{self.name}: {what} of {maps.block.name}")
@@ -172,7 +173,7 @@ class BlockRegularizer(Configured):
         if step is None or own is None:
             return tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
         seed = tf.stack([tf.constant(own, tf.int32), tf.cast(tf.convert_to_tensor(step), tf.int32)])
-        return tf.random.fold_in(seed, 0)
+        return tf.random.fold_in(seed, 0, alg=_SAME_WITH_XLA)
 
 
 def cond_with_gradients(

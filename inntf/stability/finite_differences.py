@@ -39,7 +39,8 @@ class FiniteDifferences(BlockRegularizer):
         direction: `"both"`, `"forward"` or `"inverse"`.
         distribution: of the directions: `"sphere"` (length 1), `"gaussian"` or `"rademacher"` (mean squared length 1).
         every: steps from one application to the next.
-        seed: of the directions, which follow from the seed and the step; `None` draws one.
+        seed: of the directions, which follow from the seed and the `step` that is passed (by `fit`, its steps); without a step
+            they are drawn from TensorFlow's own generator. `None` draws a seed.
         name: of the metric that `fit` reports.
 
     Call arguments: `(block, x, condition=None, *, step=None, outputs=None)`, see `BlockRegularizer`.  Returns a scalar.

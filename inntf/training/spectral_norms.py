@@ -58,8 +58,8 @@ def certify_spectral_norms(network: Any, rescale: bool = False) -> dict[str, flo
 class SpectralNormCallback(keras.callbacks.Callback):
     """Keep the spectral norms of a model fresh in `fit`, and make them hold exactly when it returns.
 
-    After every batch it calls `inntf.nets.update_norms`, in one traced function; at the end
-    `inntf.nets.certify_norms(model, rescale=True)`, whose result is kept in `bounds`.
+    After every batch (every group of batches with `steps_per_execution`) it calls `inntf.nets.update_norms`, in one traced
+    function; at the end `inntf.nets.certify_norms(model, rescale=True)`, whose result is kept in `bounds`.
 
     The place among the callbacks does not matter: weights that `EarlyStopping(restore_best_weights=True)` or another one brings
     back are certified as well.  A `DensityModel`, `FlowGan` or `IResNetClassifier` certifies after all callbacks are through;

@@ -32,7 +32,7 @@ class StabilityCallback(keras.callbacks.Callback):
         condition: of the block, if it has one.
         log_dir: folder of the TensorBoard logs; the summaries go to `log_dir/stability`.
         every: epochs between evaluations, the first one after the first epoch; `None` for ten evenly spaced looks at a
-            training, within epochs where need be.
+            training, within epochs where need be (with `steps_per_execution`, at the end of such a group of steps).
         when: `"broken"`, `"fragile"` (or worse), or a function of the numbers and the verdict (`inntf.stability.Verdict`):
             `when=lambda numbers, verdict: numbers["condition_number"] > 1e6`.
         action: what to do then, beside one `RuntimeWarning` a training: `"warn"` nothing more; `"stop"` the training;
@@ -84,31 +84,48 @@ class StabilityCallback(keras.callbacks.Callback):
         self.history: list[dict[str, float]] = []
         self._writer: tf.summary.SummaryWriter | None = None
         self._warned = False
-        self._steps, self._between = 0, None
+        self._steps, self._before, self._between = 0, 0, None
+        self._first: int | None = None
         self._passed: list[np.ndarray] | None = None
+        self._restored = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Find the block now: a model without one should not train for an epoch first."""
         find_block(self.model)
-        self._warned, self._steps, self._passed = False, 0, None
-        total = self.params.get("epochs", 1) * (self.params.get("steps") or 0)
+        self._warned, self._passed, self._restored, self._first = False, None, False, None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """See where the training begins, and how far it goes."""
+        if self._first is not None:
+            return
+        steps = self.params.get("steps") or 0
+        self._first, self._steps = epoch, epoch * steps
+        self._before = self._steps
+        total = (self.params.get("epochs", 1) - epoch) * steps
         self._between = -(-total // 10) if self.every is None and total else None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Count the steps, and look at every tenth part of them."""
-        self._steps += 1
-        if self._between is not None and self._steps % self._between == 0:
+        # By the batch's number: with `steps_per_execution` Keras calls once for several of them.
+        before, self._steps = self._steps, self._before + batch + 1
+        if self._between is not None and self._parts(self._steps) > self._parts(before):
             self.evaluate(self._steps)
+
+    def _parts(self, steps: int) -> int:
+        return (steps - (self._first or 0) * (self.params.get("steps") or 0)) // self._between
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measure, write, and act."""
+        self._before, first = self._steps, self._first or 0
         # Where Keras does not know the number of steps of an epoch, epochs are all there is to count.
-        every = self.every or (None if self._between else -(-self.params.get("epochs", 1) // 10))
-        if every is not None and epoch % every == 0:
+        every = self.every or (None if self._between else -(-(self.params.get("epochs", 1) - first) // 10))
+        if every is not None and (epoch - first) % every == 0:
             self.evaluate(epoch)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Close the log."""
+        """Close the log; with `use_ema` Keras has put averages over the whole training in place of what was restored."""
+        if self._restored and self._passed is not None:
+            self.model.set_weights(self._passed)
         self._passed = None
         if self._writer is not None:
             self._writer.close()
@@ -137,6 +154,7 @@ class StabilityCallback(keras.callbacks.Callback):
             self.model.stop_training = True
             if self.action == "restore" and self._passed is not None:
                 self.model.set_weights(self._passed)
+                self._restored = True
 
     def _warn(self, step: int, verdict: Verdict) -> None:
         if self._warned:

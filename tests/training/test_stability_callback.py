@@ -169,3 +169,44 @@ def test_bad_arguments(tmp_path, wrong, word):
 def test_bad_use(tmp_path):
     with pytest.raises(TypeError, match="expected an inntf block"):
         fit(keras.Sequential([keras.layers.Dense(3)]), 1, StabilityCallback(np.ones((2, 3)), log_dir=tmp_path))
+
+
+def looks(tmp_path, every, steps_per_execution=1, epochs=20, initial_epoch=0):
+    keras.utils.set_random_seed(0)
+    model = Around(Scaled(2.0))
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+    model.compile(keras.optimizers.SGD(1e-3), "mse", steps_per_execution=steps_per_execution)
+    options = {"passes": 1, "samples": 1, "per_block": False, "float64_copy": False}
+    callback = StabilityCallback(x[:2], log_dir=tmp_path, every=every, **options)
+    model.fit(x, x, batch_size=4, epochs=epochs, initial_epoch=initial_epoch, verbose=0, callbacks=[callback])
+    return [row["step"] for row in callback.history]
+
+
+def test_looks_are_counted_in_steps_and_from_where_the_training_begins(tmp_path):
+    # Two steps an epoch.
+    assert looks(tmp_path, None) == list(range(4, 41, 4))
+    assert looks(tmp_path, None, steps_per_execution=2) == list(range(4, 41, 4))
+    assert looks(tmp_path, None, steps_per_execution=2, epochs=2) == [2, 4]
+    assert looks(tmp_path, None, epochs=20, initial_epoch=18) == [37, 38, 39, 40]
+    assert looks(tmp_path, 10, epochs=9, initial_epoch=1) == [1]
+    assert looks(tmp_path, 3, epochs=9, initial_epoch=1) == [1, 4, 7]
+
+
+@pytest.mark.parametrize("use_ema", [False, True])
+def test_what_is_restored_stays_when_fit_ends(tmp_path, use_ema):
+    keras.utils.set_random_seed(0)
+    model = Around(Scaled(2.0))
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+    model.compile(keras.optimizers.SGD(0.1, use_ema=use_ema, ema_momentum=0.5), "mse")
+    seen = []
+
+    def third(numbers, verdict):
+        seen.append([np.array(w) for w in model.get_weights()])
+        return len(seen) == 3
+
+    callback = StabilityCallback(x, log_dir=tmp_path, when=third, action="restore", passes=1, samples=1, per_block=False)
+    with pytest.warns(RuntimeWarning, match="weights of the last evaluation that passed"):
+        model.fit(x, 0.5 * x, batch_size=4, epochs=9, verbose=0, callbacks=[callback])
+    assert len(seen) == 3 and any(np.any(a != c) for a, c in zip(seen[1], seen[2], strict=True))
+    for weight, passed in zip(model.get_weights(), seen[1], strict=True):
+        np.testing.assert_array_equal(weight, passed)
