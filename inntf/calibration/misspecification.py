@@ -128,9 +128,14 @@ def _mahalanobis(normal: np.ndarray) -> Any:
     values, vectors = np.linalg.eigh(np.cov(scale(normal)[0], rowvar=False).reshape(normal.shape[1], -1))
     kept = values > 1e-10 * values.max()
     whiten = vectors[:, kept] / np.sqrt(values[kept])
+    # Directions in which nothing varies but by rounding, such as the sum of shares: to go there is unheard of, too.  Fewer
+    # simulations than entries leave directions out by their number alone.
+    flat = vectors[:, ~kept & (len(normal) > len(values))]
+    reach = 10 * np.abs(scale(normal)[0] @ flat).max(0, initial=1e-12)
 
     def score(values: np.ndarray) -> np.ndarray:
         scaled, unheard = scale(values)
+        unheard = unheard | (np.abs(scaled @ flat) > reach).any(1)
         return np.where(unheard, np.inf, np.linalg.norm(scaled @ whiten, axis=1))
 
     return score

@@ -71,8 +71,10 @@ def tarp(
             raise ValueError(explain("tarp", received=received, expected=expected))
         if not np.isfinite(points).all():
             raise ValueError(explain("tarp", received="references that are NaN or infinite", expected="finite numbers"))
-    points = np.broadcast_to(points, (number, *points.shape[-2:])) / deviation
-    pools = pools / deviation
+    # About their centre: far from zero the squares would leave no digits of the distances.
+    centre = pools.mean((0, 1))
+    points = (np.broadcast_to(points, (number, *points.shape[-2:])) - centre) / deviation
+    pools = (pools - centre) / deviation
     squares = (pools**2).sum(-1)[:, :, None] + (points**2).sum(-1)[:, None]
     scores = squares - 2 * pools @ np.swapaxes(points, 1, 2)
     labels = [f"reference {i + 1}" for i in range(points.shape[1])]

@@ -45,6 +45,23 @@ def test_an_entry_that_never_changes_is_seen_where_it_does(distance):
     assert found.flags.tolist() == [False, True] and np.isinf(found.distances[1])
 
 
+def test_leaving_the_plane_of_the_simulations_is_seen():
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet([2.0, 3.0, 4.0], 2000)  # they sum to one
+    for distance in ("nearest", "mahalanobis"):
+        found = misspecification([[0.9, 0.9, 0.9], [0.2, 0.3, 0.5]], shares, distance=distance)
+        assert found.p_values[0] < 0.01 < found.p_values[1]
+    inside = [misspecification(rng.dirichlet([2.0, 3.0, 4.0], 50), shares, distance="mahalanobis").p_values for _ in range(8)]
+    assert 0.01 <= np.mean(np.concatenate(inside) <= 0.05) <= 0.1
+
+
+def test_fewer_simulations_than_entries_rank_by_what_they_span():
+    rng = np.random.default_rng(0)
+    simulated = rng.normal(size=(220, 150))
+    far = 100 * rng.normal(size=(1, 150))
+    assert misspecification(far, simulated, distance="mahalanobis").p_values[0] < 0.01
+
+
 def test_what_does_not_fit_is_named():
     x = np.zeros((300, 2))
     with pytest.raises(ValueError, match="distance='cosine'"):

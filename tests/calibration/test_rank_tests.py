@@ -188,3 +188,11 @@ def broken(samples, truth):
 def test_bad_input_is_named(words, call):
     with pytest.raises(ValueError, match=words):
         call(*simulate(0, 10, 7))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6, 1126259462.4])
+def test_tarp_sees_what_is_too_wide_wherever_it_lies(offset):
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=(300, 1, 2))
+    truth, samples = mean[:, 0] + rng.normal(size=(300, 2)), mean + 1.6 * rng.normal(size=(300, 99, 2))
+    assert tarp(offset + 0.003 * samples, offset + 0.003 * truth).p_value < 0.01
