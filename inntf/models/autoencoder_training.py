@@ -10,7 +10,8 @@ import keras
 import tensorflow as tf
 
 from inntf.core.errors import explain
-from inntf.core.whole_batch import whole_batch
+from inntf.core.whole_batch import mean_of_part, whole_batch
+from inntf.models import fit_data
 from inntf.models.compile_arguments import OwnLoss
 from inntf.models.step_seeds import step_seeds
 from inntf.numerics.mmd import mmd_squared
@@ -27,14 +28,23 @@ class AutoencoderTraining(OwnLoss):
     @functools.wraps(keras.Model.fit)
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """As in Keras."""
-        self._refuse_weights(inspect.signature(super().fit).bind(*args, **kwargs).arguments)
-        return super().fit(*args, **kwargs)
+        given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+        self._refuse_weights(given)
+        return super().fit(**fit_data.fit_arguments(given, self._wide_dtype()))
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras."""
-        self._refuse_weights(inspect.signature(super().evaluate).bind(*args, **kwargs).arguments)
-        return super().evaluate(*args, **kwargs)
+        cached = {k: kwargs.pop(k) for k in ("_use_cached_eval_dataset",) if k in kwargs}
+        given = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
+        self._refuse_weights(given)
+        return super().evaluate(**given if cached else fit_data.evaluate_arguments(given, self._wide_dtype()), **cached)
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras."""
+        given = inspect.signature(super().predict).bind(*args, **kwargs).arguments
+        return super().predict(**fit_data.evaluate_arguments(given, self._wide_dtype()))
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -63,6 +73,9 @@ class AutoencoderTraining(OwnLoss):
         """Reconstructions."""
         return self(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)
 
+    def _wide_dtype(self) -> tf.DType:
+        return tf.as_dtype(self.block.variable_dtype)
+
     def _batch(self, data: Any) -> tf.Tensor:
         x, _, weights = keras.utils.unpack_x_y_sample_weight(data)
         if weights is not None:
@@ -88,7 +101,7 @@ class AutoencoderTraining(OwnLoss):
         seed = next(step_seeds(self.seed, 0 if self.optimizer is None else self.optimizer.iterations))
         codes = whole_batch(y)
         terms = {
-            "reconstruction": tf.reduce_mean(tf.cast(self._distance(x, x_hat), wide)),
+            "reconstruction": mean_of_part(tf.cast(self._distance(x, x_hat), wide)),
             "padding": tf.reduce_sum(tf.square(tf.cast(pad, wide))) / entries,
             "prior": tf.cast(mmd_squared(codes, self._normal(tf.shape(codes), seed), self.kernel, "biased"), wide),
         }

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from inntf.core import Block
@@ -128,6 +129,20 @@ class DensityModel(OwnLoss, Regularized, FlowHolder, keras.Model):
             fit_data.check_condition(condition, self.block.condition_shape is not None, self.name)
         return x, condition
 
+    def _check_validation(self, inputs: Any) -> None:
+        # Before anything runs: the first look at them comes after an epoch.
+        if not fit_data.are_arrays(inputs):
+            return
+        given = dict(zip(("x", "condition"), self._check(inputs), strict=True))
+        wanted = {"x": self.flow.event_shape, "condition": self.flow.conditions.shape}
+        for name, value in given.items():
+            found, shape = tf.TensorShape(np.shape(value)[1:]), wanted[name]
+            # A condition of another rank may be one for all, or what a network takes.
+            if value is None or shape is None or found.is_compatible_with(shape) or (name != "x" and found.rank != len(shape)):
+                continue
+            received = f"validation data whose {name} has the shape {tuple(np.shape(value))}"
+            raise ValueError(explain(f"{self.name}.fit", received=received, expected=f"{('batch', *shape)}"))
+
     def _cast(self, value: Any) -> tf.Tensor:
         value = tf.convert_to_tensor(value)
         return tf.cast(value, self.flow.dtype) if value.dtype.is_floating else value
@@ -166,6 +181,7 @@ class DensityModel(OwnLoss, Regularized, FlowHolder, keras.Model):
                 self.initialize(representative(x, weights, self.flow.dim))
         if isinstance(validation, list | tuple):
             val_x, val_y, val_weights = keras.utils.unpack_x_y_sample_weight(tuple(validation))
+            self._check_validation(val_x)
             val_y, val_weights = fit_data.with_weights_seen(val_x, val_y, val_weights)
             size = given.get("validation_batch_size") or given.get("batch_size")
             validation = self._unrounded(val_x, val_y, val_weights, size, given.get("validation_steps"))
@@ -195,12 +211,7 @@ class DensityModel(OwnLoss, Regularized, FlowHolder, keras.Model):
     def _unrounded(
         self, x: Any, y: Any, weights: Any, batch_size: int | None = None, steps: int | None = None, **settings: Any
     ) -> tuple[Any, Any, Any]:
-        # What Keras would round on the way, in an adapter that does not; everything else as it is.
-        dtype = self.flow.dtype
-        if dtype != tf.float64 or dtype.name == keras.config.floatx() or not fit_data.are_arrays(x, y, weights):
-            return x, y, weights
-        arguments = {"sample_weight": weights, "batch_size": batch_size, "steps": steps, **settings}
-        return fit_data.UnroundedArrays(dtype.name, x, y, **arguments), None, None
+        return fit_data.unrounded(self.flow.dtype, x, y, weights, batch_size, steps, **settings)
 
     def _warn_of_precision(self) -> None:
         # Once a model; what computes in 16 bit is not what its log-density promises.

@@ -92,6 +92,42 @@ class UnroundedArrays(ArrayDataAdapter):
             return super().get_tf_dataset()
 
 
+def unrounded(
+    dtype: tf.DType, x: Any, y: Any, weights: Any, batch_size: int | None = None, steps: int | None = None, **settings: Any
+) -> tuple[Any, Any, Any]:
+    """`x`, `y` and the sample weights for Keras: in an adapter that does not round where Keras would, else as they are."""
+    if dtype != tf.float64 or dtype.name == keras.config.floatx() or not are_arrays(x, y, weights):
+        return x, y, weights
+    arguments = {"sample_weight": weights, "batch_size": batch_size, "steps": steps, **settings}
+    return UnroundedArrays(dtype.name, x, y, **arguments), None, None
+
+
+def fit_arguments(given: dict[str, Any], dtype: tf.DType) -> dict[str, Any]:
+    """The arguments of Keras' `fit` with data and validation data `unrounded`."""
+    x, y, weights = (given.get(key) for key in ("x", "y", "sample_weight"))
+    validation, share = given.get("validation_data"), given.get("validation_split", 0.0)
+    rest = {key: value for key, value in given.items() if key != "validation_split"}
+    if share and validation is None:
+        if not are_arrays(x, y, weights):
+            return given  # of which Keras says what is wrong
+        (x, y, weights), validation = split((x, y, weights), share, dtype.name)
+    if validation is not None:
+        whole = tuple(validation) if isinstance(validation, list | tuple) else validation
+        val_x, val_y, val_weights = keras.utils.unpack_x_y_sample_weight(whole)
+        size = given.get("validation_batch_size") or given.get("batch_size")
+        rest["validation_data"] = unrounded(dtype, val_x, val_y, val_weights, size, given.get("validation_steps"))
+    settings = {"shuffle": given.get("shuffle", True), "class_weight": given.get("class_weight")}
+    data = unrounded(dtype, x, y, weights, given.get("batch_size"), given.get("steps_per_epoch"), **settings)
+    return rest | dict(zip(("x", "y", "sample_weight"), data, strict=True))
+
+
+def evaluate_arguments(given: dict[str, Any], dtype: tf.DType) -> dict[str, Any]:
+    """The arguments of Keras' `evaluate` or `predict` with data `unrounded`."""
+    x, y, weights = (given.get(key) for key in ("x", "y", "sample_weight"))
+    data = unrounded(dtype, x, y, weights, given.get("batch_size"), given.get("steps"))
+    return given | {key: value for key, value in zip(("x", "y", "sample_weight"), data, strict=True) if key in given}
+
+
 def split(arrays: Any, share: float, dtype: str) -> tuple[Any, Any]:
     """Keras' split of arrays for validation, in the precision of the model."""
     with floatx(dtype):

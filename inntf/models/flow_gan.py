@@ -11,10 +11,11 @@ import tensorflow as tf
 from inntf.core.arguments import checked_count, typed
 from inntf.core.errors import explain
 from inntf.core.replicas import clip_what_replicas_add_up
-from inntf.core.whole_batch import draw_rows
+from inntf.core.whole_batch import draw_rows, mean_of_part
 from inntf.models.compile_arguments import refuse_losses
 from inntf.models.flow import Flow
 from inntf.models.flow_checkpoints import FlowHolder
+from inntf.models.keras_tracking import base_parts
 from inntf.models.step_seeds import step_seeds
 from inntf.nets.norms import update_norms
 
@@ -29,6 +30,9 @@ class FlowGan(FlowHolder, keras.Model):
 
     where `D` ends in a sigmoid, `log p` is in nats per image, `x_mix` lies at random between a real image and a sample,
     and uniform noise of width `noise` (the bin width of the data) is added to real images and samples alike.
+
+    `evaluate`, and validation in `fit`, give `bits_per_dim` of noisy data, whatever the objective.  Saved are weights
+    (`save_weights`, `tf.train.Checkpoint`); the flow's block is saved whole as any block.
 
     A gradient that is not finite counts as zero, so only the optimizer's momentum moves the weights in that step; such steps of
     the generator are counted in `skipped`.
@@ -48,7 +52,7 @@ class FlowGan(FlowHolder, keras.Model):
     Call arguments: images.  Returns `log p(images)`.
 
     Raises:
-        ValueError: for an unknown objective, or an adversarial one without a discriminator.
+        ValueError: for an unknown objective, an adversarial one without a discriminator, or a flow with a condition.
 
     Source: Grover et al., "Flow-GAN" (2018), section 3; Behrmann et al., "Understanding and mitigating exploding
     inverses" (2021), supplement H.
@@ -90,8 +94,12 @@ class FlowGan(FlowHolder, keras.Model):
                     "FlowGan", received=f"no discriminator for {objective!r}", expected="one", remedy="Pass Discriminator()."
                 )
             )
+        if flow.block.condition_shape is not None or flow.condition_network is not None:
+            remedy = "DensityModel trains conditional flows by likelihood."
+            raise ValueError(explain("FlowGan", received="a flow with a condition", expected="one without", remedy=remedy))
         self.autocast = False
         self.block = flow.block
+        self.base_blocks, self.base_variables = base_parts(flow.base)
         object.__setattr__(self, "flow", flow)
         self.discriminator: Any = discriminator if objective != "mle" else None
         self.objective, self.mle_weight = objective, mle_weight
@@ -102,6 +110,7 @@ class FlowGan(FlowHolder, keras.Model):
         names += ["bits_per_dim"] if objective != "adv" else []
         names += ["discriminator_loss", "gradient_norm"] if objective != "mle" else []
         self._means = {key: keras.metrics.Mean(name=key) for key in names}
+        self._held_out = keras.metrics.Mean(name="bits_per_dim")
         if self.discriminator is not None:
             self.discriminator(tf.zeros([1, *flow.event_shape]))
         self.built = True
@@ -121,7 +130,7 @@ class FlowGan(FlowHolder, keras.Model):
         if self.discriminator is not None and discriminator_optimizer is None:
             raise ValueError(explain("FlowGan.compile", received="one optimizer", expected="one for the discriminator too"))
         super().compile(optimizer=generator_optimizer, **kwargs)
-        generator_optimizer.build(self.block.trainable_variables)
+        generator_optimizer.build(self.generator_weights)
         self.discriminator_optimizer = None if self.discriminator is None else discriminator_optimizer
         if self.discriminator is not None and discriminator_optimizer is not None:
             discriminator_optimizer.build(self.discriminator.trainable_variables)
@@ -133,23 +142,19 @@ class FlowGan(FlowHolder, keras.Model):
         """The running means of the losses."""
         return list(self._means.values())
 
+    @property
+    def generator_weights(self) -> list[keras.Variable]:
+        """What the generator's optimizer trains: of the block, and of a base that has weights."""
+        parts = [*self.block.trainable_variables, *(v for block in self.base_blocks for v in block.trainable_variables)]
+        return list({id(v): v for v in (*parts, *(v for v in self.base_variables if v.trainable))}.values())
+
     def call(self, x: Any) -> tf.Tensor:
         """`log p(x)`, nats."""
         return self.flow.log_prob(x)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of the discriminator, if there is one, then one of the generator."""
-        x, _, weights = keras.utils.unpack_x_y_sample_weight(data)
-        if weights is not None:
-            raise ValueError(
-                explain(
-                    f"{self.name}.fit",
-                    received="sample weights",
-                    expected="none",
-                    remedy="Its losses are plain means.",
-                )
-            )
-        x = tf.cast(x, self.flow.dtype)
+        x = self._batch(data)
         logs: dict[str, tf.Tensor] = {}
         seeds = step_seeds(self.seed, self.optimizer.iterations)
         update_norms(self)
@@ -162,17 +167,49 @@ class FlowGan(FlowHolder, keras.Model):
                         logs |= self._train_discriminator(*noisy, next(seeds))
             loss = tf.zeros([], x.dtype)
             if self.objective != "adv":
-                nll = -tf.reduce_mean(self.flow.log_prob(self._noisy(x, next(seeds))))
+                nll = -mean_of_part(self.flow.log_prob(self._noisy(x, next(seeds))))
                 logs["bits_per_dim"] = self.bits_per_dim(nll)
                 loss += nll * (1.0 if self.objective == "mle" else self.mle_weight)
             if self.discriminator is not None:
                 loss += _cross_entropy(self.discriminator(self._noisy(fake, next(seeds)), training=True), 1.0)
             scaled = loss / _replicas()
         logs["generator_loss"] = loss
-        logs["skipped"] = self._apply(tape, scaled, self.block.trainable_variables, self.optimizer)
-        for key, mean in self._means.items():
-            mean.update_state(logs[key])
+        logs["skipped"] = self._apply(tape, scaled, self.generator_weights, self.optimizer)
+        for key, mean in self._means.items():  # of images, but skipped are steps
+            mean.update_state(logs[key], sample_weight=None if key == "skipped" else tf.shape(x)[0])
         return {key: mean.result() for key, mean in self._means.items()}
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Bits per dimension of noisy data."""
+        x = self._batch(data)
+        seed = next(step_seeds(self.seed, self.optimizer.iterations))
+        bits = self.bits_per_dim(-mean_of_part(self.flow.log_prob(self._noisy(x, seed))))
+        mean = self._means.get("bits_per_dim", self._held_out)
+        mean.update_state(bits, sample_weight=tf.shape(x)[0])
+        return {"bits_per_dim": mean.result()}
+
+    def reset_metrics(self) -> None:
+        """As in Keras, with that of `evaluate`."""
+        super().reset_metrics()
+        self._held_out.reset_state()
+
+    def _batch(self, data: Any) -> tf.Tensor:
+        x, _, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if weights is not None:
+            remedy = "Its losses are plain means."
+            raise ValueError(explain(f"{self.name}.fit", received="sample weights", expected="none", remedy=remedy))
+        return tf.cast(x, self.flow.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """A GAN is made again by its parts, then given its weights.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        remedy = "Keep the weights by save_weights or tf.train.Checkpoint, and flow.block as a whole by keras.saving."
+        raise NotImplementedError(
+            explain(f"{self.name}.get_config", received="a whole FlowGan to describe", expected="its parts", remedy=remedy)
+        )
 
     def _samples(self, n: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         if seed is None:
@@ -197,10 +234,10 @@ class FlowGan(FlowHolder, keras.Model):
             gradient = inner.gradient(output, between)
             # The small constant keeps the square root differentiable at zero.
             norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), [1, 2, 3]) + 1e-12)
-            loss += self.gradient_penalty * tf.reduce_mean(tf.square(norm - 1))
+            loss += self.gradient_penalty * mean_of_part(tf.square(norm - 1))
             scaled = loss / _replicas()
         self._apply(tape, scaled, self.discriminator.trainable_variables, self.discriminator_optimizer)
-        return {"discriminator_loss": loss, "gradient_norm": tf.reduce_mean(norm)}
+        return {"discriminator_loss": loss, "gradient_norm": mean_of_part(norm)}
 
     def _apply(self, tape: tf.GradientTape, loss: tf.Tensor, weights: list[Any], optimizer: Any) -> tf.Tensor:
         tensors = [w.value for w in weights]
@@ -222,7 +259,7 @@ def _uniform(shape: Any, high: float, dtype: tf.DType, seed: tf.Tensor | None) -
 
 
 def _cross_entropy(logits: tf.Tensor, label: float) -> tf.Tensor:
-    return tf.reduce_mean(
+    return mean_of_part(
         tf.nn.sigmoid_cross_entropy_with_logits(tf.fill(tf.shape(logits), tf.cast(label, logits.dtype)), logits)
     )
 

@@ -84,7 +84,8 @@ class StabilityCallback(keras.callbacks.Callback):
         self.history: list[dict[str, float]] = []
         self._writer: tf.summary.SummaryWriter | None = None
         self._warned = False
-        self._steps, self._before, self._between = 0, 0, None
+        self._steps, self._before = 0, 0
+        self._between: int | None = None
         self._first: int | None = None
         self._passed: list[np.ndarray] | None = None
         self._restored = False
@@ -108,11 +109,11 @@ class StabilityCallback(keras.callbacks.Callback):
         """Count the steps, and look at every tenth part of them."""
         # By the batch's number: with `steps_per_execution` Keras calls once for several of them.
         before, self._steps = self._steps, self._before + batch + 1
-        if self._between is not None and self._parts(self._steps) > self._parts(before):
+        if self._between is None:
+            return
+        start = (self._first or 0) * (self.params.get("steps") or 0)
+        if (self._steps - start) // self._between > (before - start) // self._between:
             self.evaluate(self._steps)
-
-    def _parts(self, steps: int) -> int:
-        return (steps - (self._first or 0) * (self.params.get("steps") or 0)) // self._between
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measure, write, and act."""

@@ -4,10 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from inntf.blocks import Rescale
 from inntf.models import Flow, FlowGan, glow, refit_prior
 from inntf.nets import Discriminator
+
+
+tfd = tfp.distributions
 
 
 @pytest.fixture
@@ -124,3 +128,41 @@ def test_refit_by_gradient_reaches_the_closed_form_whatever_the_scale():
     np.testing.assert_allclose(gradient.scale, closed.scale, rtol=1e-3)
     with pytest.raises(ValueError, match="second_moment"):
         refit_prior(flow)
+
+
+@pytest.mark.parametrize("objective", ["mle", "adv", "hybrid"])
+def test_evaluate_and_validation_report_bits_of_held_out_images(objective, images):
+    model, x = make(objective, seed=0), images
+    history = model.fit(x, validation_data=(x[:6],), batch_size=4, epochs=2, verbose=0).history
+    assert len(history["val_bits_per_dim"]) == 2 and ("bits_per_dim" in history) == (objective != "adv")
+    found = model.evaluate(x[:5], batch_size=4, verbose=0, return_dict=True)
+    expected = float(model.bits_per_dim(-tf.reduce_mean(model.flow.log_prob(x[:5] + model.noise / 2))))
+    assert found["bits_per_dim"] == pytest.approx(expected, rel=0.02)
+    assert history["val_bits_per_dim"][-1] != history["val_bits_per_dim"][0]
+
+
+def test_a_base_with_weights_is_trained_and_saved(tmp_path):
+    def with_base():
+        block = glow(event_shape=(4, 4, 1), levels=1, depth=1, hidden=2).block
+        base = tfd.Independent(tfd.Normal(tf.Variable(tf.zeros([16])), 1.0), 1)
+        model = FlowGan(Flow(block, base, event_shape=(4, 4, 1)), objective="mle", seed=0)
+        model.compile(keras.optimizers.Adam(0.1))
+        return model
+
+    model, x = with_base(), np.random.default_rng(0).uniform(3, 4, size=(16, 4, 4, 1)).astype("float32")
+    model.fit(x, epochs=3, verbose=0)
+    (mean,) = model.flow.base.trainable_variables
+    assert np.abs(mean.numpy()).max() > 0.1
+    model.save_weights(tmp_path / "gan.weights.h5")
+    other = with_base()
+    other.load_weights(tmp_path / "gan.weights.h5")
+    np.testing.assert_allclose(other.flow.log_prob(x), model.flow.log_prob(x), rtol=1e-5)
+
+
+def test_what_a_gan_does_not_take_or_do_is_said_at_once(tmp_path):
+    conditional = glow(event_shape=(4, 4, 1), levels=1, depth=1, hidden=2, condition_shape=3)
+    with pytest.raises(ValueError, match="DensityModel trains conditional flows"):
+        FlowGan(conditional, objective="mle")
+    model = make("mle")
+    with pytest.raises(NotImplementedError, match="save_weights"):
+        model.save(tmp_path / "gan.keras")
