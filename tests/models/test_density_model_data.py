@@ -148,3 +148,22 @@ def test_samples_and_densities(x, c):
     model = make(condition_shape=3)
     assert model.sample(4, condition=c[:2].astype("float64"), seed=1, temperature=0.5).shape == (4, 2, 2)
     np.testing.assert_allclose(model.log_prob(x.astype("float64"), c), model.flow.log_prob(x, condition=c))
+
+
+def test_validation_data_are_looked_at_before_anything_is_trained(x, c):
+    steps = []
+    counting = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(batch))
+    conditional = DensityModel(real_nvp(event_shape=x.shape[1], depth=1, hidden=(4,), condition_shape=c.shape[1]))
+    plain = DensityModel(real_nvp(event_shape=x.shape[1], depth=1, hidden=(4,)))
+    for model, data, validation, why in (
+        (conditional, (x, c), (x, c), "second array for y"),
+        (conditional, (x, c), ((x[:, :1], c),), "validation data whose x"),
+        (conditional, (x, c), ((x, c[:, :0]),), "validation data whose condition"),
+        (plain, x, ((x, c),), "without a condition"),
+        (plain, x, (x[:, :1],), "validation data whose x"),
+    ):
+        model.compile("adam")
+        with pytest.raises(ValueError, match=why):
+            model.fit(data, validation_data=validation, verbose=0, callbacks=[counting])
+    assert not steps
+    assert conditional.fit((x, c), validation_data=((x, c),), verbose=0).history["val_loss"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inntf.blocks import AffineCoupling, Permutation
+from inntf.blocks import AffineCoupling, Permutation, Rescale
 from inntf.compose import Chain
 from inntf.models import InnAutoencoder, inn_autoencoder
 from inntf.nets import MLP
@@ -282,3 +282,24 @@ def test_weights_of_a_loaded_model_go_into_one_made_anew(tmp_path):
     loaded.save_weights(tmp_path / "loaded.weights.h5")
     other.load_weights(tmp_path / "loaded.weights.h5")
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
+
+
+def test_float64_data_keep_their_digits():
+    block = Chain([Permutation.reverse()], dtype="float64").ensure_built((6,))
+    model = InnAutoencoder(block, 6)
+    model.compile(adam())
+    x = 1e4 + np.random.default_rng(0).normal(size=(32, 6))
+    assert np.abs(model.predict(x, batch_size=8, verbose=0) - x).max() < 1e-9
+    far = 1e9 + np.random.default_rng(0).normal(size=(32, 6))
+    shifted = InnAutoencoder(Chain([Rescale(shift=-1e9, dtype="float64")]).ensure_built((6,)), 3)
+    shifted.compile(keras.optimizers.SGD(0.0))
+    exact = np.abs(shifted(far).numpy() - far).mean()
+    assert exact < 1  # of entries that differ from 1e9 by about 1, where float32 rounds to 64
+    for found in (
+        shifted.evaluate(far, verbose=0, return_dict=True)["reconstruction"],
+        shifted.fit(far, verbose=0).history["reconstruction"][0],
+        shifted.fit(far, validation_data=far, verbose=0).history["val_reconstruction"][0],
+        shifted.fit(far, validation_data=(far,), verbose=0).history["val_reconstruction"][0],
+        shifted.fit(far, validation_split=0.5, shuffle=False, verbose=0).history["val_reconstruction"][0],
+    ):
+        assert found == pytest.approx(exact, rel=1e-6)
