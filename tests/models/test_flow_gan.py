@@ -10,7 +10,6 @@ from inntf.blocks import Rescale
 from inntf.models import Flow, FlowGan, glow, refit_prior
 from inntf.nets import Discriminator
 
-
 tfd = tfp.distributions
 
 
