@@ -194,6 +194,7 @@ class IResNetClassifier(Regularized, Checkpointed, FitEnd, keras.Model):
             "head": keras.saving.serialize_keras_object(self.head),
             "invertible": self.invertible,
             **self.regularizers_config(),
+            "trainable": self.trainable,
             "name": self.name,
         }
 
@@ -204,4 +205,7 @@ class IResNetClassifier(Regularized, Checkpointed, FitEnd, keras.Model):
         regularizers = cls.regularizers_from(config)
         body, head = (keras.saving.deserialize_keras_object(config[key]) for key in ("body", "head"))
         body.ensure_built(tuple(config["event_shape"]))
-        return cls(body, head, invertible=config["invertible"], regularizers=regularizers, name=config["name"])
+        model = cls(body, head, invertible=config["invertible"], regularizers=regularizers, name=config["name"])
+        if not config.get("trainable", True):
+            model.trainable = False
+        return model

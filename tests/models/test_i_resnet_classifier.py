@@ -148,6 +148,14 @@ def test_it_is_saved_with_its_inverse(trained, data, tmp_path):
     np.testing.assert_allclose(again.invert(again.features(x)).x.numpy(), x, atol=1e-4)
 
 
+def test_a_frozen_one_comes_back_frozen(tmp_path):
+    model = make()
+    model.trainable = False
+    model.save(tmp_path / "frozen.keras")
+    again = keras.saving.load_model(tmp_path / "frozen.keras")
+    assert not again.trainable and not again.trainable_weights and not keras.models.clone_model(model).trainable
+
+
 def test_other_activations_and_a_squeeze_in_front():
     model = make(activation=MaxMin, squeeze_first=True, channels=8, actnorm=False)
     x = np.random.default_rng(3).normal(size=(2, 8, 8, 1)).astype("float32")
