@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +32,7 @@ def step_seeds(seed: int | None, step: Any) -> Iterator[tf.Tensor | None]:
     """
     if seed is None:
         return itertools.repeat(None)
-    fold_in = tf.random.experimental.stateless_fold_in
+    fold_in = functools.partial(tf.random.fold_in, alg="philox")  # what TensorFlow would choose differs within XLA
     first = tf.constant([seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF], tf.int32)
     here = fold_in(first, tf.cast(step, tf.int32))
     return (fold_in(here, i) for i in itertools.count())
