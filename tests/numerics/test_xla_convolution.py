@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.python.util import _pywrap_util_port
 
 from inntf.core.under_xla import in_xla
-from inntf.models import DensityModel, glow, residual_flow
+from inntf.models import DensityModel, glow, residual_flow, spline_flow
 from inntf.nets import ConvNet
 from inntf.nets.residual_net import ResidualNet
 from inntf.numerics import RussianRoulette
@@ -107,6 +107,28 @@ def test_who_asks_for_xla_hears_where_it_is_the_slower(fast, monkeypatch):
 
     assert not messages(lambda: fit(False))
     assert ("leave jit_compile out" in messages(lambda: fit(True))) == fast
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["oneDNN", "Eigen"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: spline_flow(event_shape=4, depth=2, hidden=(4,)), lambda: residual_flow(event_shape=2, depth=2, hidden=(4,))],
+)
+def test_steps_that_are_slower_within_xla_where_there_is_no_onednn(make, fast, monkeypatch):
+    if tf.config.list_logical_devices("GPU"):
+        pytest.skip("XLA is not slower on a GPU")
+    monkeypatch.setattr(_pywrap_util_port, "IsMklEnabled", lambda: fast)
+    flow = factory(event_shape=size, depth=2, hidden=(4,))
+    x = tf.random.stateless_normal([4, *flow.event_shape], [0, 1])
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(flow.log_prob(x))
+        return tape.gradient(loss, flow.trainable_variables[0])
+
+    assert ("without oneDNN" in messages(lambda: tf.function(step, jit_compile=True, autograph=False)(x))) == (not fast)
+    assert not messages(lambda: tf.function(step, autograph=False)(x))
+    assert not messages(lambda: tf.function(flow.log_prob, jit_compile=True, autograph=False)(x))
 
 
 @pytest.mark.parametrize(("gradient", "told"), [("autodiff", True), ("neumann", False)])

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from inntf.core.protocols import WithJacobian
+from inntf.core.under_xla import warn_where_slower_without_onednn
 from inntf.numerics.log_dets.base import LogDetEstimator, Probe, Seed
 from inntf.numerics.pullback import Function, Pullback
 
@@ -58,6 +59,7 @@ class ExactLogDet(LogDetEstimator):
 
 
 def _value_and_jacobian(function: Function, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    warn_where_slower_without_onednn("residual blocks with exact log-determinants", 1.4)
     if isinstance(function, WithJacobian):
         return function.value_and_jacobian(x)
     pull = Pullback(function, x)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from inntf.core.under_xla import warn_where_slower_without_onednn
 from inntf.numerics.transformers.spline_knots import Limits, inner_knots, slopes_at_knots
 
 
@@ -43,6 +44,9 @@ def look_up(
     Returns:
         `SplineBin`.
 
+    Warns:
+        UserWarning: while XLA compiles a training step for a CPU on which it is slower than without.
+
     Source: "Neural Spline Flows", Durkan et al. (2019), section 3.1; the gradient: inntf.
 
     Example:
@@ -50,6 +54,7 @@ def look_up(
         >>> [float(end[0]) for end in found]
         [0.0, 1.0, 0.0, 1.0, 1.0, 1.0]
     """
+    warn_where_slower_without_onednn("splines", 1.5)
 
     @tf.custom_gradient
     def ends(raw: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], Callable]:
