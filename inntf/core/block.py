@@ -20,7 +20,7 @@ from inntf.core.method_wrapping import guarded_init, guarded_initialize, guarded
 from inntf.core.tags import Tags
 from inntf.core.tfp_bridge import BijectorBridge, LiveVariables, tfb
 from inntf.core.values import Values
-from inntf.core.vjp import Gradients, recomputed_vjp, updates_dropped
+from inntf.core.vjp import Gradients, recomputed, recomputed_vjp
 
 _PAIRS = ("forward_and_log_det", "inverse_and_log_det")
 
@@ -205,16 +205,14 @@ class Block(KerasSide, BijectorSide, JacobianProducts, Values, keras.layers.Laye
         Returns:
             `x`, the gradient by `x`, and the gradients by `sources` (`None` where one is not used).
         """
-        with updates_dropped():
-            x = tf.stop_gradient(self.inverse_value(z, condition))
+        x = recomputed(self.inverse_value, z, condition)
         return x, *recomputed_vjp(self.forward_and_log_det, x, dz, dlog_det, condition, sources)
 
     def inverse_backprop(
         self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, condition: tf.Tensor | None, sources: Sequence[tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         """The same through `inverse`: from `x` to `z` and the gradients there."""
-        with updates_dropped():
-            z = tf.stop_gradient(self.value(x, condition))
+        z = recomputed(self.value, x, condition)
         return z, *recomputed_vjp(self.inverse_and_log_det, z, dx, dlog_det, condition, sources)
 
     @property

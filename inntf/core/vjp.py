@@ -42,16 +42,14 @@ def recomputed_vjp(
     return tf.zeros_like(value) if d_value is None else d_value, d_sources
 
 
-@contextlib.contextmanager
-def updates_dropped() -> Iterator[None]:
-    """What a layer updates within, in a `keras.StatelessScope`, is as before afterwards: the next call draws the same again."""
+def recomputed(function: Callable, value: tf.Tensor, condition: tf.Tensor | None) -> tf.Tensor:
+    """`function(value, condition)` without gradients, and without what layers update: the next call draws the same again."""
     outer = get_stateless_scope()
     if outer is None:
-        yield
-        return
+        return tf.stop_gradient(function(value, condition))
     with keras.StatelessScope(initialize_variables=False) as scope:
         scope.state_mapping = dict(outer.state_mapping)
-        yield
+        return tf.stop_gradient(function(value, condition))
 
 
 def added(a: Gradients, b: Gradients) -> Gradients:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from recipes.attack.growth import GROWTH, growth_or_lost
 from recipes.results.cells import NOT_RUN, Cell, each, look, number
 from recipes.results.records import Record
 from recipes.results.tables import Claim, Table, claimed, claims, markdown
@@ -62,11 +63,12 @@ def _tried(records: Sequence[Record]) -> str:
 
 def _grows(model: str) -> Claim:
     def found(record: Record) -> float | None:
+        grown = record.claims.get(f"{model}: growth of the error in the bins, median")
         lost = record.claims.get(f"{model}: share of images that become not finite in their bins")
-        return math.inf if lost else record.claims.get(f"{model}: growth of the error in the bins, median")
+        return None if grown is None or lost is None else growth_or_lost(grown, lost)
 
     text = "the error in the bin grows, or is not finite"
-    return Claim(f"{_label(model)}: {text}", found, ("at least", 10), judged="median", form=".1f")
+    return Claim(f"{_label(model)}: {text}", found, ("at least", GROWTH), judged="median", form=".1f")
 
 
 def _label(model: str) -> str:

@@ -9,7 +9,7 @@ from recipes.autoencoder.reference import REFERENCES, Reference
 from recipes.common.cli import RecipeConfig
 from recipes.common.errors import UserError
 from recipes.common.numbers import tenth
-from recipes.common.ranges import BatchSize, Images, Length, Rate, Steps, Weight, Width, Within
+from recipes.common.ranges import BatchSize, Images, Length, Rate, Steps, Weight, Width, Within, check_repeats
 
 Model = Literal["inn", "inn_vae", "classic", "classic_1024", "classic_2048", "classic_deep", "free_form", "within_flow"]
 Bottleneck = Annotated[int, Within(1, 2**20)]
@@ -112,7 +112,8 @@ class Config(RecipeConfig):
         return self.log_every or tenth(steps)
 
     def check_together(self) -> None:
-        """Every model and bottleneck once; networks that the data set has."""
+        """Every model and bottleneck once; networks that the data set has; a seed for each repeat."""
+        check_repeats(self.seed, self.repeats)
         lists = {
             "--models": self.models,
             "--bottlenecks": self.bottlenecks,

@@ -16,7 +16,7 @@ from recipes.checkerboard.figures import draw, error_maps
 from recipes.checkerboard.maps import Mapper, describe, grid_axis
 from recipes.checkerboard.models import NAMES, make_flow
 from recipes.checkerboard.settings import Config
-from recipes.checkerboard.training import Likelihood, train
+from recipes.checkerboard.training import Likelihood, settings, train
 from recipes.common import files
 from recipes.common.errors import as_user_error
 from recipes.common.experiment import Findings, Run, conduct
@@ -40,7 +40,7 @@ def run(config: Config) -> dict[str, Any]:
         table=table,
         exports=[f"{NAME}_{name}" for name in names],
         batch_sizes=[config.batch_size],
-        may_change=["steps_affine", "steps_residual"],
+        may_change=["steps_affine", "steps_residual"] if config.schedule == "constant" else [],  # else the rate ends with them
     )
 
 
@@ -64,10 +64,10 @@ def work(config: Config, names: Sequence[str], run: Run) -> Findings:
                 np.savez_compressed(beside, axis=grid_axis(config.grid_step), **found)
             return {**measure(flow, found, norms, config), "history": history}
 
-        numbers[name] = run.once("models", name, mapped, again=not stored.exists())
+        target, steps = run.exports / f"{NAME}_{name}", settings(name, config)[0]
+        numbers[name] = run.once("models", name, mapped, again=not stored.exists(), steps=steps, exports=[target.name])
         maps[name] = dict(np.load(stored))
         samples[name] = flow.sample(4000, seed=config.seed).numpy()
-        target = run.exports / f"{NAME}_{name}"
         exported[target.name] = export_once(
             run.folder,
             flow,

@@ -64,7 +64,7 @@ def train(flow: Flow, name: str, config: Config, strategy: tf.distribute.Strateg
     weights, trained = flow.block.weights, flow.block.trainable_weights
     parts = {"block": flow.block, "optimizer": optimizer, "diagnose": lambda: weakest_block(flow, test)}
     watch = Watch(folder, name, weights=weights, trained=trained, look=look, remedy=remedy, **parts)
-    start = watch.restore()
+    start = watch.restore(steps)
     step_function = make_step(flow, optimizer, strategy, normed=name == "residual")
     batches = iter(strategy.experimental_distribute_dataset(data.batches(config.batch_size, config.seed, start)))
     losses: list[tf.Tensor] = []

@@ -27,6 +27,8 @@ def draw(config: Config, data: ImageData, results: dict[str, Any], pictures: dic
     heights = [0.6 + 0.24 * len(results)]
     for body in config.bodies:
         names = [name for name in results if name.startswith(body)]
+        if not names:
+            continue  # all of its trainings failed
         label = body.replace("_", ", ")
         rows.append([_curves(results, body, names, key, f"{title}\n{label}", log) for key, title, log in _CURVES])
         heights.append(2.8)

@@ -20,7 +20,7 @@ class Config(RecipeConfig):
     bodies: Annotated[tuple[Body, ...], Length(1, 4)] = ("affine_conv1x1", "affine_shuffle")
     """Couplings, and what stands between them: a learned 1x1 convolution or a fixed order of the channels."""
     regularizers: Annotated[tuple[Regularizer, ...], Length(1, 4)] = ("none", "fd", "nf", "nf_strong")
-    """fd: bi-directional finite differences; nf: the loss of a normalizing flow; nf_strong is for the first body alone."""
+    """fd: bi-directional finite differences; nf: the loss of a normalizing flow; nf_strong: of one body alone."""
     levels: Annotated[int, Within(1, 5)] = 2
     """Squeezes, each followed by steps; nothing is factored out."""
     depth: Depth = 4

@@ -36,11 +36,16 @@ def _often(record: Record) -> bool:
     return record.settings["dataset"] == "cifar10" and record.settings["every"] == 5
 
 
+def _trainings(body: str, regularizer: str) -> tuple[str, str]:
+    return f"{BODIES[body]}_none", f"{BODIES[body]}_{regularizer}"
+
+
 def _condition(body: str, regularizer: str) -> Claim:
     return Claim(
         f"{body}: condition number without a regularizer over that with {regularizer}",
         claimed(f"{BODIES[body]}, {regularizer}: condition number without it over that with it"),
         ("at least", 10),
+        of=_trainings(body, regularizer),
     )
 
 
@@ -49,6 +54,7 @@ def _accuracy(body: str, regularizer: str) -> Claim:
         f"{body}: points of accuracy lost with {regularizer}",
         claimed(f"{BODIES[body]}, {regularizer}: points of accuracy lost"),
         ("at most", 1),
+        of=_trainings(body, regularizer),
     )
 
 
@@ -77,17 +83,24 @@ PARTS = {
             "1x1: points of accuracy that a strong weight of the flow loss costs",
             claimed("affine_conv1x1: points lost with a strong weight of the flow loss"),
             ("above", 0),
+            of=_trainings("1x1", "nf_strong"),
         ),
         *(
             Claim(
                 f"{body}: memory-saving gradients with {regularizer}, degrees",
                 _angle(f"{BODIES[body]}_{regularizer}"),
                 ("at most", 1),
+                of=_trainings(body, regularizer)[1:],
             )
             for body, regularizer in PAIRS
         ),
         *(
-            Claim(f"{body}: those without a regularizer break, degrees", _angle(f"{name}_none"), ("above", 10))
+            Claim(
+                f"{body}: those without a regularizer break, degrees",
+                _angle(f"{name}_none"),
+                ("above", 10),
+                of=[f"{name}_none"],
+            )
             for body, name in BODIES.items()
         ),
         select=_main,

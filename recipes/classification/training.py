@@ -12,7 +12,7 @@ from recipes.classification.measuring import accuracy
 from recipes.classification.models import Standardization
 from recipes.classification.settings import Config
 from recipes.common.batches import batches
-from recipes.common.errors import UserError
+from recipes.common.errors import NonFiniteError
 from recipes.common.image_data import ImageData
 from recipes.common.keras_fit import fit_in_segments
 from recipes.common.run_folder import RunFolder
@@ -46,7 +46,7 @@ def train(
     except tf.errors.InvalidArgumentError as error:
         if "penalties that are not finite" not in str(error):
             raise
-        raise UserError(
+        raise NonFiniteError(
             f"{name}: its inverse was lost in training, so that the finite differences are not finite",
             remedy="Apply them more often (--every), regularize more (--coefficient-fd), or lower --rate; with another --out.",
         ) from error

@@ -20,6 +20,10 @@ class UserError(ValueError):
         super().__init__(f"{message.rstrip('.')}. {remedy}" if remedy else message)
 
 
+class NonFiniteError(UserError):
+    """A training that stopped where numbers became NaN or infinite."""
+
+
 @contextlib.contextmanager
 def as_user_error() -> Iterator[None]:
     """Turn a `ValueError` or `TypeError` of a block of code into a `UserError`.

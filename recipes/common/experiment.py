@@ -32,7 +32,16 @@ class Run:
     strategy: tf.distribute.Strategy
     exports: pathlib.Path
 
-    def once(self, part: str, name: str, make: Callable[[], Any], *, again: bool = False) -> Any:
+    def once(
+        self,
+        part: str,
+        name: str,
+        make: Callable[[], Any],
+        *,
+        again: bool = False,
+        steps: int | None = None,
+        exports: Sequence[str] = (),
+    ) -> Any:
         """What `make` returned the first time that this run, earlier parts included, asked for it: plain data, kept at once.
 
         Args:
@@ -40,11 +49,21 @@ class Run:
             name: of what is made.
             make: makes it.
             again: make it anew, whatever was kept: a file that belongs to it is gone.
+            steps: of the training it is made from; what was made after other steps is of other weights, and is made anew.
+            exports: names of the SavedModels of those weights; they are exported anew with it.
         """
-        done = self.folder.noted(part)
-        if again or name not in done:
+        done, stamps = self.folder.noted(part), self.folder.noted("measured_at")
+        of_part = stamps.get(part, {})
+        others = name in done and steps is not None and of_part.get(name, _last_step(done[name], steps)) != steps
+        if again or others or name not in done:
             done[name] = make()
-            self.folder.note_progress(**{**self.folder.progress(), part: done})
+            notes = {**self.folder.progress(), part: done}
+            if steps is not None:
+                notes["measured_at"] = {**stamps, part: {**of_part, name: steps}}
+            if others:  # in one note with the numbers: a run that is killed in between exports what it has measured
+                for what in ("exported", "exporting"):
+                    notes[what] = {key: value for key, value in self.folder.strings(what).items() if key not in exports}
+            self.folder.note_progress(**notes)
         return done[name]
 
 
@@ -129,3 +148,9 @@ def without_histories(numbers: Any) -> Any:
     if not isinstance(numbers, Mapping):
         return numbers
     return {key: without_histories(value) for key, value in numbers.items() if key != "history"}
+
+
+def _last_step(made: Any, otherwise: int) -> int:
+    """The step at which something was measured whose step was not noted: that of the last look in its history."""
+    history = made.get("history") if isinstance(made, Mapping) else None
+    return int(history[-1]["step"]) if history else otherwise

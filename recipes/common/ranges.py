@@ -101,3 +101,16 @@ def _faults(value: Any, hint: Any) -> Iterator[tuple[Any, str]]:
         yield value, "a whole number"
     elif origin is typing.Literal and value not in parts:
         yield value, f"one of {', '.join(map(str, parts))}"
+
+
+def check_repeats(seed: int, repeats: int) -> None:
+    """Every repeat must have a seed: the next one.
+
+    Raises:
+        UserError: if the last would be beyond the largest.
+    """
+    if seed + repeats - 1 > MAX_SEED:
+        raise UserError(
+            f"--seed: received {seed} for --repeats {repeats}, expected at most {MAX_SEED - repeats + 1}",
+            remedy="Each training takes the next seed.",
+        )

@@ -15,7 +15,7 @@ import tensorflow as tf
 from inntf.training import skip_nonfinite
 from recipes.common import termination
 from recipes.common.checkpoints import Checkpoints, refuse_unmoved
-from recipes.common.errors import UserError
+from recipes.common.errors import NonFiniteError, UserError
 from recipes.common.run_folder import RunFolder
 from recipes.common.tensorboard import Summaries
 
@@ -64,17 +64,30 @@ class Watch:
         self._board = Summaries(folder.logs / name)
         self._skipped = [_skipping(optimizer) for optimizer in optimizers if self._policy == "skip"]
         self._checkpoints = Checkpoints(folder, name, **parts)
-        self._spent, self._started = 0.0, time.monotonic()
+        self._spent, self._skipped_before, self._started = 0.0, 0, time.monotonic()
 
     @property
     def history(self) -> list[dict[str, float]]:
         """See the class."""
         return self._checkpoints.history
 
-    def restore(self) -> int:
-        """Step of the newest checkpoint, loaded; 0 without one.  Starts the clock."""
+    def restore(self, steps: int | None = None) -> int:
+        """Step of the newest checkpoint, loaded; 0 without one.  Starts the clock.
+
+        Args:
+            steps: that the training is to have in the end.
+
+        Raises:
+            UserError: if the checkpoint is of a later step.
+        """
         step = self._checkpoints.restore()
+        if steps is not None and step > steps:
+            raise UserError(
+                f"--resume: {self._name}: is at step {step} already, received {steps} steps, expected at least {step}",
+                remedy="Ask for as many, or start anew in another --out.",
+            )
         self._spent = float(self.history[-1].get("seconds", 0.0)) if self.history else 0.0
+        self._skipped_before = next((int(h["skipped_steps"]) for h in reversed(self.history) if "skipped_steps" in h), 0)
         self._started = time.monotonic()
         return step
 
@@ -93,7 +106,8 @@ class Watch:
         self._in_a_row = 0
         numbers = self._look(step, losses, self._board)
         if self._skipped:
-            numbers = {**numbers, "skipped_steps": sum(int(counter.numpy()) for counter in self._skipped)}
+            skipped = sum(int(counter.numpy()) for counter in self._skipped)
+            numbers = {**numbers, "skipped_steps": self._skipped_before + skipped}
         self._board.flush()
         self._checkpoints.keep(step, {**numbers, "seconds": self._spent + time.monotonic() - self._started})
 
@@ -136,11 +150,11 @@ class Watch:
             return
         told = f"{self._name}: weights became NaN or infinite before step {step}"
         if not last:
-            raise UserError(f"{told}, and there is no checkpoint before it", remedy=self._remedy)
+            raise NonFiniteError(f"{told}, and there is no checkpoint before it", remedy=self._remedy)
         told += f"; the last good checkpoint, of step {last}, was kept"
         if self._diagnose is not None:
             told += f". There {self._diagnose()}"
-        raise UserError(told, remedy=self._remedy)
+        raise NonFiniteError(told, remedy=self._remedy)
 
 
 def _skipping(optimizer: keras.optimizers.Optimizer) -> tf.Variable:

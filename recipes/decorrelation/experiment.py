@@ -73,7 +73,7 @@ def work(config: Config, run: Run) -> Findings:
             _, verdict = write_stability(board, measurer.block, measurer.watched, config.steps, **few)
             return {**found, "verdict": str(verdict), "history": history}, matrices
 
-        numbers[name], arrays[name] = kept(run, "networks", name, measured)
+        numbers[name], arrays[name] = kept(run, "networks", name, measured, steps=config.steps, exports=[NAME])
         on_the_way[name] = reconstructions_on_the_way(run.folder, name, numbers[name]["history"])
         blocks[name] = block
     best = min(blocks, key=lambda name: (not name.startswith(STABLE), numbers[name]["condition_number"]))
@@ -84,8 +84,8 @@ def work(config: Config, run: Run) -> Findings:
     return Findings({"linear": linear, "networks": numbers}, report, {NAME: where})
 
 
-def kept(run: Run, part: str, name: str, make: Callable[[], Measured]) -> Measured:
-    """Numbers and arrays that `make` measures, once a run: the arrays in a file of their own."""
+def kept(run: Run, part: str, name: str, make: Callable[[], Measured], **of: Any) -> Measured:
+    """Numbers and arrays that `make` measures, once a run and a number of steps: the arrays in a file of their own."""
     stored = run.folder.path / f"arrays_{name}.npz"
 
     def made() -> dict[str, Any]:
@@ -94,7 +94,7 @@ def kept(run: Run, part: str, name: str, make: Callable[[], Measured]) -> Measur
             np.savez_compressed(beside, **arrays)
         return numbers
 
-    numbers = run.once(part, name, made, again=not stored.exists())
+    numbers = run.once(part, name, made, again=not stored.exists(), **of)
     with np.load(stored) as file:
         return numbers, dict(file)
 

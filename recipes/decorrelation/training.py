@@ -54,7 +54,7 @@ def train(
     weights, trained = model.block.weights, model.block.trainable_weights
     parts = {"block": model.block, "optimizer": model.optimizer, "diagnose": lambda: weakest_block(model)}
     watch = Watch(folder, name, weights=weights, trained=trained, look=look, remedy=remedy, **parts)
-    start = watch.restore()
+    start = watch.restore(config.steps)
     fit_in_segments(model, name, lambda step: stream(data, config, step), start, config.steps, config.log_every, watch)
     return watch.finish()
 

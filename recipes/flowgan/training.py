@@ -76,7 +76,7 @@ def train(
     options = {"weights": gan.weights, "trained": gan.block.trainable_weights, "diagnose": lambda: weakest_block(gan, x)}
     remedy = "Lower --rate-generator, or use --architecture stable."
     watch = Watch(folder, name, look=look, remedy=remedy, **options, **parts)
-    fit_in_segments(gan, name, stream, watch.restore(), steps, config.between_looks(gan.objective), watch)
+    fit_in_segments(gan, name, stream, watch.restore(steps), steps, config.between_looks(gan.objective), watch)
     return watch.finish()
 
 

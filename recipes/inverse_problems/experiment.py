@@ -181,7 +181,7 @@ def trainings(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def tables(metrics: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Rows of each problem's table: medians over the repeats."""
+    """Rows of each problem's table: medians over the repeats, the smallest p-values."""
     return {problem: leaderboard.summarized(trainings(found)) for problem, found in metrics.items()}
 
 

@@ -114,7 +114,13 @@ def write_sampler(folder: pathlib.Path, sampler: Sampler, words: Mapping[str, An
 def card(posterior: Posterior, numbers: Mapping[str, Any], training: str, run: Run) -> dict[str, Any]:
     """What `card.json` says of a run's sampler."""
     measured = {key: value for key, value in numbers.items() if key != "history"}
-    return {**names(posterior), "training": training, "preset": run.folder.config.preset, "measured": measured}
+    return {
+        **names(posterior),
+        "training": training,
+        "chosen": "of the run's trainings that of the lowest Err_post, on the observations that measured is about",
+        "preset": run.folder.config.preset,
+        "measured": measured,
+    }
 
 
 def names(posterior: Posterior) -> dict[str, Any]:

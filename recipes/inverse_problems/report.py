@@ -75,7 +75,8 @@ def _words(config: Config, truths: Mapping[str, GroundTruth]) -> str:
     return (
         f"Preset {config.preset}: {config.simulations:,} pairs, {config.steps:,} steps of {config.batch_size}, about "
         f"{config.weights:,} weights, {config.repeats} training(s) a model from seed {config.seed} on; numbers are their "
-        "medians.  Err_post: unbiased squared MMD, x-side inverse multiquadric kernels (0.2, 0.1), (0.2, 0.5), (0.2, 2), "
+        "medians, p-values the smallest.  Err_post: unbiased squared MMD, x-side inverse multiquadric kernels (0.2, 0.1), "
+        "(0.2, 0.5), (0.2, 2), "
         f"mean over {config.observations} observations of {config.samples} samples; raw: counts not rounded.  "
         f"Ground truth: the nearest of {'; '.join(found)}."
     )

@@ -13,7 +13,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import keras
 import numpy as np
@@ -21,10 +21,11 @@ import tensorflow as tf
 import tyro
 
 from inntf.calibration import c2st
-from recipes.common import cli
+from recipes.common import cli, ranges
 from recipes.common.errors import UserError
 from recipes.common.flags import read_flags
 from recipes.common.places import prove_writable
+from recipes.common.ranges import Seed, Steps, Within
 from recipes.inverse_problems.coordinates import Coordinates
 from recipes.inverse_problems.early_stopping import Stopping, fit
 from recipes.inverse_problems.exporting import PosteriorSampler, names, write_sampler
@@ -109,7 +110,7 @@ def fit_task(
     parts = model.parts() if isinstance(model, ResampledFlow) else {method: model}
     held_out = {}
     for i, (name, part) in enumerate(parts.items()):
-        losses = fit(part, f"{task}: {name}", coordinates, train, held, how, 1000 * seed + i)
+        losses = fit(part, f"{task}: {name}", coordinates, train, held, how, (1000 * seed + i) % 2**31)
         held_out[name] = min(losses) * (model.dim_y if name.startswith("likelihood") else model.dim_x)
     powers = {}
     if isinstance(model, ResampledFlow):
@@ -141,7 +142,7 @@ def score_task(
     accuracies, seconds = {}, []
     for reference in read_reference(task, data_dir, observations):
         start = time.perf_counter()
-        samples = posterior.sample(reference.observation[None], len(reference.posterior), seed + reference.number)[0]
+        samples = posterior.sample(reference.observation[None], len(reference.posterior), (seed + reference.number) % 2**31)[0]
         seconds.append(time.perf_counter() - start)
         accuracies[reference.number] = c2st(reference.posterior, samples).accuracy
     return {"c2st": accuracies, "c2st_mean": float(np.mean(list(accuracies.values()))), "sample_seconds": seconds}
@@ -199,13 +200,13 @@ class Config:
     """Folder that holds sbibm/TASK.npz, as `python -m recipes.prepare sbibm` writes them; without, nothing is compared."""
     export_dir: pathlib.Path | None = None
     """Where the sampler goes, as TASK/VERSION; without, it is not kept."""
-    simulations: int = 30_000
+    simulations: Annotated[int, Within(10, 10**9)] = 30_000
     """The budget, held-out simulations included."""
-    seed: int = 0
+    seed: Seed = 0
     """Of simulations, weights and samples."""
-    weights: int = 120_000
+    weights: Annotated[int, Within(100, 10**8)] = 120_000
     """About how many weights the model has."""
-    steps: int = Stopping.steps
+    steps: Steps = Stopping.steps
     """The most steps of each part."""
 
 
@@ -214,6 +215,7 @@ def main(argv: Sequence[str]) -> int:
 
     def run() -> None:
         given = read_flags(Config, argv, prog="python -m recipes.inverse_problems.sbi")
+        ranges.check(given)
         if given.task not in PROBLEMS:
             raise UserError(f"received the task {given.task!r}, expected one of {', '.join(sorted(PROBLEMS))}")
         how = Stopping(steps=given.steps)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from recipes.common.cli import RecipeConfig
 from recipes.common.errors import UserError
-from recipes.common.ranges import BatchSize, Length, Rate, Steps, Within, shown
+from recipes.common.ranges import BatchSize, Length, Rate, Seed, Steps, Within, check_repeats, shown
 
 _PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 Count = Annotated[int, Within(1, 10**9)]
@@ -24,7 +24,9 @@ class Config(RecipeConfig):
     """Train every model on every problem, and compare their posteriors with the ground truth."""
 
     dataset: Literal["simulated"] = "simulated"
-    """Drawn by the seed; --data-dir is not used."""
+    """Simulated, the same pairs for every seed; --data-dir is not used."""
+    seed: Seed = 0
+    """First seed of weights, batches and samples; what is simulated does not change with it."""
     problems: Annotated[tuple[str, ...], Length(1, 8)] = ("kinematics", "ballistics")
     """Problems by name, see recipes/inverse_problems/problems; your own as module:Class."""
     methods: Annotated[tuple[str, ...], Length(1, 32)] = (*PAPER_METHODS, *TODAY)
@@ -57,7 +59,7 @@ class Config(RecipeConfig):
     """Steps between summaries and checkpoints."""
 
     def check_together(self) -> None:
-        """Names must be known and different, and the pool must hold the samples."""
+        """Names must be known and different, the pool must hold the samples, and each repeat must have a seed."""
         known = {"problems": PROBLEMS, "methods": (*PAPER_METHODS, *TODAY, *OTHERS)}
         for field, names in known.items():
             given = getattr(self, field)
@@ -71,6 +73,7 @@ class Config(RecipeConfig):
                 raise UserError(f"--{field}: received {shown(given)}, expected different names")
         if self.pool < self.samples:
             raise UserError(f"--pool: received {self.pool}, expected at least --samples {self.samples}")
+        check_repeats(self.seed, self.repeats)
 
 
 _SMOKE = Config(

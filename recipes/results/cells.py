@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 NOT_RUN = "not run"
-Cell = Callable[[Sequence[Any]], str]  # of what each run measured; `None` for one that did not
+FAILED = "failed"
+Cell = Callable[[Sequence[Any]], str]  # of what each run measured; `None` for one that did not, `FAILED` if it could not
 
 
 def number(value: Any, form: str = "2") -> str:
@@ -62,12 +63,13 @@ def each(path: str, form: str = "2", *, missing: str = "-") -> Cell:
         missing: for a value that a run which measured the row lacks.
     """
 
-    def cell(entries: Sequence[Any]) -> str:
-        return ", ".join(
-            NOT_RUN if e is None else missing if look(e, path) is None else number(look(e, path), form) for e in entries
-        )
+    def one(entry: Any) -> str:
+        if entry is None or entry == FAILED:
+            return NOT_RUN if entry is None else FAILED
+        value = look(entry, path)
+        return missing if value is None else number(value, form)
 
-    return cell
+    return lambda entries: ", ".join(map(one, entries))
 
 
 def median(path: str, form: str = "2", *, missing: str = "-") -> Cell:

@@ -35,6 +35,7 @@ class Record:
         metrics: the numbers, with as many digits as `DIGITS`.
         claims: what the run said of the papers' claims.
         origin: where the numbers are from, if not from a result.json as it is.
+        failed: trainings that stopped before their end, each with the reason.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Record:
     metrics: Mapping[str, Any]
     claims: Mapping[str, Any]
     origin: str = ""
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def compact(result: Mapping[str, Any], left_out: Collection[str] = ()) -> dict[str, Any]:
@@ -75,6 +77,7 @@ def compact(result: Mapping[str, Any], left_out: Collection[str] = ()) -> dict[s
         "finished": result["finished"],
         "metrics": _trimmed(result["metrics"], frozenset(left_out)),
         "claims": _trimmed(result["claims"], frozenset()),
+        **({"failed": result["failed"]} if result.get("failed") else {}),
     }
 
 

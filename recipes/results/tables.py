@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import operator
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from recipes.results.cells import NOT_RUN, Cell, look, number
+from recipes.results.cells import FAILED, NOT_RUN, Cell, look, number
 from recipes.results.records import Record
 
 Part = Callable[[Sequence[Record]], str]  # a placeholder's text, from the records of a recipe
@@ -59,17 +60,22 @@ class Table:
         rows = []
         if self.by_run:
             for record in chosen:
-                found = {label: look(record.metrics, path) for label, path in self.rows.items()}
+                found = {label: _of_row(record, path) for label, path in self.rows.items()}
                 rows += [[which(record, chosen), label, *self._cells([e])] for label, e in found.items() if e is not None]
             return markdown(["seed", self.label, *self.columns], rows)
         for label, path in self.rows.items():
-            rows.append([label, *self._cells([look(record.metrics, path) for record in chosen])])
+            rows.append([label, *self._cells([_of_row(record, path) for record in chosen])])
         return markdown([f"{self.label}, {seeds(chosen)}", *self.columns], rows)
 
     def _cells(self, entries: list[Any]) -> list[str]:
         if all(entry is None for entry in entries):
             return [NOT_RUN] * len(self.columns)
         return [cell(entries) for cell in self.columns.values()]
+
+
+def _of_row(record: Record, path: str) -> Any:
+    """What a run has measured of a row, or that its training failed."""
+    return FAILED if path in record.failed else look(record.metrics, path)
 
 
 _BARS: dict[str, Callable[[Any, Any], bool]] = {
@@ -89,6 +95,7 @@ class Claim:
         found: what a record shows: whether the claim holds, or a number to hold against the bar; `None` where it does not say.
         bar: such as `("at most", 3.0)`; without, `found` gives truth values.
         judged: by each run, or by the median over runs.
+        of: the trainings that it compares; a run in which one of them failed does not show it.
         form: of the numbers.
         unit: behind each number.
         remark: further words.
@@ -101,33 +108,39 @@ class Claim:
     form: str = "2"
     unit: str = ""
     remark: str = ""
+    of: Sequence[str] = ()
 
     def verdict(self, records: Sequence[Record]) -> str:
         """What the records show: "yes", "no" or "not run", with the numbers and whatever is missing."""
         values = [(record.seed, self.found(record)) for record in records]
         known = [value for _, value in values if value is not None]
-        if not known:
+        failed = [record.seed for record in records if self.found(record) is None and {*self.of} & {*record.failed}]
+        if not known and not failed:
             return NOT_RUN
-        missing = sorted(
-            {seed for seed, value in values if value is None} - {seed for seed, value in values if value is not None}
+        missing = {seed for seed, value in values if value is None} - {seed for seed, value in values if value is not None}
+        absent = "".join(
+            f"; {what} with seed {', '.join(map(str, sorted(which)))}"
+            for what, which in ((FAILED, failed), (NOT_RUN, missing - {*failed}))
+            if which
         )
-        absent = f"; {NOT_RUN} with seed {', '.join(map(str, missing))}" if missing else ""
-        return self._judge(known) + absent + (f".  {self.remark}" if self.remark else "")
+        return self._judge(known, len(failed)) + absent + (f".  {self.remark}" if self.remark else "")
 
-    def _judge(self, known: list[Any]) -> str:
+    def _judge(self, known: list[Any], failed: int) -> str:
         shown = ", ".join(number(value, self.form) + self.unit for value in known) if self.bar else ""
-        middle = self.judged == "median" and len(known) > 1
-        judged = [statistics.median(known)] if middle else known
+        worst = False if self.bar is None else math.inf if self.bar[0] in ("at most", "below") else -math.inf
+        values = [*known, *[worst] * failed]
+        middle = self.judged == "median" and len(values) > 1
+        judged = [statistics.median(values)] if middle else values
         holds = [bool(value) if self.bar is None else _BARS[self.bar[0]](value, self.bar[1]) for value in judged]
         bar = f" (bar: {self.bar[0]} {self.bar[1]:g})" if self.bar else ""
         numbers = f": {shown}{bar}" if shown else ""
         if middle:
-            return f"{'yes' if all(holds) else '**no**'}, as the median of {len(known)} runs{numbers}"
-        if len(known) == 1:
+            return f"{'yes' if all(holds) else '**no**'}, as the median of {len(values)} runs{numbers}"
+        if len(values) == 1:
             return ("yes" if holds[0] else "**no**") + numbers
         if all(holds):
-            return f"yes, each of {len(known)} runs{numbers}"
-        return f"**no**, {sum(holds)} of {len(known)} runs{numbers}"
+            return f"yes, each of {len(values)} runs{numbers}"
+        return f"**no**, {sum(holds)} of {len(values)} runs{numbers}"
 
 
 def claimed(key: str) -> Callable[[Record], Any]:

@@ -58,7 +58,7 @@ def work(config: Config, run: Run) -> Findings:
                 np.savez_compressed(beside, **measurer.pictures())
             return {**found, "history": history}
 
-        numbers[name] = run.once("variants", name, measured, again=not stored.exists())
+        numbers[name] = run.once("variants", name, measured, again=not stored.exists(), steps=config.steps, exports=[NAME])
         with np.load(stored) as file:
             pictures[name] = dict(file)
     # The last one, of the largest coefficient: a map that can be served both ways.

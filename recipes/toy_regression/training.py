@@ -44,7 +44,7 @@ def train(
     weights, trained = block.weights, block.trainable_weights
     options = {"weights": weights, "trained": trained, "diagnose": lambda: weakest_block(block, pairs[0])}
     watch = Watch(folder, name, look=look, remedy=remedy, **options, block=block, optimizer=optimizer)
-    start = watch.restore()
+    start = watch.restore(config.steps)
     step_function = make_step(block, FlowRegularizer(coefficient) if coefficient else None, optimizer, strategy, config.xla)
     batches = iter(strategy.experimental_distribute_dataset(data.full_batches(*pairs)))
     with Progress(name, config.steps, start) as bar, watch.steps():

@@ -17,8 +17,10 @@ from recipes.attack.experiment import claims, table
 from recipes.attack.models import make_flow, over_levels
 from recipes.attack.report import LABELS, draw
 from recipes.attack.settings import PRESETS
+from recipes.attack.tables import PARTS
 from recipes.common.data import load_images
 from recipes.common.errors import UserError
+from recipes.results.records import Record
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMOKE = dataclasses.replace(PRESETS["smoke"], preset="smoke")
@@ -94,6 +96,12 @@ def test_claims_are_held_against_their_bars():
         assert found["residual: attack <= truth in the balls"] == first, (key, values)
         assert found["residual: truth <= certificate in the balls"] == second, (key, values)
     assert claims({"affine_half": numbers(growth=float("inf"))})["affine_half: at least 10 times, or not finite"]
+    for lost, grown in ((0.0, "**no**: 2.0 (bar: at least 10)"), (0.125, "yes: not finite (bar: at least 10)")):
+        shown = claims({"affine_half": numbers(growth=2.0, nonfinite_share=lost)})
+        assert shown["affine_half: at least 10 times, or not finite"] is bool(lost)
+        settings = {"dataset": "cifar10", "preset": "small", "steps_affine": 3000}  # what the table of claims is about
+        record = Record("a", "attack", "python", 0, settings, "abc", {}, 60.0, "2026-01-01", {}, shown)
+        assert f"the error in the bin grows, or is not finite | {grown} |" in PARTS["claims"]([record])
     assert len(table({"affine_half": numbers(growth=float("inf"))})) == 2
 
 

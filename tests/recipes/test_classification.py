@@ -9,9 +9,11 @@ import pytest
 
 from recipes.classification import experiment, models
 from recipes.classification.settings import PRESETS
+from recipes.classification.tables import PARTS
 from recipes.common.batches import batches
 from recipes.common.data import load_images
-from recipes.common.errors import UserError
+from recipes.common.errors import NonFiniteError, UserError
+from recipes.results.records import Record
 
 
 def test_variants_and_what_they_are_made_of():
@@ -72,6 +74,34 @@ def test_claims_follow_from_the_numbers():
     assert not found["affine_shuffle, nf: memory-saving gradients within 1 degree"]
     assert found["affine_shuffle: broken (beyond 10 degrees, or not finite)"] and found["affine_shuffle: it costs accuracy"]
     assert found["at most 1.3 times at every 10th"]
+
+
+def test_the_paper_preset_trains_what_its_claims_compare():
+    names = ["_".join(pair) for pair in experiment.variants(PRESETS["paper"])]
+    assert names.count("affine_conv1x1_nf_strong") == 1 and len([name for name in names if name.endswith("_nf_strong")]) == 1
+    shown = experiment.claims(dict.fromkeys(names, classifier(10.0, 0.5, 0.5)))
+    settings = {"preset": "small", "dataset": "cifar10", "every": 10}  # what the table of claims is about
+    metrics = {name: {"angle_degrees": 0.5} for name in names}
+    record = Record("a", "classification", "python", 0, settings, "abc", {}, 60.0, "2026-01-01", metrics, shown)
+    assert "not run" not in PARTS["claims"]([record])
+
+
+@pytest.mark.slow
+def test_a_training_whose_inverse_is_lost_counts_as_failed_beside_the_others(tmp_path, monkeypatch, capsys):
+    train = experiment.train
+
+    def lost(model, name, *rest):
+        if name.endswith("_fd"):
+            raise NonFiniteError(f"{name}: its inverse was lost")
+        return train(model, name, *rest)
+
+    monkeypatch.setattr(experiment, "train", lost)
+    out = {"out": tmp_path / "run", "export_dir": tmp_path / "saved"}
+    bodies = ("affine_shuffle", "additive_shuffle")
+    result = experiment.run(dataclasses.replace(PRESETS["smoke"], preset="smoke", bodies=bodies, **out))
+    assert set(result["metrics"]) == {f"{body}_none" for body in bodies}
+    assert result["failed"] == {f"{body}_fd": f"{body}_fd: its inverse was lost" for body in bodies}
+    assert "affine_shuffle_fd: its inverse was lost It counts as failed" in capsys.readouterr().err.replace("lost.", "lost")
 
 
 def test_settings_that_contradict_each_other_are_refused():

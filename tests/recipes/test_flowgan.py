@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -63,6 +64,15 @@ def test_it_leaves_report_result_logs_and_checkpoints(smoke):
     assert list((folder / "run/logs").rglob("events.out.tfevents*"))
     assert list((folder / "run/checkpoints").rglob("*.index"))
     assert "report.png" in done.stdout
+
+
+def test_a_gradient_that_finds_half_of_the_gain_does_not_match_the_closed_form():
+    refit = {"train_before": 6.651, "train_closed_form": 6.65, "train_gradient": 6.6505, "relative_difference": 0.5}
+    for difference in (0.5, math.nan):
+        found = experiment.claims({"mle_stable": {"prior_refit": {**refit, "relative_difference": difference}}})
+        assert found["mle_stable: gradient refit within 1 % of the closed form"] is False
+    found = experiment.claims({"mle_stable": {"prior_refit": {**refit, "relative_difference": 1e-3}}})
+    assert found["mle_stable: gradient refit within 1 % of the closed form"] is True
 
 
 def test_the_saved_model_serves_images(smoke):

@@ -107,7 +107,12 @@ def test_summaries_and_claims_take_any_number(value, tmp_path):
         "reconstruction_error_after_9_passes": error,
         "condition_number": value,
         "fid": value,
-        "prior_refit": {"train_before": value, "train_closed_form": value, "train_gradient": value},
+        "prior_refit": {
+            "train_before": value,
+            "train_closed_form": value,
+            "train_gradient": value,
+            "relative_difference": value,
+        },
     }
     gan_names = ("mle_unstable", "hybrid_unstable", "adv_unstable", "mle_stable", "adv_stable")
     grid = {k: {"inside": error, "outside": error} for k in ("error", "condition_number")}

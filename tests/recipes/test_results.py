@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -89,6 +90,44 @@ def test_verdicts(values, bar, judged, expected):
     assert claim.verdict([record(seed, x=value) for seed, value in enumerate(values)]) == expected
 
 
+@pytest.mark.parametrize(
+    ("values", "bar", "judged", "expected"),
+    [
+        ([0.5, 0.6, None], ("at most", 1.0), "each", "**no**, 2 of 3 runs: 0.50, 0.60 (bar: at most 1); failed with seed 2"),
+        ([20.0, None], ("at least", 10.0), "each", "**no**, 1 of 2 runs: 20 (bar: at least 10); failed with seed 1"),
+        ([None, None], ("below", 1.0), "each", "**no**, 0 of 2 runs; failed with seed 0, 1"),
+        ([None], None, "each", "**no**; failed with seed 0"),
+        ([True, None], None, "each", "**no**, 1 of 2 runs; failed with seed 1"),
+        (
+            [9.0, 8.0, None],
+            ("at least", 5),
+            "median",
+            "yes, as the median of 3 runs: 9.0, 8.0 (bar: at least 5); failed with seed 2",
+        ),
+        (
+            [9.0, None, None],
+            ("at least", 5),
+            "median",
+            "**no**, as the median of 3 runs: 9.0 (bar: at least 5); failed with seed 1, 2",
+        ),
+    ],
+)
+def test_a_training_that_failed_does_not_show_a_claim(values, bar, judged, expected):
+    runs = [record(seed, x=value) for seed, value in enumerate(values)]
+    runs = [dataclasses.replace(r, failed={} if r.metrics["x"] is not None else {"x": "its inverse was lost"}) for r in runs]
+    assert Claim("x", measured("x"), bar, judged, of=["y", "x"]).verdict(runs) == expected
+    assert "failed" not in Claim("x", measured("x"), bar, judged, of=["y"]).verdict(runs)
+    text = Table({"X": "x", "Y": "y"}, {"value": each("")})(runs)
+    assert text.count("failed") == values.count(None) and "| Y | not run |" in text
+
+
+def test_the_kept_records_count_the_inverse_that_was_lost():
+    (lost,) = (r for r in read_records("classification") if r.failed)
+    assert lost.seed == 2 and set(lost.failed) == {"affine_conv1x1_fd"}
+    text = page.render()
+    assert "condition number without a regularizer over that with fd | **no**, 2 of 3 runs: 4.8e5, 9.7e6" in text
+
+
 def test_what_was_not_run_stands_as_such():
     table = Table({"A": "a", "B": "b"}, {"error": each("error"), "median": median("error")})
     assert "Not run" in table([])
@@ -104,7 +143,7 @@ def test_a_run_is_added_without_folders(copied, finished, tmp_path, capsys):
     assert added.command == "python -m recipes.toy_regression --seed 7 --data-dir DIR"
     assert "secret" not in (copied / f"toy_regression/{added.name}.json").read_text()
     text = (tmp_path / "README.md").read_text()
-    assert "| 7 | flow loss, 1e-6 |" in text and "0123456-dirty" in text and "each of 4 runs" in text
+    assert added.failed == {} and "| 7 | flow loss, 1e-6 |" in text and "0123456-dirty" in text and "each of 4 runs" in text
     run(Config(add=finished), copied, tmp_path / "README.md")  # the same once more
     result = json.loads((finished / "result.json").read_text())
     (finished / "result.json").write_text(json.dumps({**result, "git_commit": "another"}))

@@ -86,6 +86,15 @@ def test_the_mixture_chosen_is_the_best_on_validation_rows():
     assert str(found["components"]) == max(seen, key=seen.get) and found["test_rows"] == 50
 
 
+def test_the_model_to_serve_is_chosen_by_validation_rows():
+    looks = {"a": (3.0, 1.0, 2.0), "b": (1.0, 2.0, 1.0)}  # validation at the first and the last look, test
+    numbers = {
+        name: {"test_nats": test, "history": [{"validation_nats": first}, {"validation_nats": last}]}
+        for name, (first, last, test) in looks.items()
+    }
+    assert experiment.best_on_validation(numbers) == "b"
+
+
 def test_claims():
     good = {**summary(np.array([3.0, 4.0])), "samples_nonfinite": 0}
     angles = {**good, "samples_in_their_circle": 1.0, "jump_at_the_seam": 1e-5}

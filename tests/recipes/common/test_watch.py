@@ -1,5 +1,7 @@
 """Weights that are not finite are never kept; what happens instead is the user's choice."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -74,6 +76,15 @@ def test_skip_trains_with_the_other_batches(tmp_path):
         history, model = train(folder, bad=[1, 2, 9])
     assert [look["skipped_steps"] for look in history] == [2, 2, 3, 3, 3]
     assert int(model.optimizer.iterations) == STEPS and np.isfinite(model.get_weights()[0]).all()
+
+
+def test_skipped_steps_are_counted_over_all_parts_of_a_run(tmp_path, monkeypatch):
+    with opened(tmp_path, "skip") as folder, monkeypatch.context() as patch:
+        patch.setattr(sys.modules[__name__], "STEPS", 8)
+        assert [look["skipped_steps"] for look in train(folder, bad=[1, 5])[0]] == [1, 2]
+    with opened(tmp_path, "skip", resume=True) as folder:
+        history, _ = train(folder, bad=[1, 5, 9])
+    assert [look["skipped_steps"] for look in history] == [1, 2, 3, 3, 3]
 
 
 @pytest.mark.parametrize("policy", ["stop", "restore", "skip"])

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from recipes.common.errors import UserError
+from recipes.common.ranges import MAX_SEED
 from recipes.inverse_problems import experiment, leaderboard, problems
 from recipes.inverse_problems.methods.registry import METHODS
 from recipes.inverse_problems.settings import OTHERS, PAPER_METHODS, PRESETS, PROBLEMS, TODAY
@@ -75,6 +76,7 @@ def check_sampler(folder):
     card = json.loads((folder / "card.json").read_text())
     assert (card["name"], card["version"]) == ("inverse_kinematics", 1)
     assert card["parameters"] == ["height", "angle 1", "angle 2", "angle 3"] and card["measured"]["weights"] > 100
+    assert "lowest Err_post, on the observations that measured" in card["chosen"]
 
 
 @pytest.mark.parametrize(
@@ -84,12 +86,14 @@ def check_sampler(folder):
         ({"methods": ("nothing",)}, "--methods"),
         ({"methods": ("mdn", "mdn")}, "different names"),
         ({"pool": 10}, "--pool"),
+        ({"seed": MAX_SEED, "repeats": 2}, "--seed: received 2147483647 for --repeats 2, expected at most 2147483646"),
     ],
 )
 def test_settings_that_cannot_be(tmp_path, settings, word):
     with pytest.raises(UserError, match=word):
         experiment.run(config(tmp_path, **settings))
     assert not (tmp_path / "run").exists()
+    dataclasses.replace(PRESETS["smoke"], seed=MAX_SEED, repeats=1).check()
 
 
 def test_settings_know_every_name_without_importing_it():
@@ -135,10 +139,21 @@ def test_the_best_and_the_best_cinn_are_exported():
     assert experiment.exported_trainings("a.b:C", {"mdn-seed2": row(0.1)}) == {"inverse_a.b.C": "mdn-seed2"}
 
 
+def test_one_seed_that_is_rejected_rejects_the_model():
+    seeds = {f"cinn-seed{seed}": row(0.005, tarp_p=p) for seed, p in enumerate((0.5, 0.6, 0.001))}
+    assert not experiment.claims({"kinematics": seeds})["kinematics: cinn not rejected at 1 % by ranks, coverage, TARP"]
+
+
 def test_rows_are_medians_and_sorted():
     rows = leaderboard.summarized(
-        {"b-seed0": row(3.0, weights=5), "b-seed1": row(1.0, weights=5), "b-seed2": row(2.0, weights=6), "a-seed0": row(2.5)}
+        {
+            "b-seed0": row(3.0, weights=5),
+            "b-seed1": row(1.0, weights=5),
+            "b-seed2": row(2.0, weights=6, sbc_p=1e-4),
+            "a-seed0": row(2.5),
+        }
     )
+    assert rows["b"]["sbc_p"] == 1e-4 and rows["b"]["tarp_p"] == 0.5, "of p-values the smallest: no seed may be rejected"
     assert list(rows) == ["b", "a"] and rows["b"]["posterior"] == 2.0 and rows["b"]["weights"] == 5 and rows["b"]["seeds"] == 3
     text = leaderboard.markdown("kinematics", {"cinn": row(0.5, dim_z=None, likelihood=True)})
     assert "0.015 / 0.008" in text and "| yes |" in text and "nan" not in text

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from recipes.common.ranges import MAX_SEED
 from recipes.inverse_problems import sbi
 from recipes.inverse_problems.early_stopping import Stopping
 from recipes.inverse_problems.problems.problem import simulate
@@ -60,6 +61,22 @@ def test_without_references_nothing_is_compared(monkeypatch):
     monkeypatch.setattr(sbi, "fit", lambda *_: [1.0])
     found = sbi.run_task("gaussian_mixture", "spline_maf", simulations=100, weights=1000)
     assert "c2st" not in found and "exported" not in found and found["weights"] > 100
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--steps", "0"), ("--weights", "0"), ("--simulations", "1"), ("--seed", "-1"), ("--seed", "3000000000")],
+)
+def test_numbers_that_cannot_be_are_refused(flag, value, capsys, monkeypatch):
+    monkeypatch.setattr(sbi, "run_task", pytest.fail)
+    assert sbi.main(["slcp", "resampled", flag, value]) == 2
+    assert f"{flag}: received {value}, expected a whole number from" in capsys.readouterr().err
+
+
+def test_the_largest_seed(data_dir):
+    how = Stopping(steps=1, batch_size=8, look_every=1)
+    settings = {"simulations": 60, "weights": 500, "how": how}
+    assert sbi.run_task("gaussian_mixture", "spline_maf", data_dir, seed=MAX_SEED, **settings)["seed"] == MAX_SEED
 
 
 def test_a_task_that_is_none_and_files_that_are_missing(tmp_path, capsys):
