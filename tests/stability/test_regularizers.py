@@ -363,7 +363,9 @@ def test_directions_are_the_same_under_xla(kind):
     block, x = vectors("stored"), tf.random.stateless_normal([4, 4], [0, 1], dtype=tf.float64)
     block(x)
     for variable in block.trainable_variables:
-        variable.assign(variable + 0.3 * tf.random.stateless_normal(variable.shape, [len(variable.path), 3], dtype=variable.dtype))
+        variable.assign(
+            variable + 0.3 * tf.random.stateless_normal(variable.shape, [len(variable.path), 3], dtype=variable.dtype)
+        )
     regularizer = kind(1.0, seed=3)
     compiled = tf.function(lambda step: regularizer(block, x, step=step), jit_compile=True, autograph=False)
     for step in range(6):  # a seed that is negative after folding was another one there
