@@ -118,16 +118,21 @@ class Repeat(Composition):
             remedy = "Put it before or after the Repeat, in a Chain."
             raise ValueError(explain(self.name, received=received, expected="one that keeps the shape", remedy=remedy))
         values = template.build(static(event), self.condition_shape)
+        made = {id(v) for part in template.block._flatten_layers() for v in part._trainable_variables}
         template.stacks = [
-            self._stack(i, variable, value) for i, (variable, value) in enumerate(zip(template.variables, values, strict=True))
+            self._stack(i, variable, value, id(variable) in made)
+            for i, (variable, value) in enumerate(zip(template.variables, values, strict=True))
         ]
+        for variable, stack in zip(template.variables, template.stacks, strict=True):
+            stack.trainable = stack.trainable and variable.trainable
 
-    def _stack(self, index: int, variable: keras.Variable, value: np.ndarray) -> keras.Variable:
+    def _stack(self, index: int, variable: keras.Variable, value: np.ndarray, trainable: bool) -> keras.Variable:
+        # Keras lists weights by how they are made: what is frozen now must not change their places in files.
         return self.add_weight(
             shape=value.shape,
             dtype=variable._dtype,
             initializer=lambda shape, dtype=None: tf.constant(value, dtype),
-            trainable=variable.trainable,
+            trainable=trainable,
             autocast=variable._autocast,
             aggregation=variable.aggregation,
             regularizer=_each(variable.regularizer, tf.add_n),
