@@ -92,7 +92,7 @@ def refit_prior(
         raise ValueError(
             explain("refit_prior", received="neither or both of x and second_moment", expected="one", remedy="Pass the data.")
         )
-    if not _is_standard_normal(flow.base):
+    if not is_standard_normal(flow.base):
         raise ValueError(
             explain(
                 "refit_prior",
@@ -125,7 +125,8 @@ def refit_prior(
     return RefittedPrior(refitted, scale, gain)
 
 
-def _is_standard_normal(base: Any) -> bool:
+def is_standard_normal(base: Any) -> bool:
+    """Whether a base is the standard normal over one latent, by its log-density at normal draws, whatever its class or name."""
     if base.batch_shape.rank != 0:
         return False
     shape = base.event_shape.as_list()
@@ -133,7 +134,11 @@ def _is_standard_normal(base: Any) -> bool:
     z = tf.cast(3.0 * tf.random.stateless_normal([4, *shape], [3, 1]), base.dtype)
     normal = -0.5 * tf.reduce_sum(tf.square(z) + np.log(2 * np.pi), list(range(1, ndims + 1)))
     tolerance = 64 * tf.experimental.numpy.finfo(base.dtype.as_numpy_dtype).eps
-    return bool(tf.reduce_all(tf.abs(base.log_prob(z) - normal) <= tolerance * (1 + tf.abs(normal))))
+    try:
+        found = base.log_prob(z)
+    except tf.errors.InvalidArgumentError:  # a density that refuses what is out of its support
+        return False
+    return bool(tf.reduce_all(tf.abs(found - normal) <= tolerance * (1 + tf.abs(normal))))
 
 
 def _given_moment(flow: Flow, second: Any) -> np.ndarray:
@@ -156,7 +161,7 @@ def _second_moment(flow: Flow, x: Any, condition: Any, batch_size: int) -> np.nd
 
     forward = tf.function(latent, reduce_retracing=True, autograph=False)
     total, count = np.zeros(tuple(flow.base.event_shape)), 0
-    for part, given in _batches(x, condition, batch_size):
+    for part, given in _batches(flow, x, condition, batch_size):
         part = tf.cast(tf.convert_to_tensor(part), flow.dtype)
         given = None if given is None else tf.cast(tf.convert_to_tensor(given), flow.dtype)
         z = tf.cast(forward(part, given), tf.float64).numpy()
@@ -166,7 +171,7 @@ def _second_moment(flow: Flow, x: Any, condition: Any, batch_size: int) -> np.nd
     return total / count
 
 
-def _batches(x: Any, condition: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
+def _batches(flow: Flow, x: Any, condition: Any, batch_size: int) -> Iterator[tuple[Any, Any]]:
     if isinstance(x, tf.data.Dataset):
         for batch in x:
             # Keras reads (x, y, ...) from a dataset of tuples: the inputs may be a pair themselves.
@@ -174,11 +179,16 @@ def _batches(x: Any, condition: Any, batch_size: int) -> Iterator[tuple[Any, Any
         return
     x, condition = _pair(x, condition)
     x = x if hasattr(x, "shape") else np.asarray(x)
-    # One condition for all is broadcast by the flow.
-    rows_of_it = condition is not None and len(np.shape(condition)) > 1 and np.shape(condition)[0] == len(x)
+    rows_of_it = condition is not None and _one_for_each(flow, condition, len(x))
     for start in range(0, len(x), batch_size):
         rows = slice(start, start + batch_size)
         yield x[rows], condition[rows] if rows_of_it else condition
+
+
+def _one_for_each(flow: Flow, condition: Any, count: int) -> bool:
+    """Whether conditions go with the rows of the data: one for all is broadcast by the flow."""
+    value = flow.conditions.tensor(condition)
+    return value.shape.rank > flow.conditions.event_ndims(value) and value.shape[0] == count
 
 
 def _pair(x: Any, condition: Any) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent import futures
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
@@ -211,7 +212,7 @@ def _combine(
 ) -> JacobianExtremes:
     shrunk = _flat(ahead.jvp(_like(direction, ahead.x))).numpy()
     sound, back = np.isfinite(top), np.isfinite(stretch) & np.isfinite(shrunk).all(-1)
-    noise = _ROUNDING * float(np.finfo(ahead.value.dtype.as_numpy_dtype).eps) * np.where(sound, top, 0.0)
+    noise = _ROUNDING * float(ml_dtypes.finfo(ahead.value.dtype.as_numpy_dtype).eps) * np.where(sound, top, 0.0)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         told = 1.0 / stretch
         mismatch = np.linalg.norm(shrunk - source * told[:, None], axis=-1)

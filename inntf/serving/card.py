@@ -46,10 +46,11 @@ def make_card(
 
     Returns:
         Keys `model`, `kind`, `event_shape`, `latent_shape`, `condition_shape`, `dtype`, of an autoencoder `bottleneck`,
-        `prior_weight` and `padding_weight`, `parameters` (numbers made to be learned, frozen ones too), `trainable_parameters`
-        (those not frozen), `nonfinite_parameters`, `optimizer_steps` (`None` where the model has no optimizer, so that nothing
-        is known), `stochastic_forward`, `default_signature`, `signatures`, `training`, `certificate` (Lipschitz bounds of both
-        directions, with the reason where one is infinite), `stability`, `versions`, `created`.
+        `prior_weight` and `padding_weight`, of a model of tables `columns`, which `TableColumns` takes, `parameters` (numbers
+        made to be learned, frozen ones too), `trainable_parameters` (those not frozen), `nonfinite_parameters`,
+        `optimizer_steps` (`None` where the model has no optimizer, so that nothing is known), `stochastic_forward`,
+        `default_signature`, `signatures`, `training`, `certificate` (Lipschitz bounds of both directions, with the reason
+        where one is infinite), `stability`, `versions`, `created`.
 
     Raises:
         TypeError: if `training` holds what JSON cannot say.
@@ -71,6 +72,7 @@ def make_card(
             "latent_shape": served.z_shape,
             "condition_shape": served.condition_shape,
             **({} if served.autoencoder is None else _autoencoder(served.autoencoder)),
+            **({} if served.columns is None else served.columns.get_config()),
             "dtype": served.dtype,
             **_weights(served),
             "stochastic_forward": any(part.tags.stochastic for part in _parts(block)),

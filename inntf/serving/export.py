@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import pathlib
 import re
 import shutil
-import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -16,8 +13,10 @@ from typing import Any
 import tensorflow as tf
 
 from inntf.core.errors import explain
+from inntf.serving.batch_arguments import batch_and_condition
 from inntf.serving.card import make_card, measured_stability, write_card
 from inntf.serving.compact_graph import compact
+from inntf.serving.folder_moves import move, sweep
 from inntf.serving.rehearsal import refuse, rehearse
 from inntf.serving.served import Served
 from inntf.serving.signatures import trace
@@ -69,9 +68,12 @@ def export(
 
     The folder needs neither inntf nor TFP nor a class of yours to load.  It is written beside its place and moved there
     in one step: a reader never sees half of it, and a failure leaves nothing (a process that is killed leaves a hidden folder,
-    which an export removes a day later).  Beside `saved_model.pb` lies `card.json`,
-    which TF Serving ignores: shapes, dtypes, signatures, versions, number of parameters, how many steps the optimizer has
-    made, certified bounds, `card`, and stability measured on `batch`.
+    which an export removes a day later).  `overwrite` takes two steps, the old version away and the new one there; of a process
+    that is killed between them a hidden folder with the old version is left, which `load` reads and the next export puts back.
+
+    Beside `saved_model.pb` lies `card.json`, which TF Serving ignores: shapes, dtypes, signatures, versions, number of
+    parameters, how many steps the optimizer has made, certified bounds, `card`, and stability measured on `batch`; of a
+    `TableModel` also its columns, so that `TableColumns(card["columns"]).decode` makes a table of what `sample` gives.
 
     Args:
         model: a `Flow`, a built `Block`, or whatever holds one: `DensityModel`, `FlowGan`, `IResNetClassifier`,
@@ -81,8 +83,9 @@ def export(
         name: name of the model; its folder is then `directory/name`.
         version: positive integer; by default one more than the largest there.
         card: figures of the training for the card, plain data.
-        batch: data on which to measure reconstruction error and singular values for the card.
-        condition: condition that belongs to `batch`.
+        batch: data on which to measure reconstruction error and singular values for the card; an array, of a `TableModel`
+            also a table.
+        condition: conditions that belong to `batch`, or one for all.
         overwrite: replace an existing version in place of refusing; where it is a link, the link is replaced.
         gradients: save the gradients of blocks whose gradient is not that of their operations (residual and continuous blocks,
             not those within `Repeat`), so that a loaded model can be differentiated through them; without, a `LookupError`
@@ -100,8 +103,8 @@ def export(
         Path of the version's folder.
 
     Raises:
-        TypeError: for an object that cannot be exported; ValueError: for one that is not built, a bad name or version;
-        FileExistsError: if the version is there already; OSError: if the folder cannot be written;
+        TypeError: for an object that cannot be exported, or a batch that is no array; ValueError: for one that is not built,
+        a bad name or version; FileExistsError: if the version is there already; OSError: if the folder cannot be written;
         ExportRefusedError: after a rehearsal that went wrong, with its `report`; nothing is left of it.
 
     Source: inntf; the layout is that of TensorFlow Serving's file system source.
@@ -124,13 +127,12 @@ def export(
     for flag, value in {"overwrite": overwrite, "gradients": gradients, "force": force}.items():
         if not isinstance(value, bool):
             raise TypeError(explain("export", received=f"{flag}={value!r}", expected="True or False", remedy="Say which."))
-    if condition is not None and batch is None:
-        raise ValueError(explain("export", received="condition without batch", expected="both", remedy="Pass batch=..., too."))
+    batch, condition = batch_and_condition(model, served, batch, condition)
     stability = None if batch is None else measured_stability(served, batch, condition)
     root, signatures = trace(served, batch, condition)
     text = make_card(served, signatures, card, stability) | {"error_limit": getattr(root, "error_limit", None)}
     made = _make_folders(folder)
-    _sweep(folder)
+    sweep(folder)
     beside = folder / f".export-{uuid.uuid4().hex}"  # no integer: TF Serving does not look at it
     try:
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=gradients)
@@ -143,7 +145,7 @@ def export(
         while True:
             number = version or newest_version(folder) + 1
             write_card(beside, {"name": folder.name, "version": number, **text, "rehearsal": rehearsal, "size_bytes": size})
-            if _move(beside, folder / str(number), overwrite):
+            if move(beside, folder / str(number), overwrite):
                 return folder / str(number)
             if version is not None:
                 _refuse_existing(folder / str(number))
@@ -223,43 +225,9 @@ def _make_folders(folder: pathlib.Path) -> list[pathlib.Path]:
     return missing
 
 
-def _sweep(folder: pathlib.Path) -> None:
-    """Remove what processes that were killed more than a day ago left half-written."""
-    for left in folder.glob(".export-*"):
-        with contextlib.suppress(OSError):  # another export sweeps, too
-            if time.time() - left.stat().st_mtime > 86400:
-                shutil.rmtree(left)
-
-
 def _remove_empty(folders: list[pathlib.Path]) -> None:
     for folder in folders:
         try:
             folder.rmdir()
         except OSError:  # someone else has put something there, or it was never made
             return
-
-
-def _move(source: pathlib.Path, target: pathlib.Path, overwrite: bool) -> bool:
-    """Rename a folder; False if the target is there and must stay."""
-    if target.exists() or target.is_symlink():  # a link that leads nowhere is in the way, too
-        if not overwrite:
-            return False
-        old = target.with_name(f".old-{uuid.uuid4().hex}")
-        target.rename(old)
-        try:
-            source.rename(target)
-        except BaseException:
-            old.rename(target)
-            raise
-        if old.is_symlink():  # what it leads to is another's
-            old.unlink()
-        else:
-            shutil.rmtree(old)
-        return True
-    try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another export was faster
-            return False
-        raise
-    return True

@@ -5,46 +5,60 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.python.convert_phase import ConverterError
+from tensorflow.lite.tools import flatbuffer_utils
 
 TITLE, SUFFIX = "LiteRT", ".tflite"
 FAULTS = (ValueError, RuntimeError, ConverterError)
 
 
-def convert(frozen: Any, name: str) -> bytes:
+def convert(frozen: Any, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
     """The file's content.
 
     Args:
         frozen: a concrete function without variables: of others the converter makes a file that computes something else.
-        name: of the function; not kept.
+        name: of the signature.
+        inputs: names of its inputs, in order.
+        outputs: names of its outputs, in order.
     """
-    del name
     with _quiet():
-        return tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
+        content = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
+    return _named(content, name, inputs, outputs)
 
 
-def runner(content: bytes) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """A function of one input that runs the file, its outputs in their order."""
+def _named(content: bytes, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """With a signature, and its names for the tensors: the converter writes one for SavedModels alone, in another order."""
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    graph = model.subgraphs[0]
+
+    def entries(names: Sequence[str], places: Sequence[int]) -> list[Any]:
+        found = []
+        for key, place in zip(names, places, strict=True):
+            graph.tensors[place].name = key
+            found.append(schema.TensorMapT(name=key, tensorIndex=int(place)))
+        return found
+
+    results = entries(outputs, graph.outputs)  # before the inputs, whose names stay where an output is one of them
+    signature = schema.SignatureDefT(inputs=entries(inputs, graph.inputs), outputs=results, signatureKey=name)
+    model.signatureDefs = [signature]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def runner(content: bytes) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """A function of one input that runs the file, its outputs by name."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise ImportError("LiteRT: ai-edge-litert is missing. pip install inntf[portable]") from error
-    interpreter = Interpreter(model_content=content)
-    entry, outputs = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()
-
-    def run(x: np.ndarray) -> list[np.ndarray]:
-        interpreter.resize_tensor_input(entry, x.shape)
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(entry, x)
-        interpreter.invoke()
-        return [interpreter.get_tensor(output["index"]) for output in outputs]
-
-    return run
+    run = Interpreter(model_content=content).get_signature_runner()
+    (key,) = run.get_input_details()
+    return lambda x: run(**{key: x})
 
 
 def operation(message: str) -> str:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from inntf.core.errors import explain
 from inntf.serving.card import read_card
 from inntf.serving.export import versions
+from inntf.serving.folder_moves import set_aside, version_of
 from inntf.serving.graph_operations import fault_of_graph
 
 
@@ -79,7 +80,7 @@ class ServedModel:
             remedy = "Nothing of it was run. Load it with trusted=True if you trust its maker."
             raise ValueError(explain(f"{path}", received=fault, expected="a model that only calculates", remedy=remedy))
         self.path = path
-        self.version = int(path.name) if path.name.isdigit() else 0
+        self.version = version_of(path)
         self.card = read_card(path)
         self._loaded = tf.saved_model.load(str(path))  # keeps the variables alive
         self.signatures = dict(self._loaded.signatures)
@@ -203,14 +204,15 @@ def load(directory: str | os.PathLike[str], version: int | None = None, *, trust
         raise _missing(f"{folder}, which is no folder", "the folder of an exported model", "Check the path.")
     if version is None and _holds_model(folder):
         return ServedModel(folder, trusted=trusted)
-    found = [v for v in versions(folder) if _holds_model(_version_folder(folder, v))]
+    places = {**set_aside(folder), **{v: _version_folder(folder, v) for v in versions(folder)}}
+    found = sorted(v for v, place in places.items() if _holds_model(place))
     if not found:
         raise _missing(
             f"{folder}, which holds no version", "folders 1, 2, ... with a saved_model.pb", "Export a model there first."
         )
     if version is not None and version not in found:
         raise _missing(f"version={version}", f"one of {', '.join(map(str, found))} in {folder}", "Leave it out for the newest.")
-    return ServedModel(_version_folder(folder, found[-1] if version is None else version), trusted=trusted)
+    return ServedModel(places[found[-1] if version is None else version], trusted=trusted)
 
 
 def _version_folder(folder: pathlib.Path, version: int) -> pathlib.Path:

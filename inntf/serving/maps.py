@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from inntf.core import Block
 from inntf.core.shapes import built_shape
+from inntf.models.negative_log_prob import at_least_float32
 from inntf.serving.served import Served
 from inntf.stability.block_functions import split_at_rounding
 
@@ -78,7 +79,7 @@ def given(condition: tf.Tensor | None) -> tuple[tf.Tensor, ...]:
 
 def _leading(served: Served, blocks: Sequence[Block]) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     def lead(x: tf.Tensor, condition: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        log_det = tf.zeros(tf.shape(x)[:1], x.dtype)
+        log_det = tf.zeros(tf.shape(x)[:1], at_least_float32(x.dtype))
         for block in blocks:
             x, more = block.forward_and_log_det(x, served.embed(condition))
             log_det += more

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,23 +24,28 @@ class _NoRuntimeError(Exception):
 FAULTS = (ValueError, RuntimeError, KeyError, AttributeError, TypeError, _NoRuntimeError)
 
 
-def convert(frozen: Any, name: str) -> bytes:
+def convert(frozen: Any, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
     """The file's content.
 
     Args:
         frozen: a concrete function without variables.
         name: of the graph.
+        inputs: names of its inputs, in order.
+        outputs: names of its outputs, in order.
     """
     try:
         from tf2onnx import convert as converter
     except ImportError as error:
         raise ImportError("ONNX: tf2onnx is missing. pip install inntf[portable]") from error
-    inputs, outputs = [t.name for t in frozen.inputs], [t.name for t in frozen.outputs]
+    given, made = [t.name for t in frozen.inputs], [t.name for t in frozen.outputs]
+    names = dict(zip((*given, *made), (*inputs, *outputs), strict=True))
     definition = frozen.graph.as_graph_def()
     _without_erfc(definition)
     _without_log1p(definition)
     with _quiet():
-        found, _ = converter.from_graph_def(definition, name=name, input_names=inputs, output_names=outputs, opset=OPSET)
+        found, _ = converter.from_graph_def(
+            definition, name=name, input_names=given, output_names=made, opset=OPSET, tensors_to_rename=names
+        )
     return found.SerializeToString()
 
 
@@ -78,8 +83,8 @@ def _without_log1p(definition: Any) -> None:
         node.input[:] = [names["log"], names["rest"]]
 
 
-def runner(content: bytes) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """A function of one input that runs the file, its outputs in their order."""
+def runner(content: bytes) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """A function of one input that runs the file, its outputs by name."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -90,8 +95,8 @@ def runner(content: bytes) -> Callable[[np.ndarray], list[np.ndarray]]:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its classes are those of a compiled module, which share no base
         raise _NoRuntimeError(str(error)) from error
-    key = session.get_inputs()[0].name
-    return lambda x: session.run(None, {key: x})
+    key, outputs = session.get_inputs()[0].name, [one.name for one in session.get_outputs()]
+    return lambda x: dict(zip(outputs, session.run(outputs, {key: x}), strict=True))
 
 
 def operation(message: str) -> str:

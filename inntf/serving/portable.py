@@ -18,6 +18,7 @@ from inntf.compose.backprop import backprop_mode
 from inntf.core.errors import explain
 from inntf.core.straight_line import straight_line
 from inntf.models.flow import Flow
+from inntf.models.prior_refit import is_standard_normal
 from inntf.serving import litert, onnx
 from inntf.serving.autoencoder_signatures import autoencoder_functions
 from inntf.serving.maps import Maps, given
@@ -50,11 +51,13 @@ def export_portable(
 
     Of a classifier there is `classify`, too, of an autoencoder `encode` and `decode`.
 
-    Inputs and outputs are those of the signatures of `export`, the batch size free.  Loops of a known length (a `Repeat`, the
-    sequential direction of autoregressive blocks) are written out.  Every file is run in the other runtime, on batches of one
-    and of five, and compared with the model; nothing is written if one of them cannot be converted or is off by more than 1e-5
-    of the largest number of an output (where above 1).  What iterates until it is accurate (residual and continuous blocks) is
-    refused with the operation that cannot be converted.
+    Inputs and outputs have the names and the order of the signatures of `export` (`x` to `z` and `log_det`, and so on), the
+    batch size free.  In LiteRT they also are those of a signature with the function's name, for `get_signature_runner`.
+
+    Loops of a known length (a `Repeat`, the sequential direction of autoregressive blocks) are written out.  Every file is
+    run in the other runtime, on batches of one and of five, and compared with the model; nothing is written if one of them
+    cannot be converted or is off by more than 1e-5 of the largest number of an output (where above 1).  What iterates until
+    it is accurate (residual and continuous blocks) is refused with the operation that cannot be converted.
 
     Args:
         model: as for `export`, without a condition.
@@ -88,17 +91,18 @@ def export_portable(
     if unknown := [name for name in chosen if name not in known]:
         raise _refused(f"functions={unknown}", f"some of {', '.join(known)}")
     runtime = TARGETS[target]
-    files = {name: _converted(runtime, name, known[name].traced(), known["inverse"]) for name in chosen}
+    files = {name: _converted(runtime, name, known[name], known["inverse"]) for name in chosen}
     folder = pathlib.Path(directory).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     return {name: _write(folder / f"{name}{runtime.SUFFIX}", content) for name, content in files.items()}
 
 
 class _WhenAsked:
-    """A concrete function that is traced when it is first asked for."""
+    """A concrete function that is traced when it is first asked for; `reference` is what a file of it is compared with."""
 
     def __init__(self, trace: Callable[[], Any]):
         self._trace, self._traced = trace, None
+        self.reference: Callable[..., Any] = self
 
     def traced(self) -> Any:
         """The concrete function."""
@@ -121,6 +125,7 @@ def _functions(served: Served) -> dict[str, _WhenAsked]:
     if served.flow is not None:
         x_spec = tf.TensorSpec([None, *served.x_shape], served.dtype, "x")
         found["log_prob"] = make("log_prob", _log_prob(served.flow, maps), x_spec)
+        found["log_prob"].reference = functools.partial(_own_log_prob, served.flow)
     if served.classifier is not None:
         found["classify"] = classify_function(served, served.classifier, make)
     if served.autoencoder is not None:
@@ -130,22 +135,32 @@ def _functions(served: Served) -> dict[str, _WhenAsked]:
 
 
 def _log_prob(flow: Flow, maps: Maps) -> Callable[..., dict[str, tf.Tensor]]:
-    base = flow.base
+    base, normal = flow.base, is_standard_normal(flow.base)
 
     def log_prob(x: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         found = maps.forward(x, *given(condition))
         z = found["z"]
-        if base.name == "standard_normal":  # in plain operations: not all of TFP's can be converted
+        if normal:  # in plain operations: not all of TFP's can be converted
             axes = list(range(1, z.shape.rank))
             prior = -0.5 * tf.reduce_sum(z * z, axes) - 0.5 * flow.dim * math.log(2 * math.pi)
         else:
             prior = base.log_prob(z)
-        return {"log_prob": prior + tf.cast(found["log_det"], prior.dtype)}
+        return _density(flow, prior + tf.cast(found["log_det"], prior.dtype))
 
     return log_prob
 
 
-def _converted(runtime: Any, name: str, function: Any, inverse: _WhenAsked) -> bytes:
+def _own_log_prob(flow: Flow, x: tf.Tensor) -> dict[str, tf.Tensor]:
+    return _density(flow, flow.log_prob(x))
+
+
+def _density(flow: Flow, log_prob: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {"log_prob": log_prob, "bits_per_dim": -log_prob / tf.cast(flow.dim * math.log(2.0), log_prob.dtype)}
+
+
+def _converted(runtime: Any, name: str, asked: _WhenAsked, inverse: _WhenAsked) -> bytes:
+    function = asked.traced()
+    outputs = list(function.structured_outputs)
     try:
         frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     except ValueError as error:  # it makes a constant of a variable that is assigned, too
@@ -155,15 +170,17 @@ def _converted(runtime: Any, name: str, function: Any, inverse: _WhenAsked) -> b
     if loop := next((op.type for op in frozen.graph.get_operations() if op.type in _LOOPS), None):
         raise _lacks(runtime, name, f"{loop}, a loop that goes on until a number is accurate")
     try:
-        content = runtime.convert(static_graph(frozen), name)
+        flat = dict(zip(sorted(outputs), frozen.outputs, strict=True))  # TensorFlow's order
+        plain = static_graph(frozen, [flat[key] for key in outputs])
+        content = runtime.convert(plain, name, [_spec(function).name], outputs)
         run = runtime.runner(content)
     except runtime.FAULTS as error:
         raise _lacks(runtime, name, runtime.operation(str(error))) from error
-    outputs = [key for key, _ in sorted(function.structured_outputs.items())]
     for rows in ROWS:
-        x, wanted = _compared_at(function, inverse, rows)
-        for key, value in zip(outputs, run(x), strict=True):
-            off = _difference(wanted[key].numpy(), value)
+        x, wanted = _compared_at(asked, inverse, rows)
+        found = run(x)
+        for key in outputs:
+            off = _difference(wanted[key].numpy(), found[key])
             if not off <= TOLERANCE:
                 raise NotPortableError(
                     explain(
@@ -176,18 +193,22 @@ def _converted(runtime: Any, name: str, function: Any, inverse: _WhenAsked) -> b
     return content
 
 
-def _compared_at(function: Any, inverse: _WhenAsked, rows: int) -> tuple[np.ndarray, dict[str, tf.Tensor]]:
+def _compared_at(asked: _WhenAsked, inverse: _WhenAsked, rows: int) -> tuple[np.ndarray, dict[str, tf.Tensor]]:
     """Inputs, and what the model makes of them: normal numbers, or what the inverse makes of such where data have bounds."""
-    x = _normal(function, rows)
+    x = _normal(asked.traced(), rows)
     try:
-        return x, function(tf.constant(x))
-    except tf.errors.InvalidArgumentError:
+        return x, asked.reference(tf.constant(x))
+    except (tf.errors.InvalidArgumentError, ValueError):  # of graphs, and of eager blocks
         x = inverse(tf.constant(_normal(inverse.traced(), rows)))["x"].numpy()
-        return x, function(tf.constant(x))
+        return x, asked.reference(tf.constant(x))
+
+
+def _spec(function: Any) -> tf.TensorSpec:
+    return tf.nest.flatten(function.structured_input_signature)[0]
 
 
 def _normal(function: Any, rows: int) -> np.ndarray:
-    of = function.inputs[0]
+    of = _spec(function)
     return np.random.default_rng(rows).normal(size=(rows, *of.shape[1:])).astype(of.dtype.as_numpy_dtype)
 
 

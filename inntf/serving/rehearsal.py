@@ -11,9 +11,11 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from typing import IO, Any
 
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
@@ -123,7 +125,8 @@ def _tried(
     """Run the signatures in the other process and report; of one that ends or fails there is the fault alone."""
     with tempfile.TemporaryDirectory(prefix="inntf-rehearsal-") as folder:
         there = {"model": str(path.absolute()), "inputs": f"{folder}/inputs.npz", "outputs": f"{folder}/outputs.npz"}
-        np.savez(there["inputs"], **inputs)
+        wide = {key: value.astype(np.float32) for key, value in inputs.items() if value.dtype == ml_dtypes.bfloat16}
+        np.savez(there["inputs"], **{**inputs, **wide})
         answer = _stage.perform(there)
         if "error" in answer:
             return {"faults": [f"it does not run in another process ({answer['error']})"]}
@@ -137,7 +140,7 @@ def _report(
     faults, differences = [], {}
     for key, here in wanted.items():
         differences[key] = _difference(here, outputs[key])
-        if not differences[key] <= _COARSER.get(key, _SAME):
+        if not differences[key] <= _COARSER.get(key, max(_SAME, 4 * _rounding(here.dtype))):
             faults.append(f"{key} differs in another process, by {differences[key]:.2g} of its largest number")
     found: dict[str, Any] = {
         "rows": 0 if data is None else len(data),
@@ -157,6 +160,10 @@ def _report(
             lost = int(np.sum(errors > TOLERANCE))
             faults.append(f"its inverse loses up to {worst:.2g} of the input, at {lost} of {len(data)} samples")
     return {**found, "faults": faults}
+
+
+def _rounding(dtype: np.dtype) -> float:
+    return 0.0 if dtype.kind in "biu" else float(ml_dtypes.finfo(dtype).eps)
 
 
 def _round_trip(x: np.ndarray, back: np.ndarray) -> np.ndarray:
@@ -231,9 +238,14 @@ class _Stage:
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
         self._owner = 0
+        self._turn = threading.Lock()
 
     def perform(self, request: Mapping[str, str]) -> dict[str, Any]:
-        """Its answer to a request."""
+        """Its answer to a request; exports in other threads wait for their turn."""
+        with self._turn:
+            return self._answer(request)
+
+    def _answer(self, request: Mapping[str, str]) -> dict[str, Any]:
         process = self._started()
         try:
             requests, answers = _pipes(process)

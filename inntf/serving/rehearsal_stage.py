@@ -24,18 +24,23 @@ def perform(request: dict[str, str]) -> dict[str, Any]:
         inputs = dict(file)
 
     def given(name: str) -> dict[str, Any]:
-        return {key.split("/")[1]: tf.constant(value) for key, value in inputs.items() if key.split("/")[0] == name}
+        specs = model.signatures[name].structured_input_signature[1]  # a file of numpy's knows no bfloat16
+        of_it = {key.split("/")[1]: value for key, value in inputs.items() if key.split("/")[0] == name}
+        return {key: tf.cast(value, specs[key].dtype) for key, value in of_it.items()}
+
+    def kept(value: Any) -> Any:
+        return (tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value).numpy()
 
     outputs: dict[str, Any] = {}
     signatures = {name: model.signatures[name] for name in sorted(model.signatures) if name != "serving_default"}
     for name, function in signatures.items():
         for output, value in function(**given(name)).items():
-            outputs[f"{name}/{output}"] = value.numpy()
+            outputs[f"{name}/{output}"] = kept(value)
     if {"forward", "inverse"} <= set(signatures):
         z = signatures["forward"](**given("forward"))["z"].numpy()
         whole = np.isfinite(z).reshape(len(z), -1).all(1)  # a signature refuses the others
         z[~whole] = 0.0
-        back = signatures["inverse"](**{**given("inverse"), "z": tf.constant(z)})["x"].numpy()
+        back = kept(signatures["inverse"](**{**given("inverse"), "z": tf.constant(z)})["x"])
         back[~whole] = np.nan
         outputs["back"] = back
     np.savez(request["outputs"], **outputs)

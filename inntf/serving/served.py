@@ -17,6 +17,7 @@ from inntf.core.shapes import Shape, built_shape
 from inntf.models.flow import Flow
 from inntf.models.invertible_autoencoder import InnAutoencoder
 from inntf.models.invertible_classifier import IResNetClassifier
+from inntf.models.tables import TableColumns, TableModel
 from inntf.stability.find_block import find_subject
 
 
@@ -34,6 +35,7 @@ class Served:
         condition_shape: shape of one condition as the caller passes it, before a condition network.
         kind: name of the model's class.
         name: the model's own name.
+        columns: of a table, where that is what the model knows the density of.
         steps: how many steps the model's optimizer has made; `None` where there is no optimizer to ask.
     """
 
@@ -45,6 +47,7 @@ class Served:
     condition_shape: Shape | None
     kind: str
     name: str
+    columns: TableColumns | None
     steps: int | None
 
     @classmethod
@@ -91,6 +94,7 @@ class Served:
             _condition_shape(block, flow),
             type(model).__name__,
             str(getattr(model, "name", None) or type(model).__name__),
+            model.columns if isinstance(model, TableModel) else None,
             _steps(model),
         )
 

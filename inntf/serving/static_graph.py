@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 
-def static_graph(frozen: Any) -> Any:
+def static_graph(frozen: Any, outputs: Sequence[tf.Tensor] | None = None) -> Any:
     """The same function, each `Reshape` by a constant, one in front of every convolution, and nothing that only compares.
 
     What a converter reads of a shape is worked out from constants alone: of `reshape(x, [batch, 4, 4, 2])` it knows nothing,
@@ -16,6 +17,7 @@ def static_graph(frozen: Any) -> Any:
 
     Args:
         frozen: a concrete function without variables, whose nodes are not inlined loops.
+        outputs: those of it that the other one has, in this order; all in theirs by default.
 
     Returns:
         Another concrete function.
@@ -40,8 +42,8 @@ def static_graph(frozen: Any) -> Any:
             made[-1].attr["Tshape"].type = tf.int32.as_datatype_enum
             node.input[0] = made[-1].name
     definition.node.extend(made)
-    inputs, outputs = [t.name for t in frozen.inputs], [t.name for t in frozen.outputs]
-    return _pruned(definition, inputs, outputs)
+    results = frozen.outputs if outputs is None else outputs
+    return _pruned(definition, [t.name for t in frozen.inputs], [t.name for t in results])
 
 
 def _pruned(definition: Any, inputs: list[str], outputs: list[str]) -> Any:

@@ -57,7 +57,8 @@ class ObservedModel(ServedModel):
             if tf.executing_eagerly():
                 arrays = {key: value.numpy() for key, value in found.items()}
                 self._duration.record(time.perf_counter() - begin, labels)
-                rows = len(next(iter(arrays.values())))
+                leading = 2 if name == "sample" and values.get("condition") is not None else 1  # so many for each condition
+                rows = math.prod(next(iter(arrays.values())).shape[:leading])
                 self._samples.add(rows, labels)
                 span.set_attribute("inntf.samples", rows)
                 if name == "score":

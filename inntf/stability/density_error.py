@@ -49,7 +49,7 @@ def log_density(model: Any, block: Block, z: tf.Tensor, log_det: tf.Tensor) -> n
     A base of the model's own is evaluated in its own dtype, the standard normal in that of `z`.
     """
     subject = find_subject(model)
-    default = isinstance(subject, Block) or subject.base.name == "standard_normal"
+    default = isinstance(subject, Block) or subject.parameters.get("base") is None
     base = standard_normal(known_sizes(block._z_event_shape), z.dtype) if default else subject.base
     batch = base.batch_shape.as_list() or []
     shaped = tf.reshape(z, [-1, *batch, *known_sizes(block._z_event_shape)]) if batch else z

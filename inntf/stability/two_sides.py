@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
@@ -159,7 +160,7 @@ def worst_column(x: tf.Tensor, back: tf.Tensor) -> tuple[int, ErrorSummary]:
     with np.errstate(over="ignore", invalid="ignore"):
         error = np.square(back.numpy().astype(np.float64) - wide)
         error = np.sqrt(error.mean(tuple(range(1, error.ndim - 1))))
-    scaled = error / spreads(wide, float(np.finfo(x.dtype.as_numpy_dtype).eps))
+    scaled = error / spreads(wide, float(ml_dtypes.finfo(x.dtype.as_numpy_dtype).eps))
     found = [summarize(column) for column in scaled.T]
     worst = max(range(len(found)), key=lambda j: found[j].p99)
     return worst, found[worst]

@@ -90,6 +90,17 @@ def test_one_condition_for_all_and_images():
     assert gain == pytest.approx(fit.gain, abs=1e-2)
 
 
+def test_numbers_of_classes_go_with_their_rows():
+    flow = real_nvp(event_shape=2, depth=2, hidden=(8,), condition_shape=(), condition_network=keras.layers.Embedding(3, 4))
+    rng = np.random.default_rng(1)
+    for v in flow.block.trainable_variables:
+        v.assign_add(0.2 * rng.normal(size=v.shape))
+    y = np.arange(300) % 3
+    fit = refit_prior(flow, X, y)
+    np.testing.assert_allclose(fit.scale, refit_prior(flow, X, y, batch_size=300).scale, rtol=1e-5)
+    assert refit_prior(flow, X, 2).gain == pytest.approx(refit_prior(flow, X, np.full(300, 2)).gain, abs=1e-5)
+
+
 def test_latents_that_do_not_vary_gain_what_is_said():
     flow = Flow(Rescale(1.0), event_shape=(2,))
     x = np.stack([np.zeros(50), RNG.normal(size=50)], 1).astype("f4")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import pathlib
 import sys
 import threading
 import time
@@ -15,7 +17,7 @@ import tensorflow as tf
 from inntf.blocks import AffineCoupling
 from inntf.serving import export, load, read_card
 from inntf.serving import export as export_function
-from inntf.serving.export import _move
+from inntf.serving.folder_moves import move, sweep
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ def test_a_failed_replacement_keeps_the_old(tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "mark").touch()
     with pytest.raises(FileNotFoundError):
-        _move(tmp_path / "not there", tmp_path / "1", overwrite=True)
+        move(tmp_path / "not there", tmp_path / "1", overwrite=True)
     assert (tmp_path / "1" / "mark").exists() and os.listdir(tmp_path) == ["1"]
 
 
@@ -100,7 +102,7 @@ def test_exports_at_once_get_versions_of_their_own(tmp_path):
         source.mkdir()
         (source / "mark").write_text(source.name)
     moved = []
-    threads = [threading.Thread(target=lambda s=s: moved.append(_move(s, tmp_path / "1", overwrite=False))) for s in sources]
+    threads = [threading.Thread(target=lambda s=s: moved.append(move(s, tmp_path / "1", overwrite=False))) for s in sources]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -168,6 +170,61 @@ def test_what_a_killed_export_left_is_removed_a_day_later(block, tmp_path, quick
         os.utime(tmp_path / f".export-{name}", (time.time() - age,) * 2)
     export(block, tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".export-young", "1"]
+
+
+def killed_between_two_renames(folder, monkeypatch):
+    """A process that ends there undoes nothing: neither may the exception that stands for it."""
+    rename, count = pathlib.Path.rename, itertools.count()
+
+    def once(self, target):
+        if next(count):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "rename", once)
+        with pytest.raises(KeyboardInterrupt):
+            move(folder / "new", folder / "7", overwrite=True)
+
+
+def test_a_version_that_was_being_replaced_as_the_process_was_killed_is_loaded_and_put_back(block, tmp_path, monkeypatch):
+    (export(block, tmp_path, version=7) / "mark").touch()
+    killed_between_two_renames(tmp_path, monkeypatch)
+    (aside,) = os.listdir(tmp_path)
+    assert aside.startswith(".old-7-")
+    model = load(tmp_path)
+    assert model.version == load(tmp_path, version=7).version == 7 and model.path.name == aside
+    model.forward([[0.0, 0.0]])
+    assert export(block, tmp_path).name == "8" and sorted(os.listdir(tmp_path)) == ["7", "8"]
+    assert (tmp_path / "7" / "mark").exists()
+
+
+def test_what_has_been_replaced_is_swept_and_versions_set_aside_are_not_lost_to_a_race(block, tmp_path, quick):
+    for name in ("1", f".old-1-{0:032x}", f".old-2-{0:032x}", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mark").write_text(name)
+    sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["1", "2", "new"] and (tmp_path / "1" / "mark").read_text() == "1"
+    # Another export sweeps between the two renames: the old version is back, and is replaced all the same.
+    rename, swept = pathlib.Path.rename, []
+
+    def with_a_sweep(self, target):
+        if self.name == "new" and not swept:
+            swept.append(True)
+            sweep(tmp_path)
+        return rename(self, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pathlib.Path, "rename", with_a_sweep)
+        assert move(tmp_path / "new", tmp_path / "2", overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == ["1", "2"] and (tmp_path / "2" / "mark").read_text() == "new"
+
+
+@pytest.mark.parametrize("batch", [tf.data.Dataset.range(4), {"x": [1.0]}, ["a"], 1.0], ids=["dataset", "dict", "text", "one"])
+def test_a_batch_that_is_no_array_is_refused_at_once(batch, block, tmp_path):
+    with pytest.raises(TypeError, match=r"export: received batch of type \w+, expected numbers.*next\(iter\(dataset\)\)"):
+        export(block, tmp_path / "a", batch=batch)
+    assert os.listdir(tmp_path) == []
 
 
 def test_figures_that_are_no_data(block, tmp_path, quick):

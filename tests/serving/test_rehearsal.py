@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import sys
 
@@ -67,6 +68,14 @@ def test_every_kind_of_model_is_tried(kind, tmp_path):
     assert report["rows"] == (3 if kind == "few rows" else 8)
 
 
+def test_one_condition_stands_for_the_whole_batch(tmp_path):
+    flow = real_nvp(event_shape=3, depth=2, hidden=(8,), condition_shape=2)
+    card = read_card(export(flow, tmp_path, batch=X, condition=np.ones(2)))
+    assert card["rehearsal"]["faults"] == [] and card["rehearsal"]["rows"] == 8 and card["stability"]["samples"] == 20
+    with pytest.raises(ValueError, match="3 conditions for 20 samples, expected a condition for each"):
+        export(flow, tmp_path, batch=X, condition=np.ones((3, 2)))
+
+
 def test_what_cannot_be_loaded_elsewhere_is_refused(tmp_path, monkeypatch):
     damaged = lambda folder: (folder / "saved_model.pb").write_text("no model")  # noqa: E731
     monkeypatch.setattr(sys.modules["inntf.serving.export"], "compact", damaged)
@@ -81,6 +90,15 @@ def test_a_process_that_dies_is_told_and_another_one_starts(tmp_path):
     there.wait()
     assert export(real_nvp(event_shape=3, depth=1, hidden=(4,)), tmp_path).exists()
     assert "error" in _stage.perform({"model": str(tmp_path / "none"), "inputs": "", "outputs": ""})
+
+
+def test_exports_in_threads_get_their_own_answers():
+    def ask(i):
+        return _stage.perform({"model": f"none-{i}", "inputs": "", "outputs": ""})["error"]
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for i, answer in enumerate(pool.map(ask, range(40))):
+            assert f"none-{i}" + os.sep in answer
 
 
 def test_numbers_that_differ_are_named():

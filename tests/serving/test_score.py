@@ -119,6 +119,17 @@ def test_rounding_to_levels_hides_no_error():
     np.testing.assert_allclose(after["inverse_lipschitz"], 2 * np.exp(25.0), rtol=0.05)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_flows_of_sixteen_bits_are_served(dtype, tmp_path):
+    keras.utils.set_random_seed(0)
+    flow = shaken(real_nvp(event_shape=2, depth=1, hidden=(8,), dtype=dtype))
+    x = RNG.normal(size=(9, 2)).astype("float32")
+    served = load(path := export(flow, tmp_path))
+    np.testing.assert_allclose(served.log_prob(x), flow.log_prob(x), rtol=0.02)
+    assert served.score(x).log_prob.dtype == flow.log_prob(x).dtype
+    assert read_card(path)["rehearsal"]["faults"] == [] and read_card(path)["dtype"] == dtype
+
+
 def test_images_and_empty_batches():
     flow = shaken(glow(event_shape=(4, 4, 2), levels=2, depth=1, hidden=4))
     x = RNG.normal(size=(3, 4, 4, 2)).astype("float32")

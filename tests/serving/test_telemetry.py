@@ -62,6 +62,16 @@ def test_scores_tell_what_is_untrusted_and_how_the_inverse_drifts(heard):
     assert spans.get_finished_spans()[-1].attributes["inntf.samples.untrusted"] == untrusted
 
 
+def test_samples_for_several_conditions_are_all_counted(tmp_path):
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    flow = real_nvp(event_shape=2, depth=1, hidden=(4,), condition_shape=3)
+    reader = InMemoryMetricReader()
+    meter = metrics_sdk.MeterProvider(metric_readers=[reader]).get_meter("test")
+    observe(load(export(flow, tmp_path)), meter=meter).sample(3, condition=np.zeros([64, 3]))
+    assert points(reader)["inntf.samples"][0].value == 192
+
+
 def test_refused_requests_end_their_span_as_errors_and_graphs_pass_through(heard):
     model, served, x, _, spans = heard
     with pytest.raises(tf.errors.InvalidArgumentError):

@@ -137,6 +137,7 @@ def _column(one: Any) -> Column:
     if isinstance(one, Column):
         return one
     given = {**one, "labels": tuple(one["labels"])}
+    given |= {end: float(one[end]) for end in ("low", "high") if end in one}  # JSON says infinity in words
     if given.pop("cut", 0.0):  # of files before 0.1.0, whose flow turned angles on a line
         name, remedy = f"column {given['name']!r}", "Fit the table anew: its flow is another one now."
         raise ValueError(explain(name, received="an angle that was cut", expected="one on its circle", remedy=remedy))

@@ -66,8 +66,11 @@ class TableModel(DensityModel):
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:  # type: ignore[override]
         """Keras' `fit`, of a table; `validation_data` may be a table, too."""
-        if is_table(kwargs.get("validation_data")):
-            kwargs["validation_data"] = (self.encoded(kwargs["validation_data"]),)
+        held = kwargs.get("validation_data")
+        if is_table(held):
+            kwargs["validation_data"] = (self.encoded(held),)
+        elif isinstance(held, tuple | list) and held:  # Keras' own form
+            kwargs["validation_data"] = (self.encoded(held[0]), *held[1:])
         return super().fit(self.encoded(x), *args, **kwargs)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -9,8 +9,8 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from inntf.models import TableModel, table_flow
-from inntf.serving import export, load
+from inntf.models import TableColumns, TableModel, table_flow
+from inntf.serving import export, load, read_card
 from inntf.stability.block_functions import split_at_rounding
 
 
@@ -107,6 +107,27 @@ def test_it_is_served(fitted, tmp_path):
     served = load(tmp_path / "model")
     x = fitted.columns.encode(rows(16, 2)).astype(np.float32)
     assert np.isfinite(served.log_prob(x)).all()
+
+
+def test_a_served_sample_is_read_by_the_card_alone(tmp_path):
+    given = {"height": np.array([170.0, 180.0, 165.0]), "n": np.array([3, 9, 5]), "sort": np.array(["a", "b", "c"])}
+    model = table_flow(given, depth=1, hidden=(4,), seed=0).initialize(given)
+    card = read_card(path := export(model, tmp_path, batch=given))
+    assert card["rehearsal"]["rows"] == 3 and card["stability"]["samples"] == 3  # of the table
+    assert [(one["name"], one["kind"]) for one in card["columns"]][2] == ("sort", "categorical")
+    assert card["columns"][2]["labels"] == ["a", "b", "c"]
+    columns = TableColumns(card["columns"])
+    assert str(columns) == str(model.columns)
+    found, wanted = columns.decode(load(path).sample(5, seed=1)), model.sample(5, seed=1)
+    for name in given:
+        assert found[name].dtype == wanted[name].dtype
+        np.testing.assert_array_equal(found[name], wanted[name])
+
+
+def test_validation_tables_in_the_form_of_keras(fitted):
+    for given in (rows(32, 1), (rows(32, 1),), [rows(32, 1)]):
+        history = fitted.fit(rows(64), epochs=1, verbose=0, validation_data=given).history
+        assert np.isfinite(history["val_loss"]).all()
 
 
 def test_one_pass_both_ways_by_couplings():
