@@ -63,6 +63,7 @@ class Blockwise(Block):
         places = _checked_columns(self.name, columns, len(blocks))
         self._arguments.update(columns=[list(part) for part in places])
         self.blocks = blocks
+        self._arguments["blocks"] = self.blocks  # which may be added to
         object.__setattr__(self, "columns", places)
         order = np.concatenate([np.asarray(part, np.int32) for part in places])
         object.__setattr__(self, "_order", order)

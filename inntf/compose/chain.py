@@ -59,6 +59,7 @@ class Chain(Composition, BlocksInTurn):
             kwargs["dtype"] = widest_policy(blocks)
         super().__init__(**kwargs)
         self.blocks = blocks
+        self._arguments["blocks"] = self.blocks  # which may be added to
         declared = blocks[0]._event_ndims or (blocks[0].default_event_ndims if blocks[0].default_event_ndims != 1 else None)
         if self._event_ndims is None and declared is not None:
             self._event_ndims = self._forward_min_event_ndims = declared

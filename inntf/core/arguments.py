@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import math
@@ -12,12 +13,17 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
+from inntf.core.errors import explain
+
 Limit = float  # in an annotation: a number that may be infinite, which is to say no limit
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def bound_arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of a constructor call by name, defaults included; a call that does not fit is left to fail in `__init__`."""
+    """Arguments of a constructor call by name, defaults included; a call that does not fit is left to fail in `__init__`.
+
+    Lists and dictionaries are copied: the caller's may change afterwards.
+    """
     signature = _signature(cls.__init__)  # type: ignore[misc]
     try:
         bound = signature.bind(None, *args, **kwargs)
@@ -31,7 +37,32 @@ def bound_arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str,
             out.update(value)
         elif kind is not inspect.Parameter.VAR_POSITIONAL:  # such as the `*args` of `object.__init__`
             out[name] = value
-    return out
+    return {name: copy.copy(value) if type(value) in (list, dict) else value for name, value in out.items()}
+
+
+def unnamed_arguments(cls: type, args: tuple) -> bool:
+    """Whether arguments of a constructor call have no names (`*args`), so that no configuration can hold them."""
+    if not args or cls.__init__ is object.__init__:  # type: ignore[misc]
+        return False
+    kinds = [p.kind for p in _signature(cls.__init__).parameters.values()][1:]  # type: ignore[misc]
+    named = sum(kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds)
+    return inspect.Parameter.VAR_POSITIONAL in kinds and len(args) > named
+
+
+def refuse_unnamed(subject: str) -> None:
+    """Say of an object with `unnamed_arguments` that it cannot be saved or copied.
+
+    Raises:
+        TypeError: always.
+    """
+    raise TypeError(
+        explain(
+            subject,
+            received="positional arguments without names (*args)",
+            expected="named arguments, which can be saved and copied",
+            remedy="Name them in __init__, or define get_config and from_config.",
+        )
+    )
 
 
 def check_types(cls_or_function: Any, arguments: Mapping[str, Any], subject: str) -> None:

@@ -9,6 +9,7 @@ from tensorflow_probability.python.bijectors.bijector import UNSPECIFIED
 from tensorflow_probability.python.internal import cache_util
 
 from inntf.core import checks, configuration
+from inntf.core.arguments import refuse_unnamed
 from inntf.core.freezing import freeze_alike
 
 
@@ -37,6 +38,8 @@ class BijectorSide:
         Raises:
             ValueError: if an override changes the shapes of the weights; TypeError: if it is no argument.
         """
+        if self._has_unnamed:
+            refuse_unnamed(f"{self.name}.copy")
         new = type(self)(**{**configuration.clone(dict(self._arguments)), "name": self.name, **overrides})
         if "trainable" not in overrides:
             freeze_alike(new, self)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from inntf.core import boxes, built_shapes, checks, local_maps, shapes
-from inntf.core.arguments import bound_arguments, check_types
+from inntf.core.arguments import bound_arguments, check_types, unnamed_arguments
 from inntf.core.bijector_side import BijectorSide
 from inntf.core.bounds import LipschitzBounds, unknown
 from inntf.core.jacobian_products import JacobianProducts
@@ -89,7 +89,7 @@ class Block(KerasSide, BijectorSide, JacobianProducts, Values, keras.layers.Laye
         block = super().__new__(cls, *args, **kwargs)
         arguments = bound_arguments(cls, args, kwargs)
         check_types(cls, arguments, cls.__name__)
-        object.__setattr__(block, "_arguments", arguments)
+        vars(block).update(_arguments=arguments, _has_unnamed=unnamed_arguments(cls, args))  # out of sight of trackers
         return block
 
     def __init__(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import keras
 import numpy as np
 
-from inntf.core.arguments import bound_arguments, typed
+from inntf.core.arguments import bound_arguments, refuse_unnamed, typed, unnamed_arguments
 from inntf.core.configuration import deserialize
-from inntf.core.errors import explain
 
 
 class Configured:
@@ -27,10 +25,8 @@ class Configured:
     def __new__(cls, *args: Any, **kwargs: Any) -> Configured:
         """Record the arguments."""
         made = super().__new__(cls)
-        kinds = [p.kind for p in inspect.signature(cls.__init__).parameters.values()]
         object.__setattr__(made, "_recorded", bound_arguments(cls, args, kwargs))
-        unnamed = bool(args) and cls.__init__ is not object.__init__ and inspect.Parameter.VAR_POSITIONAL in kinds
-        object.__setattr__(made, "_has_unnamed", unnamed)
+        object.__setattr__(made, "_has_unnamed", unnamed_arguments(cls, args))
         return made
 
     def _arguments(self) -> dict[str, Any]:
@@ -43,14 +39,7 @@ class Configured:
             TypeError: for a class that takes `*args`: they have no names.
         """
         if self._has_unnamed:
-            raise TypeError(
-                explain(
-                    type(self).__name__,
-                    received="positional arguments without names (*args)",
-                    expected="named arguments, which can be saved",
-                    remedy="Name them in __init__, or define get_config and from_config.",
-                )
-            )
+            refuse_unnamed(type(self).__name__)
         return {k: _plain(v) for k, v in self._arguments().items()}
 
     @classmethod

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from inntf.core import checks, configuration, shapes
+from inntf.core.arguments import refuse_unnamed
 from inntf.core.checkpointing import Checkpointed
 from inntf.core.tfp_bridge import is_tfp, tfb
 
@@ -50,7 +51,13 @@ class KerasSide(Checkpointed):
         return {**keras.layers.Layer.get_config(self), **configuration.serialize(self.config_arguments())}
 
     def config_arguments(self) -> dict[str, Any]:
-        """What `get_config` serializes; a block that has turned a function into a layer puts the layer here."""
+        """What `get_config` serializes; a block that has turned a function into a layer puts the layer here.
+
+        Raises:
+            TypeError: for a block that was made with `*args`: they have no names.
+        """
+        if self._has_unnamed:
+            refuse_unnamed(self.name)
         return dict(self._arguments)
 
     @classmethod
