@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -97,8 +98,15 @@ class Chain(Composition, BlocksInTurn):
         return len(self.blocks)
 
     def __getitem__(self, index: int | slice) -> Block:
-        """A block, or a chain of some of them that shares their weights."""
-        return Chain(self.blocks[index]) if isinstance(index, slice) else self.blocks[index]
+        """A block, or a chain of some of them that shares their weights and backpropagates alike."""
+        if not isinstance(index, slice):
+            return self.blocks[index]
+        way = dataclasses.asdict(self.backprop)
+        part = Chain(self.blocks[index], backprop=way.pop("mode"), **way)
+        event, conditions = part.blocks[0].event_shape, (block.condition_shape for block in part.blocks)
+        if event is not None and all(block.built for block in part.blocks):
+            part.ensure_built(event, next((shape for shape in conditions if shape is not None), None))
+        return part
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self.blocks)

@@ -36,6 +36,9 @@ class Composition(Block):
         on_drift: `"recompute"` the segment from its checkpoint, so that the gradient is right; `"raise"` (under XLA, which
             has no errors, the gradients become NaN) or `"warn"` (not under XLA).
         kwargs: as in `Block`.
+
+    Losses that layers inside make as they compute (`activity_regularizer`, `add_loss`) reach Keras from a `Chain` with
+    `backprop="stored"` alone; elsewhere a warning says that they do not.  Regularizers of weights work everywhere.
     """
 
     def __init__(

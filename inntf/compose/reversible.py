@@ -12,6 +12,7 @@ from tensorflow.python.eager import record
 
 from inntf.compose.backprop import Backprop
 from inntf.compose.drift import DriftGuard, fingerprint, fingerprint_drift
+from inntf.compose.lost_losses import warn_of_lost_losses
 from inntf.compose.shared_states import shares_states
 from inntf.core import Block
 from inntf.core.vjp import call_context, recomputed_vjp, within
@@ -86,6 +87,7 @@ def run(
             new = [scope.get_current_value(v) for v in states]
             updated[:] = [j for j, v in enumerate(states) if new[j] is not scope.given[id(v)]]
             log_det = tf.add_n(log_dets)
+        warn_of_lost_losses(scope, steps[0].block.name)
         ids = {id(states[j]) for j in updated}
         mixed = [shares_states(step.block, ids) for step in steps]
 
@@ -130,7 +132,7 @@ def run(
 
 class _Scope(keras.StatelessScope):
     def __init__(self, mapping: Sequence[tuple]):
-        super().__init__(mapping, initialize_variables=False)
+        super().__init__(mapping, collect_losses=True, initialize_variables=False)
         self.given = dict(self.state_mapping)
 
 

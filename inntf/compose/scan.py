@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from tensorflow.python.eager import record
 
+from inntf.compose.lost_losses import warn_of_lost_losses
 from inntf.compose.packing import Packing
 from inntf.compose.stacking import Template
 from inntf.core.straight_line import is_straight_line
@@ -59,6 +60,7 @@ class Scan:
             before = dict(scope.state_mapping)
             out, log_det = self.apply(value, condition)
             now = [scope.get_current_value(v) for v in variables]
+        warn_of_lost_losses(scope, self.template.block.name)
         self.updated.update(g for g in self.states for j in self.packing.groups[g] if now[j] is not before[id(variables[j])])
         out.set_shape(value.shape)
         return out, log_det, [self.packing.row(g, now) for g in self.states]

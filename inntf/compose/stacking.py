@@ -48,7 +48,8 @@ class Template:
 
     def scope(self, slices: Sequence[tf.Tensor]) -> keras.StatelessScope:
         """Within it the template computes with these slices in place of its variables."""
-        return keras.StatelessScope(list(zip(self.variables, slices, strict=True)), initialize_variables=False)
+        given = list(zip(self.variables, slices, strict=True))
+        return keras.StatelessScope(given, collect_losses=True, initialize_variables=False)
 
     def states(self) -> list[int]:
         """Positions of the variables that a layer may update as it computes."""
