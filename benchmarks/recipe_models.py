@@ -163,12 +163,14 @@ def _iresnet(config: Any, folder: pathlib.Path) -> _Made:
             yield f"toys_{toy}_{name}", _compiled(model.initialize(x)), model.block, x
     if not {"density", "classify"} & set(found):
         return
-    data = load_images(config.dataset, config.data_dir).halvable(config.levels)
+    images = load_images(config.dataset, config.data_dir)
+    data = images.halvable(config.levels)
     for name in found.get("density", {}):
         weights = found["density"]["residual"]["weights"] if name != "residual" else None
         model = DensityModel(models.make_image_flow(name, config, data.shape, weights))
         x = models.dequantized(tf.constant(data.test[:64]), tf.constant([config.seed, -1]))
         yield f"density_{name}", _compiled(model.initialize(x)), model.block, x
+    data = images.halvable(len(config.blocks) - 1 + config.squeeze_first)
     for name, numbers in found.get("classify", {}).items():
         if numbers["coefficient"] is not None:  # the unconstrained twin has no inverse
             classifier = models.make_classifier(config, data.shape, data.classes, numbers["coefficient"])
