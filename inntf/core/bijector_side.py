@@ -10,6 +10,7 @@ from tensorflow_probability.python.internal import cache_util
 
 from inntf.core import checks, configuration
 from inntf.core.arguments import refuse_unnamed
+from inntf.core.errors import explain
 from inntf.core.freezing import freeze_alike
 
 
@@ -35,12 +36,15 @@ class BijectorSide:
     def copy(self, **overrides: Any) -> Any:
         """A new, independent block with the same configuration, changed by `overrides`, and the same weights.
 
+        Blocks and layers that stand in two places of it (tied weights) are one in the copy too.
+
         Raises:
             ValueError: if an override changes the shapes of the weights; TypeError: if it is no argument.
         """
         if self._has_unnamed:
             refuse_unnamed(f"{self.name}.copy")
-        new = type(self)(**{**configuration.clone(dict(self._arguments)), "name": self.name, **overrides})
+        arguments = configuration.clone(dict(self._arguments), configuration.memo_of_copy())
+        new = type(self)(**{**arguments, "name": self.name, **overrides})
         if "trainable" not in overrides:
             freeze_alike(new, self)
         if not self.built:
@@ -48,6 +52,16 @@ class BijectorSide:
         new.ensure_built(self._x_event_shape, self._condition_event_shape)
         mine, theirs = self.get_weights(), new.get_weights()
         if [w.shape for w in mine] != [w.shape for w in theirs]:
+            if not set(overrides) - {"name"}:
+                raise ValueError(
+                    explain(
+                        f"{self.name}.copy",
+                        received=f"{len(theirs)} weights of a block made of the same arguments, of other shapes or number",
+                        expected=f"{len(mine)}, as the original has",
+                        remedy="What arguments share inside of them is made for each: let them share one block or layer, "
+                        "which is copied once.",
+                    )
+                )
             raise ValueError(
                 f"{self.name}.copy: the overrides {sorted(overrides)} change the shapes of the weights, so the weights "
                 "cannot be kept. Make a new block instead."
@@ -59,8 +73,7 @@ class BijectorSide:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """As `copy()`: of its own weights, and no part of a cache."""
-        memo[id(self)] = new = self.copy()
-        return new
+        return configuration.copied(self, memo)
 
     def __hash__(self) -> int:
         return id(self)
@@ -82,16 +95,17 @@ class BijectorSide:
 
     def forward(self, x: Any, condition: Any = None, name: str = "forward", **kwargs: Any) -> tf.Tensor:
         """Data to latent, without the log-determinant.  Cached by TFP: the same tensor gives the same object."""
-        return super().forward(checks.as_tensor(self, x), name=name, **_condition(condition), **kwargs)
+        return super().forward(checks.as_tensor(self, x), name=name, **_condition(self, condition), **kwargs)
 
     def inverse(self, z: Any, condition: Any = None, name: str = "inverse", **kwargs: Any) -> tf.Tensor:
         """Latent to data, without the log-determinant.  Cached by TFP: the same tensor gives the same object."""
-        return super().inverse(checks.as_tensor(self, z), name=name, **_condition(condition), **kwargs)
+        return super().inverse(checks.as_tensor(self, z), name=name, **_condition(self, condition), **kwargs)
 
     def forward_log_det_jacobian(
         self, x: Any, event_ndims: Any = None, name: str = "forward_log_det_jacobian", **kwargs: Any
     ) -> tf.Tensor:
         """`log|det dz/dx|`; TFP's name.  `event_ndims` beyond the block's own sums over the extra dimensions."""
+        kwargs |= _condition(self, kwargs.pop("condition", None))
         x = self._prepared(x, event_ndims, kwargs.get("condition"), forward=True)
         return super().forward_log_det_jacobian(x, event_ndims, name=name, **kwargs)
 
@@ -99,6 +113,7 @@ class BijectorSide:
         self, z: Any, event_ndims: Any = None, name: str = "inverse_log_det_jacobian", **kwargs: Any
     ) -> tf.Tensor:
         """`log|det dx/dz|`; TFP's name.  `event_ndims` beyond the block's own sums over the extra dimensions."""
+        kwargs |= _condition(self, kwargs.pop("condition", None))
         z = self._prepared(z, event_ndims, kwargs.get("condition"), forward=False)
         return super().inverse_log_det_jacobian(z, event_ndims, name=name, **kwargs)
 
@@ -109,7 +124,7 @@ class BijectorSide:
             ndims = tf.get_static_value(event_ndims) if event_ndims is not None else None
             if self._event_ndims is None and ndims is not None:
                 self._event_ndims = int(ndims) - (0 if forward else self.inverse_event_ndims_offset)
-            self._build_from(value, None if condition is None else checks.as_tensor(self, condition), forward)
+            self._build_from(value, condition, forward)
         return value
 
     def _forward_pair(self, x: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
@@ -139,5 +154,8 @@ class BijectorSide:
         return attributes["ildj"]
 
 
-def _condition(condition: Any) -> dict[str, Any]:
-    return {} if condition is None else {"condition": condition}
+def _condition(block: Any, condition: Any) -> dict[str, Any]:
+    # TFP's cache knows conditions by identity: only a tensor made here and now says what an array or a variable holds.
+    if condition is None:
+        return {}
+    return {"condition": checks.as_tensor(block, condition) if block.uses_condition else condition}

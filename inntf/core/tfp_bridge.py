@@ -20,12 +20,14 @@ class LiveVariables(collections.abc.Mapping):
     """A mapping, always current, from keys to the `tf.Variable`s of a Keras layer.
 
     `tf.Module` collects leaves from `vars(obj)` and knows `tf.Variable` only; a Keras variable holds one.
-    `tf.nest` flattens this mapping whenever it is asked, so variables made later are seen as well.
+    `tf.nest` flattens this mapping whenever it is asked, so variables made later are seen as well: it reads the keys, and then
+    each value, which is that of the last look at the keys, so that the layer is walked once.
     Variables of frozen layers are left out: their `tf.Variable` still calls itself trainable.
     """
 
     def __init__(self, layer: keras.layers.Layer):
         self._layer = layer
+        self._seen: dict[str, tf.Variable] = {}
 
     def _current(self) -> dict[str, tf.Variable]:
         frozen = {id(v) for v in _frozen(self._layer)}
@@ -33,10 +35,12 @@ class LiveVariables(collections.abc.Mapping):
         return {f"{i:05d}": getattr(v, "_value", v) for i, v in pairs}
 
     def __getitem__(self, key: str) -> tf.Variable:
-        return self._current()[key]
+        seen = self._seen
+        return seen[key] if key in seen else self._current()[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._current())
+        self._seen = seen = self._current()
+        return iter(seen)
 
     def __len__(self) -> int:
         return len(self._current())

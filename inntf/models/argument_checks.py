@@ -64,6 +64,38 @@ def condition_shape(who: str, value: Any, network: keras.layers.Layer | None) ->
     return tuple(None if given is None else size for given, size in zip(sizes, closed, strict=True))
 
 
+def network_of_conditions(who: str, network: keras.layers.Layer | None, block: Block) -> None:
+    """A flow's network needs a block that reads what it makes: one built without a condition takes none later.
+
+    Raises:
+        ValueError: for a block that does not.
+    """
+    if network is None or not block.built or block.condition_shape is not None:
+        return
+    if block.uses_condition:
+        raise network_without_shape(who, network)
+    received, expected = f"condition_network={network!r}", f"a block that reads conditions, which {block.name} does not"
+    raise ValueError(explain(who, received=received, expected=expected, remedy="Leave the network out."))
+
+
+def network_without_shape(who: str, network: keras.layers.Layer) -> ValueError:
+    """The error for a network whose conditions have no shape where a block is built."""
+    received = f"condition_network={network!r}, and a block built without a condition"
+    expected = "the shape of one condition before the block is built"
+    remedy = "Pass condition_shape=(dim,), or what the network takes, where you make the flow."
+    return ValueError(explain(who, received=received, expected=expected, remedy=remedy))
+
+
+def ignored(who: str, other: str, name: str, value: Any, why: str) -> None:
+    """An argument that another one leaves without effect must not be given.
+
+    Raises:
+        ValueError: if it is.
+    """
+    if value is not None:
+        raise _refused(who, f"{other} and {name}", value, f"one of them: {why}", f"Leave {name} out.")
+
+
 def count(who: str, name: str, value: Any, least: int = 1, remedy: str = "Count whole ones.") -> int:
     """A whole number of at least `least`."""
     number = _integer(value)

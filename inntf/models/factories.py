@@ -92,6 +92,8 @@ def real_nvp(
     check.backprop("real_nvp", backprop)
     check.seed("real_nvp", seed)
     check.activation("real_nvp", activation)
+    if additive:
+        check.ignored("real_nvp", "additive=True", "scale", scale, "additive couplings have none")
     coupling = _coupling("real_nvp", additive, scale, ExpScale(2.0))
     (size,) = event_shape
     if size < 2:
@@ -109,7 +111,8 @@ def real_nvp(
 
     def step(i: int) -> Chain:
         seen = BEND if heavy_tails else None
-        net = MLP(hidden, activation=activation, input_bound=seen, bounded_inputs=size // 2, dtype=dtype)
+        among = size // 2 if heavy_tails else None
+        net = MLP(hidden, activation=activation, input_bound=seen, bounded_inputs=among, dtype=dtype)
         return Chain(
             [*([ActNorm(dtype=dtype)] if actnorm else []), mix(i), coupling(conditioner=net, dtype=dtype)], dtype=dtype
         )
@@ -162,7 +165,7 @@ def glow(
         max_log_scale: bound on the ActNorms' log-scale.
         factor_out: whether half of the channels leave after each level but the last.
         priors: `"learned"` or `"fixed"`, see `Multiscale`.
-        conditioner: makes a conditioner from its number of output channels, in place of the default ConvNet.
+        conditioner: a function that makes a conditioner from its number of output channels, in place of the default ConvNet.
         repeat: scan over the steps of a level (`Repeat`), so that tracing time does not grow with depth; `False` unrolls them,
             as layers that `update_norms` or a callback must find by themselves need it.
         condition_shape: shape of a condition (vector or image), if there is one.
@@ -202,6 +205,17 @@ def glow(
     check.squeezes("glow", event_shape, levels, preprocessing)
     if max_log_scale is not None:
         check.number("glow", "max_log_scale", max_log_scale, 0.0)
+    if additive:
+        check.ignored("glow", "additive=True", "scale", scale, "additive couplings have none")
+    if not actnorm:
+        check.ignored("glow", "actnorm=False", "max_log_scale", max_log_scale, "it bounds the ActNorms")
+    if condition_network is not None and condition_shape is None:
+        raise check.network_without_shape("glow", condition_network)
+    check.layer_maker("glow", "conditioner", conditioner)
+    if isinstance(conditioner, keras.layers.Layer):  # callable, but one network for all steps
+        remedy = "For example conditioner=lambda channels: inntf.nets.ConvNet(64)."
+        received, expected = f"conditioner={conditioner!r}", "a function that makes a Keras layer, called for each step"
+        raise TypeError(explain("glow", received=received, expected=expected, remedy=remedy))
     coupling = _coupling("glow", additive, scale, SigmoidScale())
 
     def mix(i: int) -> Block:

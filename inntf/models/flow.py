@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import math
 from typing import Any
 
@@ -19,7 +18,7 @@ from inntf.core.checkpointing import load_waiting
 from inntf.core.errors import explain
 from inntf.core.shapes import Shape, leading_shape, static
 from inntf.core.tfp_bridge import LiveVariables
-from inntf.models import argument_checks, flow_shapes
+from inntf.models import argument_checks, base_copies, flow_shapes
 from inntf.models.conditioned_flow import ConditionedFlow
 from inntf.models.conditions import Conditions
 from inntf.models.flow_checkpoints import CheckpointedFlow
@@ -46,7 +45,7 @@ class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
 
     Raises:
         TypeError: if `block` is no `Block`, or the base over several events or another dtype; ValueError: if the latent shape
-            is not known, or the base does not fit it.
+            is not known, the base does not fit it, or the block was built without the conditions of the network.
 
     Source: Papamakarios et al., "Normalizing Flows for Probabilistic Modeling and Inference" (2021), eq. 6.
 
@@ -114,6 +113,7 @@ class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
             )
         if event_shape is not None:
             block.ensure_built(event_shape, conditions.embedded_shape)
+        argument_checks.network_of_conditions(name, condition_network, block)
         if base is None:
             latent = static(block._forward_event_shape(tf.TensorShape(block.event_shape)))
             base = flow_shapes.standard_normal(latent, block.variable_dtype)
@@ -278,16 +278,15 @@ class Flow(TrackedByKeras, FlowSampling, CheckpointedFlow, tfd.Distribution):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Flow:
         """A flow of its own weights; `copy()` shares them, as TFP's does."""
-        parts = dict(self.parameters)
-        network = self._network
-        parts["block"], parts["base"] = (copy.deepcopy(parts[key], memo) for key in ("block", "base"))
+        parts, network = dict(self.parameters), self._network
+        parts["block"], parts["base"] = copy.deepcopy(parts["block"], memo), base_copies.copied(parts["base"], memo)
         parts["condition_network"] = None if network is None else memo.setdefault(id(network), configuration.twin(network))
         memo[id(self)] = new = type(self)(**parts)
         return new
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """To bytes and back through the constructor; Keras writes the block and the network."""
-        return functools.partial(type(self), **dict(self.parameters)), ()
+        """To bytes and back through the constructor; Keras writes the block and the network, `base_copies` the base."""
+        return base_copies.unpickled, (type(self), self.parameters | {"base": base_copies.pickled(self.parameters["base"])})
 
     def initialize(self, x: Any, condition: Any = None) -> Flow:
         """Data-dependent initialization of the block on a batch; returns self."""

@@ -124,11 +124,12 @@ def residual_flow(
         check.number("residual_flow", "tolerance", tolerance, 0.0)
     _check(len(event), log_det, levels, unsqueezed, factor_out)
     check.squeezes("residual_flow", event, levels, preprocessing)
-    if levels and condition_shape is not None:
+    if levels and (condition_shape is not None or condition_network is not None):
+        given = {"condition_shape": condition_shape, "condition_network": condition_network, "levels": levels}
         raise ValueError(
             explain(
                 "residual_flow",
-                received=f"condition_shape={condition_shape!r} and levels={levels}",
+                received=" and ".join(f"{key}={value!r}" for key, value in given.items() if value is not None),
                 expected="a condition without levels: a squeeze changes the shape that it would be joined to",
                 remedy="Use glow, whose condition_network makes feature maps level by level.",
             )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from inntf.core.arguments import typed
 from inntf.core.checkpointing import Checkpointed
@@ -63,7 +64,8 @@ class ConvNet(FollowsOwner, Checkpointed, keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.kernel_sizes = tuple(kernel_sizes)
-        self.hidden = (hidden,) * (len(self.kernel_sizes) - 1) if isinstance(hidden, int) else tuple(hidden)
+        inner = len(self.kernel_sizes) - 1
+        self.hidden = (int(hidden),) * inner if isinstance(hidden, int | np.integer) else tuple(int(n) for n in hidden)
         if len(self.hidden) + 1 != len(self.kernel_sizes):
             raise ValueError(
                 f"ConvNet: received {len(self.hidden)} hidden layers and {len(self.kernel_sizes)} kernel sizes, expected one "

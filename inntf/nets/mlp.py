@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from inntf.core.arguments import typed
+from inntf.core.errors import explain
 from inntf.nets.activations import quick
 from inntf.nets.angle_features import AngleFeatures, checked_angles
 from inntf.nets.clip import Clip, checked_input_bound
@@ -28,13 +30,13 @@ class MLP(FollowsOwner, LayersInTurn):
         zero_last: whether the last layer starts at zero; otherwise Glorot uniform.
         angles: which inputs are angles in radians, seen by their cosine and sine (`AngleFeatures`); `True` for all.
         input_bound: half-width of the interval that inputs are clipped to (`Clip`), so that outliers move no further.
-        bounded_inputs: how many of them, from the first on; `None` for all.  A block puts its condition behind the entries.
+        bounded_inputs: how many of them are clipped, from the first on; `None` for all.  Conditions come behind the entries.
 
     Call arguments: `(batch, dim)`, or any shape, acting on the last axis.  Returns `(batch, out_channels)`.
 
     Raises:
-        ValueError: if built before `out_channels` is known, for angles that are none of the inputs, or a bound that is
-            none.
+        ValueError: if built before `out_channels` is known, for angles that are none of the inputs, a bound that is none, or
+            `bounded_inputs` without one.
 
     Source: Kingma & Dhariwal, "Glow" (2018), section 3.3 (zero initialization).
 
@@ -57,12 +59,15 @@ class MLP(FollowsOwner, LayersInTurn):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.hidden = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        self.hidden = (int(hidden),) if isinstance(hidden, int | np.integer) else tuple(int(n) for n in hidden)
         self.out_channels = out_channels
         self.activation = keras.activations.get(activation)
         self.zero_last = zero_last
         self.angles = angles if isinstance(angles, bool) else checked_angles(self.name, angles)
         self.input_bound = checked_input_bound(self.name, input_bound, self.angles)
+        if bounded_inputs is not None and input_bound is None:
+            received, expected = f"bounded_inputs={bounded_inputs} without input_bound", "a bound for them"
+            raise ValueError(explain(self.name, received=received, expected=expected, remedy="For example input_bound=3.0."))
         self.bounded_inputs = bounded_inputs
 
     def make_layers(self) -> list[keras.layers.Layer]:
@@ -89,3 +94,10 @@ class MLP(FollowsOwner, LayersInTurn):
             "input_bound": self.input_bound,
             "bounded_inputs": self.bounded_inputs,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MLP:
+        """A network from `get_config()`; files of before may hold a count of bounded inputs without a bound."""
+        if config.get("input_bound") is None:
+            config = {key: value for key, value in config.items() if key != "bounded_inputs"}
+        return super().from_config(config)

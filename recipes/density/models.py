@@ -34,13 +34,14 @@ def make_flow(name: str, config: Config, shape: tuple[int, int, int]) -> Flow:
             name=name,
         )
     normalization = ActNorm if config.actnorm_inside else None
+    additive = name == "additive"
     return glow(
         event_shape=shape,
         levels=config.levels,
         depth=config.depth,
         permutation=config.mixing,
-        additive=name == "additive",
-        scale=SigmoidScale(low=config.lowest_scale, high=1.0 + config.lowest_scale),
+        additive=additive,
+        scale=None if additive else SigmoidScale(low=config.lowest_scale, high=1.0 + config.lowest_scale),
         factor_out=config.factor_out,
         conditioner=lambda channels: ConvNet(config.hidden, out_channels=channels, normalization=normalization),
         seed=config.seed,

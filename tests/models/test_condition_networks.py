@@ -7,8 +7,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from tensorflow_probability import distributions as tfd
 
-from inntf.models import DensityModel, real_nvp
+from inntf.blocks import ActNorm, AffineCoupling
+from inntf.models import (
+    DensityModel,
+    Flow,
+    autoregressive_flow,
+    ffjord,
+    glow,
+    real_nvp,
+    residual_flow,
+    spline_flow,
+)
 
 
 def mean_of_elements():
@@ -88,3 +99,38 @@ def test_what_is_not_open_is_refused():
     for condition in (tf.ones([4, 5, 2]), tf.ones([3])):
         with pytest.raises(ValueError, match=r"expected \(..., any, 3\)"):
             flow.log_prob(tf.ones([4, 2]), condition)
+
+
+@pytest.mark.parametrize(
+    "make, remedy",
+    [
+        (lambda net: Flow(AffineCoupling(), event_shape=4, condition_network=net), "condition_shape="),
+        (lambda net: Flow(AffineCoupling().ensure_built((4,)), condition_network=net), "condition_shape="),
+        (lambda net: Flow(ActNorm(), event_shape=4, condition_network=net), "reads conditions"),
+        (lambda net: Flow(ActNorm(), event_shape=4, condition_shape=2, condition_network=net), "reads conditions"),
+        (lambda net: real_nvp(event_shape=4, depth=1, hidden=(4,), condition_network=net), "condition_shape="),
+        (lambda net: autoregressive_flow(event_shape=4, depth=1, hidden=(4,), condition_network=net), "condition_shape="),
+        (lambda net: spline_flow(event_shape=4, depth=1, hidden=(4,), condition_network=net), "condition_shape="),
+        (lambda net: ffjord(event_shape=4, hidden=(4,), condition_network=net), "condition_shape="),
+        (lambda net: residual_flow(event_shape=4, depth=1, hidden=(4,), condition_network=net), "condition_shape="),
+        (lambda net: residual_flow(event_shape=(4, 4, 1), depth=1, levels=1, condition_network=net), "Use glow"),
+        (lambda net: glow(event_shape=(4, 4, 1), levels=1, depth=1, hidden=4, condition_network=net), "condition_shape="),
+        (
+            lambda net: glow(event_shape=(4, 4, 1), levels=1, depth=1, hidden=4, factor_out=False, condition_network=net),
+            "condition_shape=",
+        ),
+    ],
+    ids=range(12),
+)
+def test_a_network_of_which_nothing_can_come_is_refused(make, remedy):
+    with pytest.raises(ValueError, match=f"condition_network=.*{remedy}"):
+        make(layers.Dense(3))
+
+
+def test_a_first_call_may_still_decide():
+    base = tfd.MultivariateNormalDiag(tf.zeros(4))
+    flow = Flow(AffineCoupling(), base, condition_network=layers.Dense(3))
+    assert flow.log_prob(tf.ones([2, 4]), tf.ones([2, 5])).shape == (2,)
+    assert flow.copy().given(tf.ones([2, 5])).sample(seed=0).shape == (2, 4)
+    built = AffineCoupling().ensure_built((4,), (3,))
+    assert Flow(built, condition_network=layers.Dense(3)).log_prob(tf.ones([2, 4]), tf.ones([2, 7])).shape == (2,)

@@ -18,10 +18,19 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.packed_arrays import pack, unpack
-from inntf.blocks import ActNorm, AffineCoupling, InvertibleLinear, MaskedAutoregressive, Permutation
+from inntf.blocks import (
+    ActNorm,
+    AffineCoupling,
+    IndexSplit,
+    InvertibleLinear,
+    MaskedAutoregressive,
+    Permutation,
+    SplineCoupling,
+)
 from inntf.compose import Chain
 from inntf.models import from_freia, from_nflows, to_freia, to_nflows
 from inntf.nets import MLP, MaskedMLP
+from inntf.numerics import SoftplusScale
 
 HERE = pathlib.Path(__file__).parents[1]
 SCRIPT = HERE.parent / "benchmarks" / "peer_weights.py"
@@ -240,8 +249,39 @@ def state_of(name, **other):
             ValueError,
             "no angles",
         ),
+        *[
+            (
+                lambda transformer=transformer: to_nflows(
+                    MaskedAutoregressive(transformer=transformer).ensure_built((4,)), "MaskedAffineAutoregressiveTransform"
+                ),
+                ValueError,
+                "SoftplusScale(low=0.001, offset=0.0)",
+            )
+            for transformer in ("affine", "shift", "spline", SoftplusScale(), SoftplusScale(low=0.0, offset=0.0))
+        ],
+        (
+            lambda: to_nflows(
+                MaskedAutoregressive(
+                    conditioner=MaskedMLP(input_bound=1.0), transformer=SoftplusScale(low=1e-3, offset=0.0)
+                ).ensure_built((4,)),
+                "MaskedAffineAutoregressiveTransform",
+            ),
+            ValueError,
+            "no input_bound",
+        ),
+        *[
+            (
+                lambda tails=tails: to_nflows(
+                    SplineCoupling(split=IndexSplit([0, 1]), tails=tails).ensure_built((4,)),
+                    "PiecewiseRationalQuadraticCouplingTransform",
+                ),
+                ValueError,
+                f"tails='{tails}'",
+            )
+            for tails in ("free", "none")
+        ],
     ],
-    ids=range(20),
+    ids=range(28),
 )
 def test_what_cannot_be_imported_or_exported_says_so(call, error, words):
     with pytest.raises(error) as caught:

@@ -156,6 +156,9 @@ def to_nflows(
 ) -> dict[str, np.ndarray]:
     """The state dict for an nflows transform that computes what the block does: `transform(x)[0] = block.forward(x)`.
 
+    The transform must have been made with what is no weight: the spline's `tail_bound`, the `scale_activation` of an affine
+    coupling.
+
     Args:
         block: of a composition that `from_nflows` makes for the kind, whatever its weights are now.
         kind: as in `from_nflows`.

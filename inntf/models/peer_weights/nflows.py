@@ -107,8 +107,15 @@ def read_spline(weights: StateDict, dtype: str, activation: Any, *, tail_bound: 
 
 
 def write_spline(owner: str, block: Block, like: StateDict | None) -> Arrays:
-    """The state dict of `read_spline`'s."""
+    """The state dict of `read_spline`'s.
+
+    Raises:
+        ValueError: for other tails than the identity.
+    """
     block = expect(owner, block, SplineCoupling)
+    if block.transformer.tails != "identity":
+        received, expected = f"tails={block.transformer.tails!r}", "tails='identity', the linear tails of nflows"
+        raise ValueError(explain(owner, received=received, expected=expected, remedy="Train the block with these."))
     found, net = _features(owner, block), block.conditioner
     width = net.hidden if isinstance(net, ResidualNet) else 1
     outputs = _spline_outputs(block.num_bins, math.sqrt(width))

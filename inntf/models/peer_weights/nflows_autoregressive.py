@@ -14,7 +14,7 @@ from inntf.models.peer_weights.networks import Arrays, Outputs
 from inntf.models.peer_weights.state_dict import StateDict
 from inntf.nets import MaskedMLP
 from inntf.nets.masks import connections
-from inntf.numerics import SoftplusScale
+from inntf.numerics import AffineTransform, SoftplusScale
 
 _NET = "autoregressive_net."
 
@@ -48,17 +48,24 @@ def read_masked_affine(weights: StateDict, dtype: str, activation: Any) -> Block
         variable.assign(value.T)
     for variable, value in zip(conditioner.biases, biases, strict=True):
         variable.assign(value)
-    scale = SoftplusScale(low=1e-3, offset=0.0)
-    return MaskedAutoregressive(conditioner=conditioner, transformer=scale, dtype=dtype).ensure_built((dim,))
+    return MaskedAutoregressive(conditioner=conditioner, transformer=_scale(), dtype=dtype).ensure_built((dim,))
 
 
 def write_masked_affine(owner: str, block: Block, like: StateDict | None) -> Arrays:
-    """The state dict of `read_masked_affine`'s."""
-    net = expect(owner, expect(owner, block, MaskedAutoregressive).conditioner, MaskedMLP)
-    plain = not (net.residual or net.direct or net.identity or net.features) and net.condition_kernel is None
+    """The state dict of `read_masked_affine`'s.
+
+    Raises:
+        ValueError: for a network or a transformer that nflows' is not.
+    """
+    block = expect(owner, block, MaskedAutoregressive)
+    net = expect(owner, block.conditioner, MaskedMLP)
+    plain = not (net.residual or net.direct or net.identity or net.features or net.clip) and net.condition_kernel is None
     if block.reads != "data" or not plain or list(net.degrees) != list(range(1, net.dim + 1)):
-        expected = "reads='data', entries from left to right, no condition, no residual or direct path, no angles"
+        expected = "reads='data', entries from left to right, no condition, residual or direct path, no angles, no input_bound"
         raise ValueError(explain(owner, received="another autoregressive block", expected=expected))
+    if not _is_theirs(block.transformer):
+        received, expected = f"transformer={block.transformer!r}", f"transformer={_scale()!r}, the only one nflows has"
+        raise ValueError(explain(owner, received=received, expected=expected, remedy="Train the block with this one."))
     stems = _stems([f"{i}.linear." for i in range(len(net.hidden) - 1)])
     ends = np.repeat(net.degrees, 2)
     degrees = [net.degrees, *net.unit_degrees, ends]
@@ -71,6 +78,16 @@ def write_masked_affine(owner: str, block: Block, like: StateDict | None) -> Arr
         found |= {f"{_NET}{stem}.{k}": v for k, v in (("weight", kernel.T), ("bias", bias), ("mask", mask))}
         found[f"{_NET}{stem}.degrees"] = np.asarray(degrees[i + 1], np.int64)
     return found
+
+
+def _scale() -> SoftplusScale:
+    return SoftplusScale(low=1e-3, offset=0.0)
+
+
+def _is_theirs(transformer: Any) -> bool:
+    if type(transformer) is not AffineTransform or type(transformer.scale) is not SoftplusScale:
+        return False
+    return (transformer.scale.low, transformer.scale.offset) == (_scale().low, _scale().offset)
 
 
 def _stems(blocks: list[str]) -> list[str]:
