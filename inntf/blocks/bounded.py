@@ -77,7 +77,7 @@ class Bounded(Block):
         remedy = f"Distances from the bounds must not be negative: low={self.low.tolist()}, high={self.high.tolist()}."
         nearest = in_range(self, tf.minimum(under, over), 0.0, 1.0, remedy)
         checked = tf.where(tf.math.is_nan(nearest), nearest, tf.zeros_like(x))
-        under, over = (tf.maximum(part, _least(end, x.dtype) / width) for part, end in ((under, low), (over, high)))
+        under, over = (tf.maximum(part, _least(end, width)) for part, end in ((under, low), (over, high)))
         lower = under < over
         half = tf.minimum(tf.where(lower, under, over), 0.5)  # 1 - share would lose the digits near the upper bound
         quantile = tf.math.ndtri(half)
@@ -183,7 +183,7 @@ def _select(kinds: np.ndarray, choices: list[tf.Tensor]) -> tf.Tensor:
     return out
 
 
-def _least(bound: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+def _least(bound: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     # What is at a bound counts as so far inside: a part of the distance to the next number, which comes back as the bound.
-    info = ml_dtypes.finfo(dtype.as_numpy_dtype)
-    return tf.maximum(tf.abs(bound) * (float(info.eps) / 4), tf.constant(info.tiny, dtype))
+    info = ml_dtypes.finfo(bound.dtype.as_numpy_dtype)
+    return tf.maximum(tf.abs(bound) / width * (float(info.eps) / 4), tf.constant(info.tiny, bound.dtype))

@@ -131,7 +131,7 @@ def _mahalanobis(normal: np.ndarray) -> Any:
     # Directions in which nothing varies but by rounding, such as the sum of shares: to go there is unheard of, too.  Fewer
     # simulations than entries leave directions out by their number alone.
     flat = vectors[:, ~kept & (len(normal) > len(values))]
-    reach = 10 * np.abs(scale(normal)[0] @ flat).max(0, initial=1e-12)
+    reach = np.maximum(10 * np.abs(scale(normal)[0] @ flat).max(0, initial=0.0), 1e-5)  # float32 rounds more than float64
 
     def score(values: np.ndarray) -> np.ndarray:
         scaled, unheard = scale(values)

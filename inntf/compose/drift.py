@@ -80,8 +80,8 @@ class DriftGuard:
 def relative_drift(rebuilt: tf.Tensor, true: tf.Tensor) -> tf.Tensor:
     """`max |rebuilt - true|` over a sample relative to its size, the largest of a batch, a scalar; infinite where not finite.
 
-    The size of a sample is its root mean square, but at least a hundredth of the batch's median: the rounding of a sample near
-    zero is that of what it was made from.  One outlier in a batch hides nobody else's drift.
+    The size of a sample is its root mean square, but at least a hundredth of that which three quarters of the batch do not
+    exceed: the rounding of a sample near zero is that of what it was made from.  Outliers hide nobody else's drift.
     """
     axes = list(range(1, true.shape.rank))
     return _largest(tf.reduce_max(tf.abs(rebuilt - true), axes), _sizes(true))
@@ -89,15 +89,16 @@ def relative_drift(rebuilt: tf.Tensor, true: tf.Tensor) -> tf.Tensor:
 
 def _sizes(value: tf.Tensor) -> tf.Tensor:
     own = tf.sqrt(tf.reduce_mean(tf.square(value), list(range(1, value.shape.rank))))
-    half = (tf.shape(own)[0] + 1) // 2
-    median = tf.reduce_max(tf.sort(own)[:half])  # minus infinity for an empty batch, which needs none
-    return tf.maximum(own, tf.maximum(median / 100, tf.constant(1e-30, value.dtype)))
+    most = tf.maximum(3 * tf.shape(own)[0] // 4, 1)
+    usual = tf.reduce_max(tf.sort(own)[:most])  # minus infinity for an empty batch, which needs none
+    return tf.maximum(own, tf.maximum(usual / 100, tf.constant(1e-30, value.dtype)))
 
 
 def _largest(errors: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
     # A size that has overflown says nothing of an error; nothing at all is no error.
-    known = tf.math.is_finite(errors) & tf.math.is_finite(sizes)
-    drifts = tf.where(known, errors / sizes, tf.constant(float("inf"), errors.dtype))
+    drifts = errors / sizes
+    known = tf.math.is_finite(drifts) & tf.math.is_finite(sizes)
+    drifts = tf.where(known, drifts, tf.constant(float("inf"), errors.dtype))
     return tf.reduce_max(tf.concat([tf.zeros([1], errors.dtype), drifts], 0))
 
 

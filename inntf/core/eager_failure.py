@@ -12,3 +12,6 @@ class EagerFailure(tf.errors.InvalidArgumentError):
 
     def __init__(self, *args: Any):
         super().__init__(*(args if len(args) > 1 else (None, None, *args)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message,)

@@ -110,7 +110,7 @@ class FlowGan(FlowHolder, keras.Model):
         names += ["bits_per_dim"] if objective != "adv" else []
         names += ["discriminator_loss", "gradient_norm"] if objective != "mle" else []
         self._means = {key: keras.metrics.Mean(name=key) for key in names}
-        self._held_out = keras.metrics.Mean(name="bits_per_dim")
+        self._held_out = self._means.get("bits_per_dim") or keras.metrics.Mean(name="bits_per_dim")
         if self.discriminator is not None:
             self.discriminator(tf.zeros([1, *flow.event_shape]))
         self.built = True
@@ -184,9 +184,8 @@ class FlowGan(FlowHolder, keras.Model):
         x = self._batch(data)
         seed = next(step_seeds(self.seed, self.optimizer.iterations))
         bits = self.bits_per_dim(-mean_of_part(self.flow.log_prob(self._noisy(x, seed))))
-        mean = self._means.get("bits_per_dim", self._held_out)
-        mean.update_state(bits, sample_weight=tf.shape(x)[0])
-        return {"bits_per_dim": mean.result()}
+        self._held_out.update_state(bits, sample_weight=tf.shape(x)[0])
+        return {"bits_per_dim": self._held_out.result()}
 
     def reset_metrics(self) -> None:
         """As in Keras, with that of `evaluate`."""

@@ -102,7 +102,7 @@ class StabilityCallback(keras.callbacks.Callback):
         steps = self.params.get("steps") or 0
         self._first, self._steps = epoch, epoch * steps
         self._before = self._steps
-        total = (self.params.get("epochs", 1) - epoch) * steps
+        total = max(0, self.params.get("epochs", 1) - epoch) * steps
         self._between = -(-total // 10) if self.every is None and total else None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -119,13 +119,13 @@ class StabilityCallback(keras.callbacks.Callback):
         """Measure, write, and act."""
         self._before, first = self._steps, self._first or 0
         # Where Keras does not know the number of steps of an epoch, epochs are all there is to count.
-        every = self.every or (None if self._between else -(-(self.params.get("epochs", 1) - first) // 10))
+        every = self.every or (None if self._between else max(1, -(-(self.params.get("epochs", 1) - first) // 10)))
         if every is not None and (epoch - first) % every == 0:
             self.evaluate(epoch)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Close the log; with `use_ema` Keras has put averages over the whole training in place of what was restored."""
-        if self._restored and self._passed is not None:
+        if self._restored and self._passed is not None and getattr(self.model.optimizer, "use_ema", False):
             self.model.set_weights(self._passed)
         self._passed = None
         if self._writer is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -204,3 +207,9 @@ def test_keras_can_say_in_which_layer_an_inverse_was_not_reached():
 
     with pytest.raises(InverseNotReached, match="certify"):
         Back()(data())
+
+
+def test_the_error_can_be_pickled_and_copied():
+    error = InverseNotReached("not reached")
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert isinstance(again, InverseNotReached) and again.message == "not reached"

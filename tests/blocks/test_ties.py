@@ -62,7 +62,9 @@ def test_where_the_quadratic_formula_of_a_radial_block_changes():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("low", "high"), [(5.0, INF), (-INF, 100.0), (-300.0, INF), (3.0, 7.9), (0.0, INF)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(5.0, INF), (-INF, 100.0), (-300.0, INF), (3.0, 7.9), (0.0, INF), (0.0, 100.0), (-100.0, 0.0)]
+)
 def test_what_is_at_a_bound_counts_as_about_one_rounding_inside(low, high, dtype):
     block = b.Bounded(low, high, dtype=dtype)
     for bound, way in ((low, INF), (high, -INF)):

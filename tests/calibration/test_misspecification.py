@@ -51,6 +51,8 @@ def test_leaving_the_plane_of_the_simulations_is_seen():
     for distance in ("nearest", "mahalanobis"):
         found = misspecification([[0.9, 0.9, 0.9], [0.2, 0.3, 0.5]], shares, distance=distance)
         assert found.p_values[0] < 0.01 < found.p_values[1]
+    rounded = rng.dirichlet([2.0, 3.0, 4.0], 400).astype("float32")
+    assert np.mean(misspecification(rounded, shares, distance="mahalanobis").p_values <= 0.05) < 0.12
     inside = [misspecification(rng.dirichlet([2.0, 3.0, 4.0], 50), shares, distance="mahalanobis").p_values for _ in range(8)]
     assert 0.01 <= np.mean(np.concatenate(inside) <= 0.05) <= 0.1
 

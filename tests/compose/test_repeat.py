@@ -376,3 +376,17 @@ def test_numerical_derivative_of_a_stack(repeat):
     direction = np.random.default_rng(0).normal(size=value.shape)
     slope = (at(value + 1e-6 * direction) - at(value - 1e-6 * direction)) / 2e-6
     assert abs(slope - float(np.sum(gradient[1].numpy() * direction))) < 1e-5 * (1 + abs(slope))
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("make", [lambda: b.ResidualBlock(seed=1), lambda: b.MonotoneBlock()], ids=["residual", "monotone"])
+def test_gradients_of_contractions_in_a_graphs_loop_are_the_eager_ones(make, inverse):
+    keras.utils.set_random_seed(0)
+    block = Repeat(make, 3).ensure_built((4,))
+    for variable in block.trainable_variables:
+        variable.assign(1.2 * variable)
+    x = tf.random.stateless_normal([5, 4], [0, 1])
+    traced = tf.function(lambda x: gradients(block, x, inverse=inverse), autograph=False)
+    eager, graph = gradients(block, x, inverse=inverse), traced(x)
+    assert all(float(tf.norm(g)) > 0 for g in eager[1:])
+    assert largest_difference(graph, eager) < 1e-4

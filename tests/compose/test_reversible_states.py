@@ -87,6 +87,9 @@ def test_the_measure_of_drift():
     zero = tf.concat([tf.zeros([2, 4]), true], 0)
     assert relative_drift(zero + 1e-7, zero) < 1e-4
     assert relative_drift(zero + 1e-1, zero) > 1.0
+    mostly = tf.concat([tf.zeros([5, 4]), true], 0)  # zero-inflated
+    assert relative_drift(mostly + 1e-7, mostly) < 1e-3
+    assert fingerprint_drift(mostly + 1e-7, fingerprint(mostly)) < 1e-3
     for bad in (float("nan"), float("inf"), 1e30):  # squares of the last overflow
         spoiled = tf.concat([tf.fill([1, 4], bad), true], 0)
         assert relative_drift(spoiled, spoiled) == float("inf")

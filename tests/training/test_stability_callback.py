@@ -192,6 +192,17 @@ def test_looks_are_counted_in_steps_and_from_where_the_training_begins(tmp_path)
     assert looks(tmp_path, 3, epochs=9, initial_epoch=1) == [1, 4, 7]
 
 
+def test_a_loop_that_counts_epochs_from_one(tmp_path):
+    callback = StabilityCallback(np.ones((4, 3), "float32"), log_dir=tmp_path, every=None, passes=1, per_block=False)
+    callbacks = keras.callbacks.CallbackList([callback], model=Around(Scaled(1.0)), epochs=1, steps=2)
+    callbacks.on_train_begin()
+    callbacks.on_epoch_begin(1)
+    callbacks.on_train_batch_end(0)
+    callbacks.on_train_batch_end(1)
+    callbacks.on_epoch_end(1)
+    assert callback.history
+
+
 @pytest.mark.parametrize("use_ema", [False, True])
 def test_what_is_restored_stays_when_fit_ends(tmp_path, use_ema):
     keras.utils.set_random_seed(0)

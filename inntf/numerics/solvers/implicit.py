@@ -101,10 +101,12 @@ class _Implicit:
                 w = self.transposed_solve(dx, x, list(sources))
                 if not sources:
                     return w
+                # Tensors of its own: in the gradient of a loop those of the loop's body come by other ways than the tape sees.
+                given = [tf.identity(source) for source in sources]
                 with recording(), tf.GradientTape(watch_accessed_variables=False) as tape:
-                    tape.watch(list(sources))
-                    g = self.function(x, *sources)
-                return [w, *tape.gradient(g, list(sources), output_gradients=-w)]
+                    tape.watch(given)
+                    g = self.function(x, *given)
+                return [w, *tape.gradient(g, given, output_gradients=-w)]
 
             return (found.x, found.error_bound, found.evaluations, found.converged), backward
 
@@ -125,13 +127,14 @@ class _Implicit:
             def backward(u: tf.Tensor) -> list[tf.Tensor | None]:
                 with record.stop_recording():
                     p = self.run("tangent", self._tangent, self.lipschitz, u, x, held)
+                at, *given = (tf.identity(source) for source in (x, *sources))
                 with recording(), tf.GradientTape(watch_accessed_variables=False) as outer:
-                    outer.watch([x, *sources])
+                    outer.watch([at, *given])
                     with tf.GradientTape(watch_accessed_variables=False) as inner:
-                        inner.watch(x)
-                        g = self.function(x, *sources)
-                    pulled = inner.gradient(g, x, output_gradients=w, unconnected_gradients="zero")
-                grads = outer.gradient(pulled, [x, *sources], output_gradients=-p)
+                        inner.watch(at)
+                        g = self.function(at, *given)
+                    pulled = inner.gradient(g, at, output_gradients=w, unconnected_gradients="zero")
+                grads = outer.gradient(pulled, [at, *given], output_gradients=-p)
                 return [_last(p), *(None if grad is None else _last(grad) for grad in grads)]
 
             return w, backward
