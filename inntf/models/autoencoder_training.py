@@ -30,7 +30,8 @@ class AutoencoderTraining(OwnLoss):
         """As in Keras."""
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         self._refuse_weights(given)
-        return super().fit(**fit_data.fit_arguments(given, self._wide_dtype()))
+        dtype = self._wide_dtype()
+        return super().fit(**fit_data.fit_arguments(fit_data.split_off(given, dtype), dtype))
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:

@@ -172,25 +172,17 @@ class DensityModel(OwnLoss, Regularized, FlowHolder, keras.Model):
         if fit_data.are_arrays(x):  # before anything runs; what a dataset gives is seen in the first step
             self._check(x)
         y, weights = fit_data.with_weights_seen(x, given.get("y"), given.get("sample_weight"))
-        validation, share = given.get("validation_data"), given.get("validation_split", 0.0)
-        if share and validation is None and fit_data.are_arrays(x, y, weights):
-            (x, y, weights), validation = fit_data.split((x, y, weights), share, self.flow.dtype.name)
-            given.pop("validation_split")
-        if self.data_init and self.block.waits_for_data():
-            with under_way(fresh_only=True):
-                self.initialize(representative(x, weights, self.flow.dim))
+        given |= {"x": x, "y": y, "sample_weight": weights}
+        validation = given.get("validation_data")
         if isinstance(validation, list | tuple):
             val_x, val_y, val_weights = keras.utils.unpack_x_y_sample_weight(tuple(validation))
             self._check_validation(val_x)
-            val_y, val_weights = fit_data.with_weights_seen(val_x, val_y, val_weights)
-            size = given.get("validation_batch_size") or given.get("batch_size")
-            validation = self._unrounded(val_x, val_y, val_weights, size, given.get("validation_steps"))
-        elif validation is not None:
-            validation = self._unrounded(validation, None, None, given.get("validation_batch_size") or given.get("batch_size"))
-        given |= {"validation_data": validation}
-        settings = {"shuffle": given.get("shuffle", True), "class_weight": given.get("class_weight")}
-        data = self._unrounded(x, y, weights, given.get("batch_size"), given.get("steps_per_epoch"), **settings)
-        return super().fit(**given | dict(zip(("x", "y", "sample_weight"), data, strict=True)))
+            given["validation_data"] = (val_x, *fit_data.with_weights_seen(val_x, val_y, val_weights))
+        given = fit_data.split_off(given, self.flow.dtype)
+        if self.data_init and self.block.waits_for_data():
+            with under_way(fresh_only=True):
+                self.initialize(representative(given["x"], given["sample_weight"], self.flow.dim))
+        return super().fit(**fit_data.fit_arguments(given, self.flow.dtype))
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Keras' `evaluate`."""
@@ -198,20 +190,15 @@ class DensityModel(OwnLoss, Regularized, FlowHolder, keras.Model):
         given = inspect.signature(super().evaluate).bind(x, *args, **kwargs).arguments
         if not cached:
             y, weights = fit_data.with_weights_seen(x, given.get("y"), given.get("sample_weight"))
-            data = self._unrounded(x, y, weights, given.get("batch_size"), given.get("steps"))
-            given |= dict(zip(("x", "y", "sample_weight"), data, strict=True))
+            given = fit_data.evaluate_arguments(given | {"y": y, "sample_weight": weights}, self.flow.dtype)
         return super().evaluate(**given, **cached)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None, **kwargs: Any
     ) -> Any:
         """`log_prob` as an array, batch by batch."""
-        return super().predict(self._unrounded(x, None, None, batch_size, steps)[0], batch_size, verbose, steps, **kwargs)
-
-    def _unrounded(
-        self, x: Any, y: Any, weights: Any, batch_size: int | None = None, steps: int | None = None, **settings: Any
-    ) -> tuple[Any, Any, Any]:
-        return fit_data.unrounded(self.flow.dtype, x, y, weights, batch_size, steps, **settings)
+        given = {"x": x, "batch_size": batch_size, "verbose": verbose, "steps": steps, **kwargs}
+        return super().predict(**fit_data.evaluate_arguments(given, self.flow.dtype))
 
     def _warn_of_precision(self) -> None:
         # Once a model; what computes in 16 bit is not what its log-density promises.

@@ -102,23 +102,28 @@ def unrounded(
     return UnroundedArrays(dtype.name, x, y, **arguments), None, None
 
 
-def fit_arguments(given: dict[str, Any], dtype: tf.DType) -> dict[str, Any]:
-    """The arguments of Keras' `fit` with data and validation data `unrounded`."""
-    x, y, weights = (given.get(key) for key in ("x", "y", "sample_weight"))
-    validation, share = given.get("validation_data"), given.get("validation_split", 0.0)
+def split_off(given: dict[str, Any], dtype: tf.DType) -> dict[str, Any]:
+    """The arguments of Keras' `fit` with validation data in place of a `validation_split` of arrays."""
+    data = tuple(given.get(key) for key in ("x", "y", "sample_weight"))
+    if not given.get("validation_split") or given.get("validation_data") is not None or not are_arrays(*data):
+        return given  # of a split that is none of arrays Keras says what is wrong
+    (x, y, weights), validation = split(data, given["validation_split"], dtype.name)
     rest = {key: value for key, value in given.items() if key != "validation_split"}
-    if share and validation is None:
-        if not are_arrays(x, y, weights):
-            return given  # of which Keras says what is wrong
-        (x, y, weights), validation = split((x, y, weights), share, dtype.name)
+    return rest | {"x": x, "y": y, "sample_weight": weights, "validation_data": validation}
+
+
+def fit_arguments(given: dict[str, Any], dtype: tf.DType) -> dict[str, Any]:
+    """The arguments of Keras' `fit`, split by `split_off`, with data and validation data `unrounded`."""
+    x, y, weights = (given.get(key) for key in ("x", "y", "sample_weight"))
+    validation = given.get("validation_data")
     if validation is not None:
         whole = tuple(validation) if isinstance(validation, list | tuple) else validation
         val_x, val_y, val_weights = keras.utils.unpack_x_y_sample_weight(whole)
         size = given.get("validation_batch_size") or given.get("batch_size")
-        rest["validation_data"] = unrounded(dtype, val_x, val_y, val_weights, size, given.get("validation_steps"))
+        validation = unrounded(dtype, val_x, val_y, val_weights, size, given.get("validation_steps"))
     settings = {"shuffle": given.get("shuffle", True), "class_weight": given.get("class_weight")}
     data = unrounded(dtype, x, y, weights, given.get("batch_size"), given.get("steps_per_epoch"), **settings)
-    return rest | dict(zip(("x", "y", "sample_weight"), data, strict=True))
+    return given | dict(zip(("x", "y", "sample_weight"), data, strict=True)) | {"validation_data": validation}
 
 
 def evaluate_arguments(given: dict[str, Any], dtype: tf.DType) -> dict[str, Any]:
